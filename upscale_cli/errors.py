@@ -1,0 +1,64 @@
+"""Everything that can go wrong in a way the user can mend.
+
+    UpscaleError            1   also: some pictures of a folder failed
+    ├── UsageError          2   options that are wrong or cannot work together
+    ├── InputError          3   a picture (or folder) that cannot be read
+    ├── OutputError         4   a place that cannot be written
+    ├── WeightsError        5   a weights file that cannot be used, an unknown model
+    │   └── DownloadError   6   weights that could not be fetched or verified
+    └── DeviceError         7   a device that is missing or too small
+
+The number is the process's exit code. Ctrl-C exits with 130.
+"""
+
+from __future__ import annotations
+
+
+class UpscaleError(Exception):
+    """One sentence on what went wrong with which file, and a hint on what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class UsageError(UpscaleError):
+    """Options that are wrong or cannot work together."""
+
+    exit_code = 2
+
+
+class InputError(UpscaleError):
+    """A picture or folder that cannot be read."""
+
+    exit_code = 3
+
+
+class OutputError(UpscaleError):
+    """A place that cannot be written."""
+
+    exit_code = 4
+
+
+class WeightsError(UpscaleError):
+    """A weights file that cannot be used, or an unknown model."""
+
+    exit_code = 5
+
+
+class DownloadError(WeightsError):
+    """Weights that could not be fetched or verified."""
+
+    exit_code = 6
+
+
+class DeviceError(UpscaleError):
+    """A device that is missing, or whose memory does not suffice."""
+
+    exit_code = 7

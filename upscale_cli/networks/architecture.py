@@ -1,0 +1,42 @@
+"""What an architecture is: how to recognise a network in a state dict, describe it, and build it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+StateDict = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything needed to rebuild a network, read from its tensors alone.
+
+    ``size_multiple``: height and width of the input must be multiples of it.
+    ``receptive_radius``: how many LR pixels away an input pixel can still change an output pixel.
+    """
+
+    architecture: str
+    scale: int
+    in_channels: int
+    out_channels: int
+    receptive_radius: int
+    size_multiple: int = 1
+    hyperparameters: Mapping[str, int | bool | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family of networks.
+
+    ``canonical`` renames the keys of every known layout to one (and is idempotent); ``detect`` and ``spec`` take
+    canonical keys; ``module`` builds the network with fresh weights whose keys are the canonical ones.
+    """
+
+    name: str
+    canonical: Callable[[StateDict], dict[str, Tensor]]
+    detect: Callable[[StateDict], bool]
+    spec: Callable[[StateDict], NetworkSpec]
+    module: Callable[[NetworkSpec], nn.Module]

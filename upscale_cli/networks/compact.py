@@ -1,0 +1,64 @@
+"""SRVGGNetCompact (Wang et al. 2021, Real-ESRGAN): plain convolutions at LR size, one pixel shuffle at the end."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict
+
+
+class Compact(nn.Module):
+    """(N, C, H, W) in [0, 1] to (N, out, scale·H, scale·W); the body predicts what nearest upsampling lacks."""
+
+    def __init__(self, in_channels: int, out_channels: int, features: int, convolutions: int, scale: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, features, 3, padding=1), nn.PReLU(features)]
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(features, features, 3, padding=1), nn.PReLU(features)]
+        layers.append(nn.Conv2d(features, out_channels * scale**2, 3, padding=1))
+        self.body = nn.Sequential(*layers)
+        self.scale = scale
+
+    def forward(self, lr: Tensor) -> Tensor:
+        features = lr
+        for layer in self.body:
+            features = layer(features)
+        residual = F.pixel_shuffle(features, self.scale)
+        return residual + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
+
+
+def _canonical(state: StateDict) -> dict[str, Tensor]:
+    return dict(state)
+
+
+def _detect(state: StateDict) -> bool:
+    first, activation = state.get("body.0.weight"), state.get("body.1.weight")
+    if first is None or activation is None:
+        return False
+    return first.ndim == 4 and activation.ndim == 1 and all(key.startswith("body.") for key in state)
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    weights = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 4]
+    first, last = weights[0], weights[-1]
+    in_channels = first.shape[1]
+    # Every known network keeps its channel count, so what the last convolution makes is channels · scale².
+    scale = math.isqrt(last.shape[0] // in_channels)
+    return NetworkSpec(
+        architecture="compact",
+        scale=scale,
+        in_channels=in_channels,
+        out_channels=last.shape[0] // scale**2,
+        receptive_radius=len(weights),
+        hyperparameters={"features": first.shape[0], "convolutions": len(weights) - 2},
+    )
+
+
+def _module(spec: NetworkSpec) -> nn.Module:
+    return Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters)  # type: ignore[arg-type]
+
+
+COMPACT = Architecture("compact", _canonical, _detect, _spec, _module)
