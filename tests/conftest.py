@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# Examples are the same on every run, and slow machines are no failure.
+settings.register_profile("upscale", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("upscale")
+
 SHARED = Path(os.environ.get("UPSCALE_SHARED", ROOT.parent / "shared"))
 
 

@@ -123,17 +123,28 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - min(EMA, (step + 1) / (step + 10)))
+        torch._foreach_lerp_(
+            list(average.parameters()), list(network.parameters()), 1 - min(EMA, (step + 1) / (step + 10))
+        )
         losses.append(loss.item())
         if (step + 1) % 500 == 0:
             seconds = time.monotonic() - began
             figure = psnr(average, options.validate) if options.validate else float("nan")
-            line = {"step": step + 1, "loss": round(float(np.mean(losses)), 5), "psnr": round(figure, 3), "seconds": round(seconds)}
+            line = {
+                "step": step + 1,
+                "loss": round(float(np.mean(losses)), 5),
+                "psnr": round(figure, 3),
+                "seconds": round(seconds),
+            }
             losses = []
             print(json.dumps(line), flush=True)
             with (options.out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-            state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+            state = {
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
             torch.save(state | {"step": step + 1, "seconds": seconds}, last.with_suffix(".tmp"))
             last.with_suffix(".tmp").replace(last)
     save_file({k: v.half().contiguous() for k, v in average.state_dict().items()}, options.out / "lite-x4.safetensors")

@@ -25,7 +25,8 @@ def replacing(target: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise OutputError(f"Cannot write {target}: {error.strerror or error}.", "Choose another place with -o.") from error
+        reason = error.strerror or error
+        raise OutputError(f"Cannot write {target}: {reason}.", "Choose another place with -o.") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -17,25 +17,27 @@ from torch import Tensor
 Filter = Literal["bicubic", "lanczos", "area"]
 
 
-def _bicubic(x: Tensor) -> Tensor:
+def _bicubic(x: Tensor, stretch: float) -> Tensor:
     """Keys' cubic convolution with a = -0.5 (Keys 1981, eq. 15), the one of MATLAB's ``imresize``."""
-    x = x.abs()
+    x = (x * stretch).abs()
     inner = (1.5 * x - 2.5) * x * x + 1.0
     outer = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     return torch.where(x <= 1, inner, torch.where(x < 2, outer, torch.zeros_like(x)))
 
 
-def _lanczos(x: Tensor) -> Tensor:
+def _lanczos(x: Tensor, stretch: float) -> Tensor:
     """Lanczos window of three lobes."""
+    x = x * stretch
     return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
 
 
-def _area(x: Tensor) -> Tensor:
-    """Triangle of width one: exact averaging when shrinking, linear interpolation when enlarging."""
-    return (1 - x.abs()).clamp(min=0)
+def _area(x: Tensor, stretch: float) -> Tensor:
+    """How much of each source pixel the output pixel covers; linear interpolation when enlarging."""
+    return (0.5 + 0.5 / stretch - x.abs()).clamp(0, 1)
 
 
-_FILTERS: dict[Filter, tuple[Callable[[Tensor], Tensor], float]] = {
+# Each takes distances in source pixels and how far it is stretched to shrink; the number is its width unstretched.
+_FILTERS: dict[Filter, tuple[Callable[[Tensor, float], Tensor], float]] = {
     "bicubic": (_bicubic, 4.0),
     "lanczos": (_lanczos, 6.0),
     "area": (_area, 2.0),
@@ -55,7 +57,7 @@ def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tens
     count = math.ceil(width / stretch) + 2
     first = torch.floor(centers - width / stretch / 2).long()
     index = first[:, None] + torch.arange(count)
-    weight = kernel((centers[:, None] - index) * stretch)
+    weight = kernel(centers[:, None] - index, stretch)
     weight = weight / weight.sum(1, keepdim=True)
     folded = index % (2 * in_size)
     mirrored = torch.where(folded < in_size, folded, 2 * in_size - 1 - folded)

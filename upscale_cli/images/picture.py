@@ -28,10 +28,12 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
-        assert self.color.ndim == 3 and self.color.shape[2] in (1, 3), self.color.shape
+        assert self.color.ndim == 3, self.color.shape
+        assert self.color.shape[2] in (1, 3), self.color.shape
         assert self.color.dtype in (np.uint8, np.uint16), self.color.dtype
         if self.alpha is not None:
-            assert self.alpha.shape == self.color.shape[:2] and self.alpha.dtype == self.color.dtype
+            assert self.alpha.shape == self.color.shape[:2], self.alpha.shape
+            assert self.alpha.dtype == self.color.dtype, self.alpha.dtype
 
     @property
     def height(self) -> int:

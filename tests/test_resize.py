@@ -1,0 +1,73 @@
+"""Resampling against NumPy written out by hand, and against MATLAB's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upscale_cli.resize import Filter, matlab_bicubic, resize
+
+filters = st.sampled_from(["bicubic", "lanczos", "area"])
+sides = st.integers(1, 40)
+
+
+def read(path: Path) -> torch.Tensor:
+    return torch.from_numpy(cv2.imread(str(path), cv2.IMREAD_COLOR)).permute(2, 0, 1).float()
+
+
+@given(sides, sides, sides, sides, filters)
+def test_a_constant_stays_constant(h: int, w: int, to_h: int, to_w: int, kind: Filter) -> None:
+    result = resize(torch.full((1, 2, h, w), 0.7), (to_h, to_w), kind)
+    assert result.shape == (1, 2, to_h, to_w)
+    assert torch.allclose(result, torch.full_like(result, 0.7), atol=1e-5)
+
+
+@given(sides, sides, filters)
+def test_the_same_size_is_the_same_picture(h: int, w: int, kind: Filter) -> None:
+    image = torch.rand(1, 1, h, w)
+    assert torch.equal(resize(image, (h, w), kind), image)
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(2, 5))
+def test_area_by_a_whole_factor_is_the_mean_of_blocks(h: int, w: int, factor: int) -> None:
+    image = torch.rand(1, 1, h * factor, w * factor)
+    expected = torch.nn.functional.avg_pool2d(image, factor)
+    assert torch.allclose(resize(image, (h, w), "area"), expected, atol=1e-6)
+
+
+def test_area_by_a_broken_factor_keeps_the_mean() -> None:
+    image = torch.rand(1, 1, 7, 7)
+    assert resize(image, (3, 3), "area").mean().item() == pytest.approx(image.mean().item(), abs=1e-6)
+
+
+def test_bicubic_reproduces_a_ramp_away_from_the_border() -> None:
+    ramp = torch.arange(32, dtype=torch.float64).float().expand(1, 1, 4, 32)
+    enlarged = resize(ramp, (4, 64), "bicubic")
+    expected = (torch.arange(64) + 0.5) / 2 - 0.5
+    assert torch.allclose(enlarged[0, 0, 0, 8:-8], expected[8:-8], atol=1e-4)
+
+
+def test_half_a_pixel_of_bicubic_has_keys_weights() -> None:
+    impulse = torch.zeros(1, 1, 1, 9)
+    impulse[..., 4] = 1
+    enlarged = resize(impulse, (1, 18), "bicubic")[0, 0, 0]
+    near, far = 0.25, 1.25  # distances of the samples of an enlargement by two, a = -1/2
+    assert enlarged[8].item() == pytest.approx(1.5 * near**3 - 2.5 * near**2 + 1, abs=1e-6)
+    assert enlarged[6].item() == pytest.approx(-0.5 * far**3 + 2.5 * far**2 - 4 * far + 2, abs=1e-6)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "scale"), [("Set5", 2), ("Set5", 4), ("Set14", 2), ("Set14", 4)])
+def test_shrinking_is_matlabs_within_a_fifth_of_a_level(shared: Path, name: str, scale: int) -> None:
+    folder = shared / "data" / name / f"x{scale}"
+    differences = []
+    for hr, lr in zip(sorted((folder / "HR").iterdir()), sorted((folder / "LR").iterdir()), strict=True):
+        shrunk = matlab_bicubic(read(hr), 1 / scale).round().clamp(0, 255)
+        differences.append((shrunk - read(lr)).abs().mean().item())
+    assert np.mean(differences) < 0.2

@@ -1,0 +1,111 @@
+"""Where networks run: device, precision, free memory, and what an out-of-memory error looks like."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Literal
+
+import torch
+
+from upscale_cli.errors import DeviceError
+
+Precision = Literal["auto", "half", "fp32"]
+
+
+def select(name: str = "auto") -> torch.device:
+    """``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Raises DeviceError where absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"There is no device {name!r}.", "Use --device cpu, cuda, cuda:1 or mps.") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"The device {name!r} is not supported.", "Use --device cpu, cuda, cuda:1 or mps.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"This machine's PyTorch sees no device {name!r}.", "Use --device cpu, or install PyTorch for CUDA."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("This machine's PyTorch sees no MPS device.", "Use --device cpu.")
+    return device
+
+
+@cache
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware; without, bf16 is slower than fp32."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def dtype(device: torch.device, precision: Precision) -> torch.dtype:
+    """fp16 on CUDA by default; with ``half`` fp16 on CUDA and MPS and bf16 on CPUs that have it; fp32 otherwise."""
+    if device.type == "cuda" and precision != "fp32":
+        return torch.float16
+    if precision == "half" and device.type == "mps":
+        return torch.float16
+    if precision == "half" and device.type == "cpu" and cpu_has_bf16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on ``device``."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return _free_main_memory()
+
+
+def _free_main_memory() -> int:
+    limits = [_available_memory()]
+    try:  # a container may allow less than the machine has
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as current:  # noqa: PTH123
+            limits.append(int(limit.read()) - int(current.read()))
+    except (OSError, ValueError):
+        pass
+    return max(0, min(limits))
+
+
+def _available_memory() -> int:
+    try:
+        with open("/proc/meminfo") as file:  # noqa: PTH123
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 * 2**30  # Windows has no sysconf: a size that any machine of today has
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is a device (or the machine) saying that memory does not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    phrases = (
+        "out of memory",
+        "can't allocate memory",
+        "could not allocate",
+        "not enough memory",
+        "cudnn_status_alloc_failed",
+    )
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give cached blocks back, so that smaller requests can succeed."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def describe(device: torch.device) -> str:
+    """The device's name, for people."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
