@@ -27,7 +27,7 @@ class Size:
             raise UsageError(
                 f"The scale {self.scale:g} is out of range.", f"Use -s {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}."
             )
-        if any(side < 1 for side in (self.width or 1, self.height or 1, *(self.fit or (1, 1)))):
+        if any(side is not None and side < 1 for side in (self.width, self.height, *(self.fit or ()))):
             raise UsageError("A picture needs at least one pixel in each direction.", "Give a positive size.")
 
     def pixels(self, height: int, width: int) -> tuple[int, int]:

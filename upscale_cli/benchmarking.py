@@ -1,0 +1,196 @@
+"""Measuring networks: seconds, megapixels per second, share of the machine's arithmetic peak, memory.
+
+The yardstick is the loop everybody writes first: the whole picture at once, NCHW, fp32.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from upscale_cli import device as devices
+from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
+from upscale_cli.weights.resolve import resolve
+
+PEAK_MATRIX = 2048
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the picture (height, width) it shall be measured on."""
+
+    name: str
+    spec: NetworkSpec
+    module: nn.Module
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device and its measured matrix-product rate, in FLOP/s, by precision."""
+
+    device: torch.device
+    peak: dict[torch.dtype, float]
+
+    def describe(self) -> str:
+        rates = ", ".join(f"{str(kind)[6:]} {rate / 1e9:.0f} GFLOP/s" for kind, rate in self.peak.items())
+        return f"{devices.describe(self.device)}, PyTorch {torch.__version__}; {PEAK_MATRIX}³ matrix product: {rates}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One way of running one case.
+
+    ``speed_up`` is over the plain loop; ``peak_memory`` in bytes: on CUDA what this way allocated, on a CPU the most
+    the whole process has held so far (0 where the system does not tell).
+    """
+
+    network: str
+    size: str
+    how: str
+    seconds: float
+    megapixels_per_second: float
+    speed_up: float | None
+    share_of_peak: float
+    psnr_to_fp32: float | None
+    peak_memory: int
+
+    def as_dict(self) -> dict[str, str | float | int | None]:
+        return asdict(self)
+
+
+def standard_cases() -> list[Case]:
+    """SRVGGNetCompact 64/32 on 512x512 and RRDBNet 64/23/32 on 128x128, with random weights."""
+    compact = NetworkSpec("compact", 4, 3, 3, 34, hyperparameters={"features": 64, "convolutions": 32})
+    rrdb = NetworkSpec(
+        "rrdbnet",
+        4,
+        3,
+        3,
+        349,
+        hyperparameters={"features": 64, "blocks": 23, "growth": 32, "doublings": 2, "unshuffle": 1},
+    )
+    return [
+        Case("compact 64/32", compact, build(compact), 512, 512),
+        Case("RRDBNet 64/23/32", rrdb, build(rrdb), 128, 128),
+    ]
+
+
+def named_case(model: str, width: int, height: int) -> Case:
+    """A model of the manifest, or a file, on a picture of that size."""
+    network = resolve(model)
+    return Case(network.name, network.spec, network.module, height, width)
+
+
+def measure_machine(device: str, threads: int | None) -> Machine:
+    """The device, and how fast its largest matrix products are in the precisions that are used on it."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    chosen = devices.select(device)
+    kinds = {torch.float32, devices.dtype(chosen, "half")}
+    return Machine(chosen, {kind: _matrix_rate(chosen, kind) for kind in sorted(kinds, key=str)})
+
+
+def _matrix_rate(device: torch.device, kind: torch.dtype) -> float:
+    a = torch.randn(PEAK_MATRIX, PEAK_MATRIX, device=device).to(kind)
+    seconds = _fastest(lambda: a @ a, 5, device)
+    return 2 * PEAK_MATRIX**3 / seconds
+
+
+def measure(
+    case: Case, machine: Machine, tile: TileChoice, repeat: int, skip_plain: bool = False
+) -> Iterator[Measurement]:
+    """The plain loop, then this program in fp32 and in half precision, each the fastest of ``repeat`` runs."""
+    image = torch.rand(1, case.spec.in_channels, case.height, case.width, generator=torch.Generator().manual_seed(1))
+    flops = _flops_per_pixel(case) * case.height * case.width
+    plain_seconds: float | None = None
+    reference: Tensor | None = None
+    for how, function, kind in _ways(case, machine, tile, skip_plain):
+        _reset_peak_memory(machine.device)
+        results: list[Tensor] = []
+        seconds = _fastest(partial(_keep_last, function, image, results), repeat, machine.device)
+        reference = results[0] if reference is None else reference
+        plain_seconds = seconds if how == "plain fp32" else plain_seconds
+        yield Measurement(
+            network=case.name,
+            size=f"{case.width}x{case.height}",
+            how=how,
+            seconds=seconds,
+            megapixels_per_second=case.height * case.width / seconds / 1e6,
+            speed_up=plain_seconds / seconds if plain_seconds else None,
+            share_of_peak=flops / seconds / machine.peak[kind],
+            psnr_to_fp32=_psnr(results[0], reference) if results[0] is not reference else None,
+            peak_memory=_peak_memory(machine.device),
+        )
+
+
+def _keep_last(function: Callable[[Tensor], Tensor], image: Tensor, results: list[Tensor]) -> None:
+    results[:] = [function(image)]
+
+
+def _ways(
+    case: Case, machine: Machine, tile: TileChoice, skip_plain: bool
+) -> Iterator[tuple[str, Callable[[Tensor], Tensor], torch.dtype]]:
+    if not skip_plain:
+        module = case.module.to(machine.device)
+
+        def plain(image: Tensor) -> Tensor:
+            with torch.no_grad():
+                result: Tensor = module(image.to(machine.device))
+            return result.cpu()
+
+        yield "plain fp32", plain, torch.float32
+        module.cpu()
+    for how, precision in (("fp32", "fp32"), ("--half", "half")):
+        runner = NetworkRunner(case.module, case.spec, device=machine.device, precision=precision, tile=tile)  # type: ignore[arg-type]
+        yield how, runner.run, runner.dtype
+
+
+def _flops_per_pixel(case: Case) -> float:
+    side = 8 * case.spec.size_multiple
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        case.module(torch.zeros(1, case.spec.in_channels, side, side))
+    return counter.get_total_flops() / side**2
+
+
+def _fastest(function: Callable[[], object], repeat: int, device: torch.device) -> float:
+    """Seconds of the fastest of ``repeat`` calls after one to warm up."""
+    times = []
+    for _ in range(repeat + 1):
+        start = time.perf_counter()
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def _psnr(image: Tensor, reference: Tensor) -> float:
+    error = (image.clamp(0, 1) - reference.clamp(0, 1)).square().mean().item()
+    return -10 * math.log10(error) if error else math.inf
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
