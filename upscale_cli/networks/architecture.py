@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ class NetworkSpec:
     out_channels: int
     receptive_radius: int
     size_multiple: int = 1
-    hyperparameters: Mapping[str, int | bool | str] = field(default_factory=dict)
+    hyperparameters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Architecture:
     """A family of networks.
 
     ``canonical`` renames the keys of every known layout to one (and is idempotent); ``detect`` and ``spec`` take
-    canonical keys; ``module`` builds the network with fresh weights whose keys are the canonical ones.
+    canonical keys, ``spec`` raising KeyError, IndexError or ValueError where they contradict each other; ``module``
+    builds the network with fresh weights whose keys are the canonical ones.
     """
 
     name: str
@@ -40,3 +42,20 @@ class Architecture:
     detect: Callable[[StateDict], bool]
     spec: Callable[[StateDict], NetworkSpec]
     module: Callable[[NetworkSpec], nn.Module]
+
+
+def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """The state dict with each key rewritten by the first of the (pattern, replacement) ``rules`` that matches."""
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+
+    def rename(key: str) -> str:
+        matching = ((pattern, replacement) for pattern, replacement in compiled if pattern.search(key))
+        pattern, replacement = next(matching, (None, ""))
+        return pattern.sub(replacement, key) if pattern else key
+
+    return {rename(key): tensor for key, tensor in state.items()}
+
+
+def count(state: StateDict, pattern: str) -> int:
+    """How many different numbers the first group of ``pattern`` takes among the keys."""
+    return len({match[1] for key in state if (match := re.match(pattern, key))})

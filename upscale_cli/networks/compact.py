@@ -7,7 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count
 
 
 class Compact(nn.Module):
@@ -23,10 +23,7 @@ class Compact(nn.Module):
         self.scale = scale
 
     def forward(self, lr: Tensor) -> Tensor:
-        features = lr
-        for layer in self.body:
-            features = layer(features)
-        residual = F.pixel_shuffle(features, self.scale)
+        residual = F.pixel_shuffle(self.body(lr), self.scale)
         return residual + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
 
 
@@ -42,23 +39,26 @@ def _detect(state: StateDict) -> bool:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    weights = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 4]
-    first, last = weights[0], weights[-1]
-    in_channels = first.shape[1]
-    # Every known network keeps its channel count, so what the last convolution makes is channels · scale².
-    scale = math.isqrt(last.shape[0] // in_channels)
+    layers = count(state, r"^body\.(\d+)\.weight$")
+    features, in_channels = state["body.0.weight"].shape[:2]
+    made = state[f"body.{layers - 1}.weight"].shape[0]
+    # As many channels come out as went in, so what the last convolution makes is channels · scale².
+    scale = math.isqrt(made // in_channels)
+    if scale**2 * in_channels != made:
+        raise ValueError("the last convolution does not fit any scale")
+    convolutions = layers // 2 + 1
     return NetworkSpec(
         architecture="compact",
         scale=scale,
         in_channels=in_channels,
-        out_channels=last.shape[0] // scale**2,
-        receptive_radius=len(weights),
-        hyperparameters={"features": first.shape[0], "convolutions": len(weights) - 2},
+        out_channels=in_channels,
+        receptive_radius=convolutions,
+        hyperparameters={"features": features, "convolutions": convolutions - 2},
     )
 
 
 def _module(spec: NetworkSpec) -> nn.Module:
-    return Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters)  # type: ignore[arg-type]
+    return Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters)
 
 
 COMPACT = Architecture("compact", _canonical, _detect, _spec, _module)

@@ -1,0 +1,153 @@
+"""RRDBNet, the network of ESRGAN (Wang et al. 2018, figure 4) and Real-ESRGAN (Wang et al. 2021).
+
+Dense blocks of five convolutions, three of which make a residual-in-residual block. Scales below four exist in two
+forms: with fewer doublings at the end (ESRGAN), or always two and a pixel-unshuffle in front (Real-ESRGAN).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count, renamed
+
+RESIDUAL_SCALE = 0.2
+SLOPE = 0.2
+
+
+class DenseBlock(nn.Module):
+    """Five convolutions, each seeing all features before it."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, growth, 3, padding=1)
+        self.conv2 = nn.Conv2d(features + growth, growth, 3, padding=1)
+        self.conv3 = nn.Conv2d(features + 2 * growth, growth, 3, padding=1)
+        self.conv4 = nn.Conv2d(features + 3 * growth, growth, 3, padding=1)
+        self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = x
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            known = torch.cat((known, F.leaky_relu(conv(known), SLOPE)), 1)
+        residual: Tensor = self.conv5(known)
+        return torch.add(x, residual, alpha=RESIDUAL_SCALE)
+
+
+class ResidualInResidual(nn.Module):
+    """Three dense blocks and a residual around them."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = DenseBlock(features, growth)
+        self.rdb2 = DenseBlock(features, growth)
+        self.rdb3 = DenseBlock(features, growth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL_SCALE)
+
+
+class RRDBNet(nn.Module):
+    """(N, C, H, W) in [0, 1] to (N, out, H·2^doublings/unshuffle, …); H and W are multiples of ``unshuffle``."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: int,
+        blocks: int,
+        growth: int,
+        doublings: int,
+        unshuffle: int,
+    ) -> None:
+        super().__init__()
+        self.unshuffle = unshuffle
+        self.doublings = doublings
+        self.conv_first = nn.Conv2d(in_channels * unshuffle**2, features, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualInResidual(features, growth) for _ in range(blocks)))
+        self.conv_body = nn.Conv2d(features, features, 3, padding=1)
+        for number in range(1, doublings + 1):
+            setattr(self, f"conv_up{number}", nn.Conv2d(features, features, 3, padding=1))
+        self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
+        self.conv_last = nn.Conv2d(features, out_channels, 3, padding=1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        first: Tensor = self.conv_first(F.pixel_unshuffle(lr, self.unshuffle) if self.unshuffle > 1 else lr)
+        features = first + self.conv_body(self.body(first))
+        for number in range(1, self.doublings + 1):
+            doubled = F.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = F.leaky_relu(getattr(self, f"conv_up{number}")(doubled), SLOPE)
+        result: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(features), SLOPE))
+        return result
+
+
+_ESRGAN_LAYOUT = (
+    (r"^RRDB_trunk\.(\d+)\.RDB(\d)\.", r"body.\1.rdb\2."),
+    (r"^trunk_conv\.", "conv_body."),
+    (r"^upconv(\d+)\.", r"conv_up\1."),
+    (r"^HRconv\.", "conv_hr."),
+)
+_FIRST_GENERATION = (
+    (r"^model\.0\.", "conv_first."),
+    (r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3."),
+    (r"^model\.1\.sub\.\d+\.(weight|bias)$", r"conv_body.\1"),
+)
+
+
+def _canonical(state: StateDict) -> dict[str, Tensor]:
+    """BasicSR's keys, from those of the ESRGAN repository, of the first generation, and of OpenMMLab."""
+    if "model.0.weight" in state:
+        return renamed(state, _FIRST_GENERATION + _first_generation_tail(state))
+    if any(key.startswith("RRDB_trunk.") for key in state):
+        return renamed(state, _ESRGAN_LAYOUT)
+    return dict(state)
+
+
+def _first_generation_tail(state: StateDict) -> tuple[tuple[str, str], ...]:
+    """Names for what follows the trunk: its layers are only numbered, activations and enlargements included."""
+    numbers = sorted({int(m[1]) for key in state if (m := re.match(r"^model\.(\d+)\.weight$", key))} - {0})
+    names = [f"conv_up{number}" for number in range(1, len(numbers) - 1)] + ["conv_hr", "conv_last"]
+    return tuple((rf"^model\.{number}\.", f"{name}.") for number, name in zip(numbers, names, strict=False))
+
+
+def _detect(state: StateDict) -> bool:
+    return "body.0.rdb1.conv1.weight" in state and "conv_first.weight" in state
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    features, seen = state["conv_first.weight"].shape[:2]
+    out_channels = state["conv_last.weight"].shape[0]
+    # As many channels come out as went in, so a surplus of inputs means a pixel-unshuffle in front.
+    unshuffle = math.isqrt(seen // out_channels)
+    if unshuffle not in (1, 2, 4) or unshuffle**2 * out_channels != seen:
+        unshuffle = 1
+    doublings = count(state, r"^conv_up(\d+)\.weight$")
+    blocks = count(state, r"^body\.(\d+)\.rdb1\.conv1\.weight$")
+    if 2**doublings < unshuffle:
+        raise ValueError("more unshuffling than doubling")
+    return NetworkSpec(
+        architecture="rrdbnet",
+        scale=2**doublings // unshuffle,
+        in_channels=seen // unshuffle**2,
+        out_channels=out_channels,
+        receptive_radius=unshuffle * (1 + 15 * blocks + 1 + 2),
+        size_multiple=unshuffle,
+        hyperparameters={
+            "features": features,
+            "blocks": blocks,
+            "growth": state["body.0.rdb1.conv1.weight"].shape[0],
+            "doublings": doublings,
+            "unshuffle": unshuffle,
+        },
+    )
+
+
+def _module(spec: NetworkSpec) -> nn.Module:
+    return RRDBNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
+
+
+RRDBNET = Architecture("rrdbnet", _canonical, _detect, _spec, _module)

@@ -1,0 +1,147 @@
+"""SRResNet, the generator of SRGAN (Ledig et al. 2017, figure 4), with BatchNorm.
+
+Two forms: the paper's (BatchNorm after the trunk, linear output in [-1, 1]) and that of leftthomas/SRGAN (PReLU after
+the trunk, output through tanh). Which one a file holds is seen from the layer after the trunk.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count, renamed
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with BatchNorm and a residual."""
+
+    def __init__(self, features: int, slopes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(features)
+        self.prelu = nn.PReLU(slopes)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(x)))))
+        return x + residual
+
+
+class Doubling(nn.Module):
+    """Convolution, pixel shuffle, PReLU: twice the height and width."""
+
+    def __init__(self, features: int, slopes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(features, features * 4, 3, padding=1)
+        self.prelu = nn.PReLU(slopes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        doubled: Tensor = self.prelu(F.pixel_shuffle(self.conv(x), 2))
+        return doubled
+
+
+class SRResNet(nn.Module):
+    """(N, C, H, W) in [0, 1] to (N, out, H·2^doublings, …) in [0, 1]; inside, the output lies in [-1, 1]."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, features: int, blocks: int, doublings: int, slopes: int, tanh: int
+    ) -> None:
+        super().__init__()
+        self.tanh = bool(tanh)
+        self.first = nn.Sequential(nn.Conv2d(in_channels, features, 9, padding=4), nn.PReLU(slopes))
+        self.blocks = nn.Sequential(*(ResidualBlock(features, slopes) for _ in range(blocks)))
+        after_trunk = nn.PReLU(slopes) if tanh else nn.BatchNorm2d(features)
+        self.trunk = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), after_trunk)
+        self.upsample = nn.Sequential(*(Doubling(features, slopes) for _ in range(doublings)))
+        self.last = nn.Conv2d(features, out_channels, 9, padding=4)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        first = self.first(lr)
+        features = first + self.trunk(self.blocks(first))
+        signed: Tensor = self.last(self.upsample(features))
+        return ((torch.tanh(signed) if self.tanh else signed) + 1) / 2
+
+
+_LORNATANG = (
+    (r"^conv(?:_block)?1\.", "first."),
+    (r"^trunk\.(\d+)\.rcb\.0\.", r"blocks.\1.conv1."),
+    (r"^trunk\.(\d+)\.rcb\.1\.", r"blocks.\1.bn1."),
+    (r"^trunk\.(\d+)\.rcb\.2\.", r"blocks.\1.prelu."),
+    (r"^trunk\.(\d+)\.rcb\.3\.", r"blocks.\1.conv2."),
+    (r"^trunk\.(\d+)\.rcb\.4\.", r"blocks.\1.bn2."),
+    (r"^conv(?:_block)?2\.", "trunk."),
+    (r"^upsampling\.(\d+)\.upsample_block\.0\.", r"upsample.\1.conv."),
+    (r"^upsampling\.(\d+)\.upsample_block\.2\.", r"upsample.\1.prelu."),
+    (r"^conv(?:_block)?3\.", "last."),
+)
+
+
+def _canonical(state: StateDict) -> dict[str, Tensor]:
+    """Our keys, from those of leftthomas/SRGAN and of Lornatang/SRGAN-PyTorch."""
+    if "block1.0.weight" in state:
+        return renamed(state, _leftthomas(state))
+    if any(".rcb." in key for key in state):
+        return _signed(renamed(state, _LORNATANG))
+    return dict(state)
+
+
+def _leftthomas(state: StateDict) -> tuple[tuple[str, str], ...]:
+    residual = count(state, r"^block(\d+)\.conv1\.weight$")
+    doublings = count(state, rf"^block{residual + 3}\.(\d+)\.conv\.weight$")
+    blocks = tuple((rf"^block{number + 2}\.", f"blocks.{number}.") for number in range(residual))
+    return (
+        (r"^block1\.", "first."),
+        *blocks,
+        (rf"^block{residual + 2}\.", "trunk."),
+        (rf"^block{residual + 3}\.{doublings}\.", "last."),
+        (rf"^block{residual + 3}\.", "upsample."),
+    )
+
+
+def _signed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same network with its output in [-1, 1] instead of [0, 1]: 2y - 1 folded into the last convolution."""
+    if "last.weight" in state and "last.bias" in state:
+        state["last.weight"], state["last.bias"] = state["last.weight"] * 2, state["last.bias"] * 2 - 1
+    return state
+
+
+def _detect(state: StateDict) -> bool:
+    return "blocks.0.bn1.running_mean" in state and "first.0.weight" in state and "trunk.0.weight" in state
+
+
+def _radius(blocks: int, doublings: int) -> int:
+    tail = 4  # of the last convolution, in output pixels
+    for _ in range(doublings):
+        tail = math.ceil(tail / 2) + 1
+    return 4 + 2 * blocks + 1 + tail
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    features, in_channels = state["first.0.weight"].shape[:2]
+    blocks = count(state, r"^blocks\.(\d+)\.conv1\.weight$")
+    doublings = count(state, r"^upsample\.(\d+)\.conv\.weight$")
+    return NetworkSpec(
+        architecture="srresnet",
+        scale=2**doublings,
+        in_channels=in_channels,
+        out_channels=state["last.weight"].shape[0],
+        receptive_radius=_radius(blocks, doublings),
+        hyperparameters={
+            "features": features,
+            "blocks": blocks,
+            "doublings": doublings,
+            "slopes": state["first.1.weight"].shape[0],
+            "tanh": int("trunk.1.running_mean" not in state),
+        },
+    )
+
+
+def _module(spec: NetworkSpec) -> nn.Module:
+    return SRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
+
+
+SRRESNET = Architecture("srresnet", _canonical, _detect, _spec, _module)
