@@ -160,7 +160,7 @@ def _flops_per_pixel(case: Case) -> float:
     side = 8 * case.spec.size_multiple
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         case.module(torch.zeros(1, case.spec.in_channels, side, side))
-    return counter.get_total_flops() / side**2
+    return float(counter.get_total_flops()) / side**2
 
 
 def _fastest(function: Callable[[], object], repeat: int, device: torch.device) -> float:

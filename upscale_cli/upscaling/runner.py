@@ -59,6 +59,11 @@ def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) ->
     return largest / side**2 * dtype.itemsize * MEMORY_SAFETY
 
 
+def _channels_last(module: nn.Module) -> nn.Module:
+    """The module with its convolutions' weights in the memory order that CPUs and tensor cores prefer."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
 class NetworkRunner:
     """Calls a network on pictures of any size.
 
@@ -84,7 +89,7 @@ class NetworkRunner:
         self._full_precision = module.eval().requires_grad_(False)
         with torch.inference_mode():
             self._bytes_per_pixel = bytes_per_pixel(module, spec, self.dtype)
-        self._module = copy.deepcopy(module).to(device=device, dtype=self.dtype, memory_format=torch.channels_last)
+        self._module = _channels_last(copy.deepcopy(module).to(device, self.dtype))
         self._function = eightfold(self._call) if tta else self._call
         self._tile = tile
         self._notify = notify
@@ -118,12 +123,12 @@ class NetworkRunner:
         """(1, C, H, W) in [0, 1] on the CPU to (1, D, scale·H, scale·W); an integer ``dtype`` means its full range."""
         height, width = image.shape[-2:]
         padded = tiling.pad_to_multiple(image, self.spec.size_multiple)
-        side = self.tile_side(*padded.shape[-2:])
+        side = self.tile_side(padded.shape[-2], padded.shape[-1])
         with torch.inference_mode():
             output = tiling.run(
                 self._function,
                 padded,
-                tiling.plan(*padded.shape[-2:], side, self.halo, self.spec.size_multiple),
+                tiling.plan(padded.shape[-2], padded.shape[-1], side, self.halo, self.spec.size_multiple),
                 self.spec.scale,
                 halo=self.halo,
                 multiple=self.spec.size_multiple,
@@ -147,7 +152,7 @@ class NetworkRunner:
 
     def _call(self, tile: Tensor) -> Tensor:
         moved = tile.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        result = self._module(moved).to("cpu", torch.float32)
+        result: Tensor = self._module(moved).to("cpu", torch.float32)
         if torch.isfinite(result).all():
             return result
         return self._in_full_precision(tile)
@@ -156,7 +161,7 @@ class NetworkRunner:
         if self.dtype is not torch.float32:
             self._notify(f"A tile came out non-finite in {self.precision} and was done again in fp32.")
             module = self._full_precision.to(self.device)
-            result = module(tile.to(self.device)).to("cpu", torch.float32)
+            result: Tensor = module(tile.to(self.device)).to("cpu", torch.float32)
             if torch.isfinite(result).all():
                 return result
         raise WeightsError("The network's result is not finite.", "The weights are damaged or not meant for pictures.")

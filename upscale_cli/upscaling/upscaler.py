@@ -99,7 +99,7 @@ class Upscaler:
         planes = _to_tensor(array if array.ndim == 3 else array[..., None])
         if planes.shape[1] not in (1, 2, 3, 4) or 0 in planes.shape:
             raise UsageError(f"An array of shape {array.shape} is no picture.", "Give (H, W) or (H, W, 1 to 4).")
-        target = size.pixels(*planes.shape[-2:])
+        target = size.pixels(planes.shape[-2], planes.shape[-1])
         colors = planes.shape[1] - (planes.shape[1] + 1) % 2
         dtype = _TORCH_DTYPES.get(array.dtype.name, torch.float32)
         parts = [self._enlarge_color(planes[:, :colors], target, dtype)]
@@ -182,7 +182,7 @@ def _to_tensor(pixels: NDArray[np.generic]) -> Tensor:
         values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
     elif pixels.dtype.name in _TORCH_DTYPES:
         values = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32)
-        values = values / float(np.iinfo(pixels.dtype).max)  # type: ignore[arg-type]
+        values /= torch.iinfo(_TORCH_DTYPES[pixels.dtype.name]).max
     else:
         raise UsageError(f"Pixels of type {pixels.dtype} are not supported.", "Use uint8, uint16 or floating point.")
     return values.permute(2, 0, 1)[None]
