@@ -1,0 +1,5 @@
+"""``python -m upscale_cli`` is ``upscale``."""
+
+from upscale_cli.cli import main
+
+main()

@@ -1,0 +1,173 @@
+"""``upscale run``: pictures in, larger pictures out."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from upscale_cli.cli.options import Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
+from upscale_cli.cli.report import DownloadBar, Report, chosen_style
+
+if TYPE_CHECKING:
+    from upscale_cli.upscaling.targets import Plan
+
+
+@click.command("run", cls=Heading, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: 4]")
+@click.option("--width", type=int, help="Width of the result in pixels; the height follows.")
+@click.option("--height", type=int, help="Height of the result in pixels; the width follows.")
+@click.option("--fit", metavar="WxH", help="As large as fits into a box of that many pixels.")
+@click.option("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]")
+@click.option(
+    "--alpha", type=float, help="Share of the GAN-trained network, 0 to 1; the rest is its PSNR-trained partner."
+)
+@click.option("-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3, 0 to 1.")
+@click.option("--tta", is_flag=True, help="Mean over eight orientations: a little better, eight times slower.")
+@click.option(
+    "--alpha-upsampler",
+    type=click.Choice(["network", "bicubic"]),
+    default="network",
+    show_default=True,
+    help="What enlarges transparency.",
+)
+@click.option(
+    "-o", "--output", metavar="PATH", help="File for one picture (its extension decides the format), else folder."
+)
+@click.option(
+    "--suffix", help="Added to names.  [default: _x4, or the size, beside the input; nothing in another folder]"
+)
+@click.option("--format", "format_name", help="jpeg, png, webp, tiff, avif, bmp, ppm or gif.  [default: the input's]")
+@click.option("--quality", type=int, help="1 to 100, of lossy formats.  [default: jpeg 95, webp 95, avif 90]")
+@click.option("--depth", type=click.Choice(["8", "16"]), help="Bits per channel.  [default: the input's]")
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.option("--skip-existing", is_flag=True, help="Leave results that exist; the default in folders.")
+@click.option(
+    "--compare", is_flag=True, help="Also write NAME_compare: the input enlarged bicubically beside the result."
+)
+@click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
+@click.option("--max-megapixels", type=float, default=500, show_default=True, help="Refuse larger inputs.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--tile", default="auto", show_default=True, help="Side of tiles in input pixels, 0 for none, or auto.")
+@click.option(
+    "--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]"
+)
+@click.option("--half", is_flag=True, help="Half precision: fp16, on a CPU bf16.  [default on CUDA]")
+@click.option("--fp32", is_flag=True, help="Full precision.  [default elsewhere]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per picture on stdout.")
+def run(paths: tuple[str, ...], **options: Any) -> None:
+    """Enlarge pictures, folders and patterns.
+
+    photo.jpg becomes photo_x4.jpg, folder/ becomes folder_x4/. A run that was stopped goes on where it was.
+
+    \b
+    Examples:
+      upscale photo.jpg -s 2.5 -o big.png
+      upscale scans/ -r -m realesr-general-x4v3 -dn 0.3 --tile 400 --half
+      upscale "*.png" --width 3840 --format webp --quality 90
+    """
+    size = chosen_size(options["scale"], options["width"], options["height"], options["fit"])
+    plan = _plan(paths, size.label(), options)
+    if options["dry_run"]:
+        _tell_plan(plan)
+        return
+    report = Report(chosen_style(options["quiet"], options["as_json"]), len(plan.jobs))
+    report.skipped(plan.skipped)
+    if plan.jobs:
+        _work(plan, size, report, options)
+    report.summary(plan)
+    _exit_with(report, len(plan.jobs))
+
+
+run.headings = {
+    "Size": ("scale", "width", "height", "fit"),
+    "Network": ("model", "alpha", "denoise", "tta", "alpha_upsampler"),
+    "Files": (
+        "output",
+        "suffix",
+        "format_name",
+        "quality",
+        "depth",
+        "overwrite",
+        "skip_existing",
+        "compare",
+        "recursive",
+        "max_megapixels",
+        "dry_run",
+    ),
+    "Speed and memory": ("tile", "tile_pad", "half", "fp32", "device", "threads"),
+}
+
+
+def _plan(paths: tuple[str, ...], label: str, options: dict[str, Any]) -> Plan:
+    from upscale_cli.images import formats
+    from upscale_cli.images.write import WriteOptions
+    from upscale_cli.upscaling import targets
+
+    chosen = formats.by_name(options["format_name"]) if options["format_name"] else None
+    naming = targets.Naming(
+        label=label,
+        output=options["output"],
+        suffix=options["suffix"],
+        format=chosen,
+        recursive=options["recursive"],
+        existing=chosen_existing(options["overwrite"], options["skip_existing"]),
+        compare=options["compare"],
+    )
+    plan = targets.plan(paths, naming)
+    depth = int(options["depth"]) if options["depth"] else None
+    for kind in {formats.of_path(job.target) for job in plan.jobs}:
+        WriteOptions(kind or formats.by_name("png"), options["quality"], depth)
+    return plan
+
+
+def _tell_plan(plan: Plan) -> None:
+    for job in plan.jobs:
+        click.echo(f"{job.source} -> {job.target}")
+    for job in plan.skipped:
+        click.echo(f"{job.source}: {job.target} is already there")
+    click.echo(
+        f"{len(plan.jobs)} to do, {len(plan.skipped)} already there, {plan.ignored} files are no pictures.", err=True
+    )
+
+
+def _work(plan: Plan, size: Any, report: Report, options: dict[str, Any]) -> None:
+    from upscale_cli.upscaling import batch
+    from upscale_cli.upscaling.upscaler import Upscaler
+
+    upscaler = Upscaler(
+        options["model"],
+        scale=size.scale or 4.0,
+        device=options["device"],
+        precision=chosen_precision(options["half"], options["fp32"]),
+        tile=parse_tile(options["tile"]),
+        tile_pad=options["tile_pad"],
+        alpha=options["alpha"],
+        denoise=options["denoise"],
+        tta=options["tta"],
+        alpha_upsampler=options["alpha_upsampler"],
+        threads=options["threads"],
+        progress=DownloadBar(options["quiet"]),
+        notify=report.notify,
+    )
+    report.model = upscaler.name
+    depth = int(options["depth"]) if options["depth"] else None
+    settings = batch.Settings(size, options["quality"], depth, options["max_megapixels"])
+    outcomes = batch.run(plan.jobs, upscaler, settings, report.start, report.tile)
+    with contextlib.closing(report), contextlib.closing(outcomes):  # type: ignore[type-var]
+        for outcome in outcomes:
+            report.outcome(outcome)
+
+
+def _exit_with(report: Report, pictures: int) -> None:
+    """A single picture's error is the command's own; of several, exit code 1 says that some failed."""
+    if not report.failures:
+        return
+    error = report.failures[0].error
+    assert error is not None
+    raise click.exceptions.Exit(error.exit_code if pictures == 1 else 1)
