@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from upscale_cli import atomic
@@ -104,8 +104,8 @@ def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
     """Write ``tensors`` as ``.safetensors`` with ``facts`` in the header, or as ``.pth`` under ``params``."""
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    if path.suffix == ".safetensors":
+        atomic.write_bytes(path, save(plain, metadata=dict(facts)))
+        return
     with atomic.replacing(path) as temporary:
-        if path.suffix == ".safetensors":
-            save_file(plain, temporary, metadata=dict(facts))
-        else:
-            torch.save({"params": plain, "facts": dict(facts)}, temporary)
+        torch.save({"params": plain, "facts": dict(facts)}, temporary)

@@ -1,0 +1,119 @@
+"""``upscale eval``: how close results are to the truth, in the field's own measures and protocol."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from upscale_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from upscale_cli.images.picture import Pixels
+    from upscale_cli.metrics import Scores
+
+MEASURES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
+HEADINGS = ("PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB")
+
+
+@click.command("eval", no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("hr", type=click.Path(path_type=Path))
+@click.argument("sr", type=click.Path(path_type=Path))
+@click.option("-s", "--scale", type=click.IntRange(1), default=4, show_default=True, help="Scale of the results.")
+@click.option("--border", type=click.IntRange(0), help="Pixels left out on every side.  [default: the scale]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per picture, and one for the mean.")
+def evaluate(hr: Path, sr: Path, scale: int, border: int | None, as_json: bool) -> None:
+    """PSNR and SSIM of results SR against the true pictures HR, two folders or two files.
+
+    Measured on Y (ITU-R BT.601) and on RGB, without a border of SCALE pixels, as papers do. Pictures pair by name:
+    baby.png with baby.png, baby_x4.png or, in the usual packaging of Set5, img_001_SRF_4_HR with img_001_SRF_4_LR.
+
+    \b
+    Example:  upscale Set5/LR -s 4 -o results/ && upscale eval Set5/HR results/
+    """
+    pairs = paired(hr, sr)
+    rows = {truth.stem: _score(truth, result, scale, scale if border is None else border) for truth, result in pairs}
+    if as_json:
+        for name, scores in rows.items():
+            click.echo(json.dumps({"name": name, **asdict(scores)}))
+        click.echo(json.dumps({"name": "mean", **_means(list(rows.values()))}))
+        return
+    width = max(len(name) for name in [*rows, "mean"])
+    click.echo(" " * width + "".join(f"{heading:>10}" for heading in HEADINGS))
+    for name, scores in rows.items():
+        click.echo(_row(name, width, asdict(scores)))
+    click.echo(_row("mean", width, _means(list(rows.values()))))
+
+
+def _row(name: str, width: int, values: dict[str, float]) -> str:
+    cells = (f"{values[m]:>10.2f}" if m.startswith("psnr") else f"{values[m]:>10.4f}" for m in MEASURES)
+    return f"{name:<{width}}" + "".join(cells)
+
+
+def _means(rows: list[Scores]) -> dict[str, float]:
+    return {measure: sum(getattr(row, measure) for row in rows) / len(rows) for measure in MEASURES}
+
+
+def paired(hr: Path, sr: Path) -> list[tuple[Path, Path]]:
+    """(truth, result) for every picture of ``hr``. Raises InputError naming those without exactly one partner."""
+    if not hr.is_dir() and not sr.is_dir():
+        return [(hr, sr)]
+    if not hr.is_dir() or not sr.is_dir():
+        raise InputError(f"{hr} and {sr} must be two folders or two files.", "Check the paths.")
+    truths, results = _pictures(hr), _pictures(sr)
+    pairs = [(truth, _partners(truth, results)) for truth in truths]
+    for truth, partners in pairs:
+        if len(partners) != 1:
+            found = f"{len(partners)} results ({', '.join(p.name for p in partners)})" if partners else "no result"
+            raise InputError(f"{truth.name} has {found} in {sr}.", "Give each result the name of its true picture.")
+    return [(truth, partners[0]) for truth, partners in pairs]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    from upscale_cli.images.formats import EXTENSIONS
+
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
+    if not found:
+        raise InputError(f"There are no pictures in {folder}.", "Check the path.")
+    return found
+
+
+def _partners(truth: Path, results: list[Path]) -> list[Path]:
+    """Results of the same name; else of the name with something added; else of the name with LR or SR for HR."""
+    base = re.sub(r"_HR$", "", truth.stem)
+    rules = (
+        lambda stem: stem == truth.stem,
+        lambda stem: re.match(re.escape(truth.stem) + r"[^0-9A-Za-z]", stem),
+        lambda stem: re.match(re.escape(base) + r"(_(LR|SR))?([^0-9A-Za-z].*)?$", stem),
+    )
+    for rule in rules:
+        partners = [result for result in results if rule(result.stem)]
+        if partners:
+            return partners
+    return []
+
+
+def _score(truth: Path, result: Path, scale: int, border: int) -> Scores:
+    from upscale_cli.images.read import read_picture
+    from upscale_cli.metrics import score
+
+    hr, sr = (_levels(read_picture(path).color) for path in (truth, result))
+    surplus = hr.shape[0] - sr.shape[0], hr.shape[1] - sr.shape[1]
+    if not (0 <= surplus[0] < scale and 0 <= surplus[1] < scale):
+        sizes = f"{truth} is {hr.shape[1]}x{hr.shape[0]} and {result} {sr.shape[1]}x{sr.shape[0]}"
+        raise InputError(f"{sizes} pixels.", "Compare results of the true picture's size.")
+    if min(sr.shape[:2]) <= 2 * border:
+        raise InputError(f"{result} is all border.", "Use a smaller --border.")
+    return score(sr, hr[: sr.shape[0], : sr.shape[1]], border)  # papers crop HR to a multiple of the scale
+
+
+def _levels(pixels: Pixels) -> Pixels:
+    """In 8 bits."""
+    import numpy as np
+
+    levels: Pixels = pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
+    return levels

@@ -1,0 +1,80 @@
+"""PSNR and SSIM as the field reports them: on RGB, and on the Y channel of ITU-R BT.601, with a border left out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+LUMA = np.array([65.481, 128.553, 24.966]) / 255
+
+Levels = NDArray[Any]  # (H, W) or (H, W, C), 0 to 255
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Decibels and structural similarities of one result."""
+
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+
+
+def score(sr: Levels, hr: Levels, border: int) -> Scores:
+    """Compare uint8 (H, W, 1 or 3) pictures of one size, without ``border`` pixels on every side."""
+    sr_inner, hr_inner = (_cropped(picture.astype(np.float64), border) for picture in (sr, hr))
+    sr_y, hr_y = luma(sr_inner), luma(hr_inner)
+    return Scores(psnr(sr_y, hr_y), ssim(sr_y, hr_y), psnr(sr_inner, hr_inner), ssim(sr_inner, hr_inner))
+
+
+def _cropped(picture: Levels, border: int) -> Levels:
+    height, width = picture.shape[:2]
+    return picture[border : height - border, border : width - border]
+
+
+def luma(picture: Levels) -> Levels:
+    """Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of (H, W, 3); gray is R = G = B. Unrounded, as (H, W)."""
+    rgb = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    y: Levels = 16 + rgb @ LUMA
+    return y
+
+
+def psnr(a: Levels, b: Levels) -> float:
+    """Peak signal-to-noise ratio in dB for a peak of 255; infinite for equal pictures."""
+    error = float(np.mean((a - b) ** 2))
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def ssim(a: Levels, b: Levels) -> float:
+    """Structural similarity (Wang et al. 2004), Gaussian window 11x11, σ 1.5, where it lies inside; mean of channels.
+
+    Pictures smaller than the window have no such place: NaN.
+    """
+    if a.ndim == 3:
+        return float(np.mean([ssim(a[..., c], b[..., c]) for c in range(a.shape[2])]))
+    if min(a.shape) < WINDOW:
+        return math.nan
+    mean_a, mean_b = _windowed(a), _windowed(b)
+    variance_a, variance_b = _windowed(a * a) - mean_a**2, _windowed(b * b) - mean_b**2
+    covariance = _windowed(a * b) - mean_a * mean_b
+    similarity = ((2 * mean_a * mean_b + C1) * (2 * covariance + C2)) / (
+        (mean_a**2 + mean_b**2 + C1) * (variance_a + variance_b + C2)
+    )
+    return float(similarity.mean())
+
+
+def _windowed(values: Levels) -> Levels:
+    """Gaussian means of all windows that lie inside; the window is separable."""
+    offsets = np.arange(WINDOW) - WINDOW // 2
+    weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
+    weights /= weights.sum()
+    height, width = values.shape
+    rows = sum(w * values[i : height - WINDOW + 1 + i] for i, w in enumerate(weights))
+    columns: Levels = sum(w * rows[:, i : width - WINDOW + 1 + i] for i, w in enumerate(weights))
+    return columns
