@@ -19,6 +19,7 @@ COMMANDS = {
     "eval": ("evaluate", "evaluate", "PSNR and SSIM of results against the truth."),
     "benchmark": ("benchmark", "benchmark", "Speed and memory of this machine."),
 }
+EVERYDAY = ("output", "scale", "model", "tile", "half", "recursive", "overwrite")
 OWN_OPTIONS = ("--help", "-h", "--version")
 INTERRUPTED, INTERNAL_ERROR = 130, 70
 
@@ -40,6 +41,14 @@ class Commands(click.Group):
         if args and args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        run = self.get_command(ctx, "run")
+        assert run is not None
+        shown = (option for option in run.params if option.name in EVERYDAY)
+        with formatter.section("Everyday options of run"):
+            formatter.write_dl([record for option in shown if (record := option.get_help_record(ctx)) is not None])
+        super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

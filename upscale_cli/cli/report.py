@@ -74,6 +74,8 @@ class Report:
             self._bar.set_postfix_str(f"{self._rate():.2f} MP/s")
         if self._style == "json":
             self._line(json.dumps(_as_json(outcome, self.model)))
+        elif self._pictures == 1 and outcome.error is not None:
+            pass  # it becomes the error of the command
         elif self._style == "lines" or (self._style == "bar" and self._pictures == 1):
             self._line(_in_words(outcome), err=outcome.error is not None)
 
@@ -104,11 +106,20 @@ class Report:
                 self._line(f"Failed: {failure.error}", err=True)
 
     def _counts(self, plan: Plan) -> list[str]:
-        counts = [f"{self._done:.0f} done at {self._rate():.2f} MP/s"]
+        counts = [f"{self._done:.0f} done at {self._rate():.3g} MP/s" if self._done else "0 done"]
         counts += [f"{len(plan.skipped)} already there (--overwrite does them again)"] if plan.skipped else []
         counts += [f"{len(self._failures)} failed"] if self._failures else []
         counts += [f"{plan.ignored} files are no pictures"] if plan.ignored else []
         return counts
+
+    def interrupted(self, replaces: bool) -> None:
+        """How far it came, and how to go on; ``replaces``: existing results are written again."""
+        self.close()
+        onward = "Without --overwrite the same command" if replaces else "The same command"
+        if self._pictures > 1:
+            self._line(
+                f"{self._done:.0f} of {self._pictures} pictures are done. {onward} goes on from there.", err=True
+            )
 
     @property
     def failures(self) -> list[Outcome]:

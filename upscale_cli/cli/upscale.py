@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from upscale_cli.cli.options import Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
+from upscale_cli.cli.options import DEFAULT_SCALE, Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
 from upscale_cli.cli.report import DownloadBar, Report, chosen_style
+from upscale_cli.errors import UpscaleError
 
 if TYPE_CHECKING:
-    from upscale_cli.upscaling.targets import Plan
+    from upscale_cli.upscaling.batch import Settings
+    from upscale_cli.upscaling.size import Size
+    from upscale_cli.upscaling.targets import Job, Plan
 
 
 @click.command("run", cls=Heading, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
 @click.option("--fit", metavar="WxH", help="As large as fits into a box of that many pixels.")
 @click.option("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]")
 @click.option(
-    "--alpha", type=float, help="Share of the GAN-trained network, 0 to 1; the rest is its PSNR-trained partner."
+    "--alpha",
+    type=float,
+    help="Share of the GAN-trained network, 0 to 1; the rest is its PSNR-trained partner.  [default: no mix]",
 )
-@click.option("-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3, 0 to 1.")
+@click.option(
+    "-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3.  [default: 1]"
+)
 @click.option("--tta", is_flag=True, help="Mean over eight orientations: a little better, eight times slower.")
 @click.option(
     "--alpha-upsampler",
@@ -72,14 +79,18 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
       upscale "*.png" --width 3840 --format webp --quality 90
     """
     size = chosen_size(options["scale"], options["width"], options["height"], options["fit"])
+    network = _network_options(size, options)
     plan = _plan(paths, size.label(), options)
-    if options["dry_run"]:
-        _tell_plan(plan)
-        return
+    settings = _settings(plan, size, options)
     report = Report(chosen_style(options["quiet"], options["as_json"]), len(plan.jobs))
+    for notice in plan.notices:
+        report.notify(notice)
+    if options["dry_run"]:
+        _tell_plan(plan, settings)
+        return
     report.skipped(plan.skipped)
     if plan.jobs:
-        _work(plan, size, report, options)
+        _work(plan, settings, report, network, options)
     report.summary(plan)
     _exit_with(report, len(plan.jobs))
 
@@ -106,7 +117,6 @@ run.headings = {
 
 def _plan(paths: tuple[str, ...], label: str, options: dict[str, Any]) -> Plan:
     from upscale_cli.images import formats
-    from upscale_cli.images.write import WriteOptions
     from upscale_cli.upscaling import targets
 
     chosen = formats.by_name(options["format_name"]) if options["format_name"] else None
@@ -119,16 +129,21 @@ def _plan(paths: tuple[str, ...], label: str, options: dict[str, Any]) -> Plan:
         existing=chosen_existing(options["overwrite"], options["skip_existing"]),
         compare=options["compare"],
     )
-    plan = targets.plan(paths, naming)
+    return targets.plan(paths, naming)
+
+
+def _settings(plan: Plan, size: Size, options: dict[str, Any]) -> Settings:
+    from upscale_cli.upscaling import batch
+
     depth = int(options["depth"]) if options["depth"] else None
-    for kind in {formats.of_path(job.target) for job in plan.jobs}:
-        WriteOptions(kind or formats.by_name("png"), options["quality"], depth)
-    return plan
+    settings = batch.Settings(size, options["quality"], depth, options["max_megapixels"])
+    settings.require_possible(plan.jobs)
+    return settings
 
 
-def _tell_plan(plan: Plan) -> None:
+def _tell_plan(plan: Plan, settings: Settings) -> None:
     for job in plan.jobs:
-        click.echo(f"{job.source} -> {job.target}")
+        click.echo(f"{job.source} -> {job.target}, {_sizes(job, settings)}")
     for job in plan.skipped:
         click.echo(f"{job.source}: {job.target} is already there")
     click.echo(
@@ -136,32 +151,42 @@ def _tell_plan(plan: Plan) -> None:
     )
 
 
-def _work(plan: Plan, size: Any, report: Report, options: dict[str, Any]) -> None:
+def _sizes(job: Job, settings: Settings) -> str:
+    """The picture is read for it: only then its size is known as it stands upright, and that it can be read."""
+    from upscale_cli.images.read import read_picture
+
+    try:
+        picture = read_picture(job.source, settings.max_megapixels)
+        height, width = settings.size.pixels(picture.height, picture.width)
+    except UpscaleError as error:
+        return f"which would fail: {error}"
+    return f"{picture.width}x{picture.height} to {width}x{height}"
+
+
+def _network_options(size: Size, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of ``Upscaler``, checked as far as that goes without loading anything."""
+    names = ("model", "device", "tile_pad", "alpha", "denoise", "tta", "alpha_upsampler", "threads")
+    return {name: options[name] for name in names} | {
+        "scale": size.scale or DEFAULT_SCALE,
+        "precision": chosen_precision(options["half"], options["fp32"]),
+        "tile": parse_tile(options["tile"]),
+    }
+
+
+def _work(plan: Plan, settings: Settings, report: Report, network: dict[str, Any], options: dict[str, Any]) -> None:
     from upscale_cli.upscaling import batch
     from upscale_cli.upscaling.upscaler import Upscaler
 
-    upscaler = Upscaler(
-        options["model"],
-        scale=size.scale or 4.0,
-        device=options["device"],
-        precision=chosen_precision(options["half"], options["fp32"]),
-        tile=parse_tile(options["tile"]),
-        tile_pad=options["tile_pad"],
-        alpha=options["alpha"],
-        denoise=options["denoise"],
-        tta=options["tta"],
-        alpha_upsampler=options["alpha_upsampler"],
-        threads=options["threads"],
-        progress=DownloadBar(options["quiet"]),
-        notify=report.notify,
-    )
-    report.model = upscaler.name
-    depth = int(options["depth"]) if options["depth"] else None
-    settings = batch.Settings(size, options["quality"], depth, options["max_megapixels"])
-    outcomes = batch.run(plan.jobs, upscaler, settings, report.start, report.tile)
-    with contextlib.closing(report), contextlib.closing(outcomes):  # type: ignore[type-var]
-        for outcome in outcomes:
-            report.outcome(outcome)
+    try:
+        upscaler = Upscaler(**network, progress=DownloadBar(options["quiet"]), notify=report.notify)
+        report.model = upscaler.name
+        outcomes = batch.run(plan.jobs, upscaler, settings, report.start, report.tile)
+        with contextlib.closing(report), contextlib.closing(outcomes):  # type: ignore[type-var]
+            for outcome in outcomes:
+                report.outcome(outcome)
+    except KeyboardInterrupt:
+        report.interrupted(replaces=options["overwrite"])
+        raise
 
 
 def _exit_with(report: Report, pictures: int) -> None:
@@ -170,4 +195,6 @@ def _exit_with(report: Report, pictures: int) -> None:
         return
     error = report.failures[0].error
     assert error is not None
-    raise click.exceptions.Exit(error.exit_code if pictures == 1 else 1)
+    if pictures == 1:
+        raise error
+    raise click.exceptions.Exit(1)

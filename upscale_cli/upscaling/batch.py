@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
-from upscale_cli.images.formats import Format
 from upscale_cli.images.picture import Animation, Picture
 from upscale_cli.images.read import DEFAULT_MAX_MEGAPIXELS, read_image
 from upscale_cli.images.write import WriteOptions, write_image
@@ -36,6 +36,18 @@ class Settings:
     quality: int | None = None
     depth: int | None = None
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+
+    def writing(self, path: Path) -> WriteOptions:
+        """How to write ``path``, whose extension names a format; of a run's formats the lossy ones take the quality."""
+        kind = formats.of_path(path)
+        assert kind is not None, "targets are planned with an extension of a known format"
+        return WriteOptions(kind, self.quality if kind.lossy else None, self.depth)
+
+    def require_possible(self, jobs: Sequence[Job]) -> None:
+        """Raises UsageError where quality or depth fit none, or not all, of the formats to be written."""
+        kinds = list(dict.fromkeys(self.writing(job.target).format for job in jobs))
+        if kinds and not any(kind.lossy for kind in kinds):
+            WriteOptions(kinds[0], self.quality)
 
 
 @dataclass(frozen=True)
@@ -115,13 +127,26 @@ def _enlarge(
         if isinstance(image, Picture):
             result: Image = upscaler.upscale_picture(image, size, on_tile)
         else:
-            frames = tuple(upscaler.upscale_picture(frame, size, on_tile) for frame in image.frames)
-            result = replace(image, frames=frames)
+            result = _enlarge_frames(image, upscaler, size, on_tile)
     except _ONE_PICTURES_FAULT as error:
         return _failure(job, error)
     before, after = _first(image), _first(result)
     seconds = time.perf_counter() - start
     return image, result, Outcome(job, seconds, (before.width, before.height), (after.width, after.height))
+
+
+def _enlarge_frames(
+    animation: Animation, upscaler: PictureUpscaler, size: Size, on_tile: Callable[[int, int], None]
+) -> Animation:
+    count = len(animation.frames)
+
+    def enlarge(index: int) -> Picture:
+        def on_frame(done: int, total: int) -> None:
+            on_tile(index * total + done, count * total)
+
+        return upscaler.upscale_picture(animation.frames[index], size, on_frame)
+
+    return replace(animation, frames=tuple(enlarge(index) for index in range(count)))
 
 
 def _first(image: Image) -> Picture:
@@ -132,19 +157,13 @@ def _write(image: Image, result: Image, outcome: Outcome, settings: Settings) ->
     job = outcome.job
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        notices = write_image(result, job.target, WriteOptions(_format_of(job), settings.quality, settings.depth))
+        notices = write_image(result, job.target, settings.writing(job.target))
         if job.comparison:
             beside = side_by_side(_first(image), _first(result))
-            write_image(beside, job.comparison, WriteOptions(_format_of(job), settings.quality, settings.depth))
+            write_image(beside, job.comparison, settings.writing(job.comparison))
     except OSError as error:
         reason = error.strerror or str(error)
         return _failure(job, OutputError(f"Cannot write {job.target}: {reason}.", "Choose another place with -o."))
     except _ONE_PICTURES_FAULT as error:
         return _failure(job, error)
     return replace(outcome, notices=tuple(notices))
-
-
-def _format_of(job: Job) -> Format:
-    known = formats.of_path(job.target)
-    assert known is not None, "targets are planned with an extension of a known format"
-    return known

@@ -24,6 +24,11 @@ class Job:
     target: Path
     comparison: Path | None = None
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Every file that doing the job writes."""
+        return (self.target,) if self.comparison is None else (self.target, self.comparison)
+
 
 @dataclass(frozen=True)
 class Naming:
@@ -45,11 +50,12 @@ class Naming:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done, what is done already, and how many files of the folders are no pictures."""
+    """What will be done, what is done already, how many files are no pictures, and what the user should know."""
 
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
     ignored: int = 0
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     target that is an input) and OutputError (places that cannot be written).
     """
     arguments = [path for text in inputs for path in _expand(text)]
+    _require_folder_for_several(arguments, naming)
     found, ignored = _find(arguments, naming)
     if not found:
         raise InputError(f"There are no pictures in {', '.join(inputs)}.", "Add -r to look into subfolders.")
@@ -79,8 +86,14 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
 
 def _expand(text: str) -> list[Path]:
     path = Path(text)
-    if path.exists() or path.is_symlink():
+    try:
+        path.stat()
         return [path]
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it may be a pattern
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"Cannot read {text}: {reason}.", "Check the path and its permissions.") from error
     if glob.has_magic(text):
         matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207  (absolute patterns too)
         if matches:
@@ -89,16 +102,26 @@ def _expand(text: str) -> list[Path]:
     raise InputError(f"There is no file or folder {text}.", "Check the path.")
 
 
+def _require_folder_for_several(arguments: Sequence[Path], naming: Naming) -> None:
+    if naming.output is None or not _is_file_name(naming.output) or formats.of_path(Path(naming.output)) is None:
+        return
+    if len(arguments) > 1 or arguments[0].is_dir():
+        raise UsageError(
+            f"{naming.output} is one picture, but several are to be made.",
+            f"For a folder, write {naming.output}{os.sep}.",
+        )
+
+
 def _find(arguments: Iterable[Path], naming: Naming) -> tuple[list[_Found], int]:
-    found: dict[Path, _Found] = {}
+    found: dict[str, _Found] = {}
     ignored = 0
     for argument in arguments:
         if not argument.is_dir():
-            found.setdefault(argument.resolve(), _Found(argument))
+            found.setdefault(os.path.realpath(argument), _Found(argument))
             continue
         for path in _walk(argument, naming.recursive, _folder_for(argument, naming)):
             if path.suffix.lower() in formats.EXTENSIONS:
-                found.setdefault(path.resolve(), _Found(path, argument))
+                found.setdefault(os.path.realpath(path), _Found(path, argument))
             else:
                 ignored += 1
     return list(found.values()), ignored
@@ -106,10 +129,8 @@ def _find(arguments: Iterable[Path], naming: Naming) -> tuple[list[_Found], int]
 
 def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
     """Visible files in a stable order, without those of the output folder, which may lie inside."""
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(f"Cannot read the folder {folder}.", "Check its permissions.")
     avoided = output.resolve()
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_refuse_folder):
         kept = sorted(
             name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != avoided
         )
@@ -119,16 +140,18 @@ def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
                 yield Path(place) / name
 
 
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(f"Cannot read the folder {error.filename}: {error.strerror}.", "Check its permissions.") from error
+
+
 def _folder_for(argument: Path, naming: Naming) -> Path:
     """The folder that takes the results of a folder."""
     if naming.output:
         return Path(naming.output)
-    absolute = argument.resolve()
-    return (
-        argument.parent / f"{absolute.name}_{naming.label}"
-        if argument.name
-        else absolute.with_name(f"{absolute.name}_{naming.label}")
-    )
+    named = argument.resolve() if argument.name in ("", "..") else argument
+    if not named.name:
+        raise UsageError(f"{argument} has no place beside it for results.", "Name a folder with -o.")
+    return named.with_name(f"{named.name}_{naming.label}")
 
 
 def _job(item: _Found, alone: bool, naming: Naming) -> Job:
@@ -143,7 +166,14 @@ def _job(item: _Found, alone: bool, naming: Naming) -> Job:
         target = _checked_file(Path(naming.output), naming)
     else:
         target = Path(naming.output) / _renamed(Path(item.path.name), naming.suffix or "", naming)
-    return Job(item.path, target, target.with_stem(f"{target.stem}_compare") if naming.compare else None)
+    return Job(item.path, target, _comparison_beside(target) if naming.compare else None)
+
+
+def _comparison_beside(target: Path) -> Path:
+    """JPEG stays what it is; of the other formats not all hold a picture twice as wide."""
+    kind = formats.of_path(target)
+    extension = target.suffix if kind and kind.name == "jpeg" else ".png"
+    return target.with_name(f"{target.stem}_compare{extension}")
 
 
 def _renamed(path: Path, suffix: str, naming: Naming) -> Path:
@@ -170,13 +200,14 @@ def _require_distinct(jobs: Sequence[Job]) -> None:
     sources = {_key(job.source): job.source for job in jobs}
     targets: dict[str, Path] = {}
     for job in jobs:
-        for target in filter(None, (job.target, job.comparison)):
+        for target in job.outputs:
             key = _key(target)
             if key in sources:
                 raise UsageError(f"{target} would replace the input {sources[key]}.", "Use another -o or --suffix.")
             if key in targets:
                 raise UsageError(
-                    f"{targets[key]} and {job.source} would both become {target}.", "Use another --suffix or --format."
+                    f"{targets[key]} and {job.source} would both become {target}.",
+                    "Rename one of them, or do them in two runs with a folder each.",
                 )
             targets[key] = job.source
 
@@ -187,21 +218,43 @@ def _key(path: Path) -> str:
 
 
 def _require_writable(jobs: Sequence[Job]) -> None:
+    for output in (output for job in jobs for output in job.outputs):
+        try:
+            is_folder = output.is_dir()
+        except OSError as error:
+            raise OutputError(f"Cannot write {output}: {error.strerror}.", "Choose another name with -o.") from error
+        if is_folder:
+            raise OutputError(f"{output} is a folder.", "Choose another name with -o.")
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         if not existing.is_dir():
             raise OutputError(f"{existing} is a file, not a folder for results.", "Choose another place with -o.")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise OutputError(f"The folder {existing} cannot be written.", "Choose another place with -o.")
-    for job in jobs:
-        if job.target.is_dir():
-            raise OutputError(f"{job.target} is a folder.", "Choose another name with -o.")
 
 
 def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool, ignored: int) -> Plan:
-    there = tuple(job for job in jobs if job.target.exists())
+    there = {output for job in jobs for output in job.outputs if output.exists()}
     if naming.existing == "overwrite" or not there:
         return Plan(tuple(jobs), (), ignored)
     if naming.existing == "auto" and single:
-        raise OutputError(f"{there[0].target} exists already.", "Add --overwrite, or choose another name with -o.")
-    return Plan(tuple(job for job in jobs if job not in there), there, ignored)
+        raise OutputError(f"{min(there)} exists already.", "Add --overwrite, or choose another name with -o.")
+    skipped = tuple(job for job in jobs if job.target in there)
+    _require_own_comparisons(jobs, there)
+    return Plan(tuple(job for job in jobs if job.target not in there), skipped, ignored, _stale(skipped))
+
+
+def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
+    """A result is written before its comparison, so a comparison without result is no leftover of an earlier run."""
+    strange = next((job.comparison for job in jobs if job.comparison in there and job.target not in there), None)
+    if strange:
+        raise OutputError(f"{strange} exists already, without its result.", "Add --overwrite, or leave out --compare.")
+
+
+def _stale(skipped: Sequence[Job]) -> tuple[str, ...]:
+    """One sentence where kept results are older than their pictures: only --overwrite replaces files."""
+    older = [job.target for job in skipped if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns]
+    if not older:
+        return ()
+    others = f" and {len(older) - 1} more" if len(older) > 1 else ""
+    return (f"Warning: {older[0]}{others}: kept, though older than the input. Use --overwrite to do it again.",)
