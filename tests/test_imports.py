@@ -1,0 +1,105 @@
+"""Who may import whom: the rows of the house, the libraries that have one room each, and a light front door."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "upscale_cli"
+
+# From the door down to the ground. A row imports rows below it only, and a room its own files.
+ROWS = (
+    ("cli",),
+    ("benchmarking",),  # measures what the next row does
+    ("upscaling", "training", "kernel_estimation"),
+    ("weights", "degradation", "metrics"),
+    ("networks", "images", "tiling", "device"),
+    ("atomic", "resize"),
+    ("errors",),
+)
+ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+ONLY_IN = {
+    "click": ("cli/",),
+    "tqdm": ("cli/",),
+    "requests": ("weights/download.py",),
+    "cv2": ("images/", "degradation/resize.py", "degradation/jpeg.py"),
+}
+DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of all that is imported, inside functions and for type checkers too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide which room is meant"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def violations(source: str, path: str) -> list[str]:
+    """What the file at ``path``, relative to the package, must not import."""
+    tree = ast.parse(source)
+    room = path.split("/")[0].removesuffix(".py")
+    wrong = []
+    for name in imported(tree):
+        library, *inside = name.split(".")
+        if not path.startswith(ONLY_IN.get(library, ("",))):
+            wrong.append(f"{path} imports {library}")
+        other = inside[0] if library == "upscale_cli" and inside else room
+        if room not in DOOR and other in ROW_OF and other != room and ROW_OF[other] <= ROW_OF[room]:
+            wrong.append(f"{path} imports {other}")
+    if "torch.load(" in source and path != "weights/state_dict.py":
+        wrong.append(f"{path} calls torch.load")
+    return wrong
+
+
+def files() -> list[str]:
+    return sorted(str(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files())
+def test_a_file_imports_only_what_lies_below_it(path: str) -> None:
+    assert violations((PACKAGE / path).read_text(encoding="utf-8"), path) == []
+
+
+def test_every_room_has_its_row() -> None:
+    assert {path.split("/")[0].removesuffix(".py") for path in files()} <= set(ROW_OF) | set(DOOR)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("tiling.py", "from upscale_cli.weights.resolve import resolve", "tiling.py imports weights"),
+        ("weights/resolve.py", "def f():\n    from upscale_cli import metrics", "weights/resolve.py imports metrics"),
+        ("images/read.py", "import upscale_cli.cli.report", "images/read.py imports cli"),
+        ("upscaling/batch.py", "from tqdm import tqdm", "upscaling/batch.py imports tqdm"),
+        ("weights/resolve.py", "import requests", "weights/resolve.py imports requests"),
+        ("metrics.py", "import cv2", "metrics.py imports cv2"),
+        ("networks/compact.py", "import torch\ntorch.load('x')", "networks/compact.py calls torch.load"),
+    ],
+)
+def test_a_planted_violation_is_found(path: str, source: str, found: str) -> None:
+    assert violations(source, path) == [found]
+
+
+@pytest.mark.parametrize(
+    "module", ["upscale_cli", "upscale_cli.cli", "upscale_cli.cli.upscale", "upscale_cli.cli.models"]
+)
+def test_the_front_door_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2'}} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+def test_every_public_name_is_found_and_no_other() -> None:
+    import upscale_cli
+
+    assert all(getattr(upscale_cli, name) is not None for name in upscale_cli.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Upscalr'"):
+        upscale_cli.Upscalr  # noqa: B018
