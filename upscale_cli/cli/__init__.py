@@ -55,9 +55,9 @@ class Commands(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
-@click.command(cls=Commands, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("upscale", cls=Commands, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="upscale")
-def upscale() -> None:
+def commands() -> None:
     """Enlarge pictures with neural networks.
 
     \b
@@ -77,7 +77,7 @@ def main() -> NoReturn:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        code: Any = upscale.main(arguments, prog_name="upscale", standalone_mode=False)
+        code: Any = commands.main(arguments, prog_name="upscale", standalone_mode=False)
     except Exception as error:
         if debug:
             raise

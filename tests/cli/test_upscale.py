@@ -1,0 +1,354 @@
+"""The command line as a user meets it: what is written, what is said where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from upscale_cli import cli
+from upscale_cli.cli import options
+from upscale_cli.errors import UsageError
+from upscale_cli.images.formats import by_name
+from upscale_cli.images.picture import Picture
+from upscale_cli.images.read import read_picture
+from upscale_cli.images.write import WriteOptions, write_image
+
+COMMAND = (sys.executable, "-m", "upscale_cli")
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class Terminal:
+    """Runs the command line in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capture = monkeypatch, capfd
+
+    def __call__(self, *arguments: str) -> Said:
+        self._monkeypatch.setattr(sys, "argv", ["upscale", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = self._capture.readouterr()
+        assert isinstance(end.value.code, int)
+        return Said(end.value.code, captured.out, captured.err)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Terminal:
+    monkeypatch.chdir(tmp_path)
+    return Terminal(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A weights file of a network too small to be slow: it enlarges twice."""
+    import torch
+
+    from upscale_cli.networks import NetworkSpec, build
+    from upscale_cli.weights.state_dict import save_state
+
+    torch.manual_seed(0)
+    spec = NetworkSpec("compact", 2, 3, 3, 3, hyperparameters={"features": 4, "convolutions": 1})
+    path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
+    save_state(path, build(spec).state_dict(), {})
+    return str(path)
+
+
+def draw(*names: str, width: int = 6, height: int = 4) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    for name in names:
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = by_name(path.suffix)
+        write_image(Picture(pixels), path, WriteOptions(kind))
+
+
+def size_of(name: str) -> tuple[int, int]:
+    picture = read_picture(Path(name))
+    return picture.width, picture.height
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target", "size"),
+    [
+        (("-s", "2"), "a_x2.png", (12, 8)),
+        (("-s2.5",), "a_x2.5.png", (15, 10)),
+        ((), "a_x4.png", (24, 16)),
+        (("--width", "9"), "a_w9.png", (9, 6)),
+        (("--height", "12"), "a_h12.png", (18, 12)),
+        (("--fit", "20x8"), "a_20x8.png", (12, 8)),
+        (("-s", "2", "-o", "deep/b.webp"), "deep/b.webp", (12, 8)),
+        (("-s", "2", "--tta", "--tile", "16", "--tile-pad", "2", "--fp32", "--device", "cpu"), "a_x2.png", (12, 8)),
+        (("-s", "2", "--half", "--format", "tiff", "--depth", "16"), "a_x2.tif", (12, 8)),
+    ],
+)
+def test_a_picture_is_enlarged(
+    terminal: Terminal, network: str, arguments: tuple[str, ...], target: str, size: tuple[int, int]
+) -> None:
+    draw("a.png")
+    said = terminal("a.png", "-m", network, *arguments)
+    assert (said.code, size_of(target)) == (0, size), said
+    assert target in said.out
+
+
+def test_a_picture_called_like_a_command_is_reached(terminal: Terminal, network: str) -> None:
+    draw("a.png")
+    Path("a.png").rename("eval")
+    assert terminal("run", "eval", "-m", network, "-s", "2").code == 0
+    assert terminal("--", "eval", "-m", network).code != 0  # after -- all are files
+    assert size_of("eval_x2.png") == (12, 8)
+
+
+def test_a_folder_is_mirrored_and_a_repeated_run_continues(terminal: Terminal, network: str) -> None:
+    draw("d/a.png", "d/sub/a.png", "d/sub/b.jpg")
+    Path("d/readme.txt").touch()
+    said = terminal("d", "-r", "-m", network, "-s", "2")
+    assert said.code == 0
+    assert "3 done" in said.out
+    assert "1 files are no pictures" in said.out
+    Path("d_x2/sub/a.png").unlink()
+    kept = Path("d_x2/a.png").stat().st_mtime_ns
+    said = terminal("d", "-r", "-m", network, "-s", "2")
+    assert "1 done" in said.out
+    assert "2 already there" in said.out
+    assert size_of("d_x2/sub/a.png") == (12, 8)
+    assert Path("d_x2/a.png").stat().st_mtime_ns == kept
+
+
+def test_a_run_with_nothing_to_do_loads_no_network(terminal: Terminal) -> None:
+    draw("d/a.png", "d_x4/a.png")
+    said = terminal("d", "-m", "no-such-model.pth")
+    assert said.code == 0
+    assert "1 already there" in said.out
+
+
+def test_some_bad_pictures_are_listed_at_the_end_and_the_others_done(terminal: Terminal, network: str) -> None:
+    draw("d/a.png", "d/c.png")
+    Path("d/b.png").write_bytes(b"nothing of the kind")
+    said = terminal("d", "-m", network, "-s", "2")
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("Failed: d/b.png is no picture")
+    assert sorted(path.name for path in Path("d_x2").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["gone.png"], 3, "There is no file or folder gone.png."),
+        (["bad.png"], 3, "bad.png is no picture of a known format."),
+        (["empty.png"], 3, "empty.png is empty."),
+        (["folder.png"], 3, "There are no pictures in folder.png."),
+        (["a.png", "-o", "a.png"], 2, "would replace the input"),
+        (["a.png", "-s", "3", "-o", "there.png"], 4, "there.png exists already."),
+        (["a.png", "-o", "bad.png/x.png"], 4, "is a file, not a folder"),
+        (["a.png", "-s", "64"], 2, "out of range"),
+        (["a.png", "-s", "nan"], 2, "out of range"),
+        (["a.png", "-s", "2", "--width", "9"], 2, "-s and --width both state the size."),
+        (["a.png", "--fit", "9"], 2, "'9' is no size."),
+        (["a.png", "--width", "6000"], 2, "is a factor of 1e+03"),
+        (["a.png", "--tile", "3"], 2, "'3' is no tile size."),
+        (["a.png", "--half", "--fp32"], 2, "exclude each other"),
+        (["a.png", "--overwrite", "--skip-existing"], 2, "exclude each other"),
+        (["a.png", "--format", "doc"], 2, "There is no picture format 'doc'."),
+        (["a.png", "--quality", "80"], 2, "takes no --quality"),
+        (["a.png", "--format", "jpeg", "--quality", "101"], 2, "out of range"),
+        (["a.png", "--format", "jpeg", "--depth", "16"], 2, "does not hold 16 bits"),
+        (["a.png", "-dn", "2"], 2, "--denoise"),
+        (["a.png", "-dn", "0.5"], 2, "--denoise works with"),
+        (["a.png", "--colour"], 2, "No such option"),
+        (["a.png", "--device", "toaster"], 7, "There is no device 'toaster'."),
+        (["a.png", "--max-megapixels", "0.00001"], 3, "more than 1e-05 megapixels"),
+        (["a.png", "-m", "bad.png"], 5, "bad.png"),
+        (["a.png", "-m", "no-such-model"], 5, "no-such-model"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_a_code_and_writes_nothing(
+    terminal: Terminal, network: str, arguments: list[str], code: int, words: str
+) -> None:
+    draw("a.png", "there.png")
+    Path("bad.png").write_bytes(b"nothing of the kind")
+    Path("empty.png").touch()
+    Path("folder.png").mkdir()
+    before = sorted(Path().rglob("*"))
+    said = terminal(*(arguments if "-m" in arguments else [*arguments, "-m", network]), "-q")
+    assert said.code == code, said
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("Error: ")
+    assert words in said.err
+    assert said.out == ""
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_existing_results_are_replaced_only_on_request(terminal: Terminal, network: str) -> None:
+    draw("a.png")
+    Path("a_x2.png").write_bytes(b"mine")
+    arguments = ("a.png", "-s", "2", "-m", network)
+    assert terminal(*arguments).code == 4
+    assert terminal(*arguments, "--skip-existing").code == 0
+    assert Path("a_x2.png").read_bytes() == b"mine"
+    assert terminal(*arguments, "--overwrite").code == 0
+    assert size_of("a_x2.png") == (12, 8)
+
+
+def test_json_is_one_object_per_picture_and_alone_on_stdout(terminal: Terminal, network: str) -> None:
+    draw("d/a.png", "d/b.png", "d_x2/b.png")
+    Path("d/c.png").write_bytes(b"nothing of the kind")
+    said = terminal("d", "-m", network, "-s", "2", "--json")
+    rows = {row["source"]: row for row in map(json.loads, said.out.splitlines())}
+    assert said.code == 1
+    assert [rows[f"d/{name}.png"]["status"] for name in "abc"] == ["done", "skipped", "failed"]
+    assert rows["d/a.png"]["input_size"] == [6, 4]
+    assert rows["d/a.png"]["output_size"] == [12, 8]
+    assert rows["d/a.png"]["model"] == "tiny-x2"
+    assert "no picture" in rows["d/c.png"]["error"]
+
+
+def test_quiet_says_nothing_of_what_went_well(terminal: Terminal, network: str) -> None:
+    draw("a.png", "b.png")
+    assert terminal("a.png", "b.png", "-q", "-s", "2", "-m", network) == Said(0, "", "")
+
+
+def test_a_notice_is_told_once_and_counted(terminal: Terminal, network: str) -> None:
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    for name in ("a.png", "b.png"):
+        write_image(Picture(pixels, pixels[..., 0]), Path(name), WriteOptions(by_name("png")))
+    said = terminal("a.png", "b.png", "-s", "2", "-m", network, "--format", "jpeg")
+    lines = [line for line in said.err.splitlines() if "holds no transparency" in line]
+    assert len(lines) == 2
+    assert lines[1].startswith("Note: 2 times: jpeg holds no transparency")
+
+
+def test_a_dry_run_tells_names_and_sizes_and_writes_nothing(terminal: Terminal) -> None:
+    draw("d/a.png", "d/b.png", "d_x2/b.png")
+    Path("d/c.png").write_bytes(b"nothing of the kind")
+    before = sorted(Path().rglob("*"))
+    said = terminal("d", "-s", "2", "--dry-run", "-m", "no-such-model.pth")
+    assert said.code == 0
+    assert "d/a.png -> d_x2/a.png, 6x4 to 12x8" in said.out
+    assert "d/b.png: d_x2/b.png is already there" in said.out
+    assert "d/c.png -> d_x2/c.png, which would fail: d/c.png is no picture" in said.out
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_comparison_is_written_beside_the_result(terminal: Terminal, network: str) -> None:
+    draw("a.jpg")
+    assert terminal("a.jpg", "-s", "2", "--compare", "-m", network).code == 0
+    assert size_of("a_x2_compare.jpg")[1] == size_of("a_x2.jpg")[1]
+    assert size_of("a_x2_compare.jpg")[0] > 2 * size_of("a_x2.jpg")[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
+def test_names_that_are_no_text_are_no_obstacle(terminal: Terminal, network: str) -> None:
+    draw("a.png")
+    name = os.fsdecode(b"caf\xe9.png")
+    Path("a.png").rename(name)
+    assert terminal(name, "-s", "2", "-m", network).code == 0
+    assert size_of(os.fsdecode(b"caf\xe9_x2.png")) == (12, 8)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.png").write_bytes(b"nothing of the kind")
+    for arguments in (["--debug", "bad.png", "--dry-run", "-s", "99"], ["run", "bad.png", "-s", "99", "--debug"]):
+        monkeypatch.setattr(sys, "argv", ["upscale", *arguments])
+        with pytest.raises(UsageError):
+            cli.main()
+
+
+def test_a_mistake_of_ours_is_told_as_one(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*values: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("upscale_cli.cli.upscale.chosen_size", broken)
+    said = terminal("a.png")
+    assert said.code == 70
+    assert said.err.startswith("Internal error: ZeroDivisionError: ours.")
+    assert "--debug" in said.err
+
+
+def test_every_option_has_help_and_every_command_is_listed() -> None:
+    group = cli.commands
+    context = click.Context(group)
+    listed = group.get_help(context)
+    for name in cli.COMMANDS:
+        command = group.get_command(context, name)
+        assert command is not None
+        assert f"\n  {name} " in listed
+        assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+def test_the_everyday_options_stand_in_the_first_help(terminal: Terminal) -> None:
+    listed = terminal("--help").out
+    assert all(option in listed for option in ("--scale", "--output", "--model", "--tile", "--half", "--recursive"))
+    assert terminal("--version").out.startswith("upscale, version ")
+    assert terminal().out == terminal("--help").out
+
+
+def test_help_comes_at_once() -> None:
+    fastest = min(seconds_of(*COMMAND, "--help") for _ in range(4))
+    assert fastest < 0.3
+
+
+def seconds_of(*command: str) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run([*COMMAND, "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert result.stderr == ""
+
+
+def test_the_progress_of_a_terminal_is_not_in_a_log(terminal: Terminal, network: str) -> None:
+    draw("a.png", "b.png")
+    said = terminal("a.png", "b.png", "-s", "2", "-m", network)
+    assert "\r" not in said.out + said.err
+    assert said.out.splitlines()[0].startswith("a.png (6x4) -> a_x2.png (12x8), ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
+def test_ctrl_c_leaves_no_partial_file_and_the_same_command_continues(tmp_path: Path, network: str) -> None:
+    folder, results = tmp_path / "d", tmp_path / "d_x2"
+    draw(*(str(folder / f"{index:02}.png") for index in range(40)), width=500, height=400)
+    command = [*COMMAND, str(folder), "-m", network, "-s", "2", "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (results / "00.png").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "of 40 pictures are done. The same command goes on from there." in said
+    assert "Traceback" not in said
+    names = [path.name for path in results.iterdir()]
+    assert 1 <= len(names) < 40
+    assert not [name for name in names if name.startswith(".")]
+    assert all(size_of(str(results / name)) == (1000, 800) for name in names)
+    again = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+    assert again.stdout.count("is already there") == len(names)
+
+
+@pytest.mark.parametrize("text", ["", "x", "10", "10x", "-1x5", "1.5x2"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no size"):
+        options.parse_width_height(text)
