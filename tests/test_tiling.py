@@ -89,7 +89,7 @@ def test_running_out_of_memory_halves_the_tiles_and_changes_nothing(
             raise MemoryError
         return function(part)
 
-    tiles = tiling.plan(*image.shape[-2:], 0, 1, multiple)
+    tiles = tiling.plan(height * multiple, width * multiple, 0, 1, multiple)
     done: list[tuple[int, int]] = []
     result = tiling.run(
         short_of_memory,

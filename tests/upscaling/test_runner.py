@@ -57,15 +57,24 @@ def test_sizes_are_padded_as_the_network_needs_and_cropped_back() -> None:
     assert all(height % 4 == width % 4 == 0 for height, width in seen)
 
 
-def test_the_automatic_tile_is_the_largest_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_automatic_tile_is_the_largest_that_fits_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = NetworkRunner(Enlarge(), SPEC, device=CPU)
+    runner.device = torch.device("cuda")
     needed = bytes_per_pixel(Enlarge(), SPEC, torch.float32)
     monkeypatch.setattr(devices, "free_memory", lambda device: int(needed * 1000 * 1000))
-    side = runner.tile_side(4000, 4000)
-    assert 700 < side < 800  # sqrt of the share of memory that is used, less the halo
+    assert 700 < runner.tile_side(4000, 4000) < 800  # sqrt of the share of memory that is used, less the halo
     assert runner.tile_side(500, 500) == 0
     monkeypatch.setattr(devices, "free_memory", lambda device: 0)
     assert runner.tile_side(4000, 4000) == 64
+
+
+def test_on_a_cpu_the_automatic_tile_stays_near_the_caches_and_within_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = NetworkRunner(Enlarge(), SPEC, device=CPU)
+    monkeypatch.setattr(devices, "free_memory", lambda device: 10**12)
+    within_caches = runner.tile_side(40000, 40000)
+    assert within_caches**2 * bytes_per_pixel(Enlarge(), SPEC, torch.float32) < 100 * 2**20
+    monkeypatch.setattr(devices, "free_memory", lambda device: 4 * 2**20)
+    assert runner.tile_side(40000, 40000) < within_caches
 
 
 def test_networks_that_see_far_get_a_short_halo_on_their_own_grid() -> None:

@@ -23,8 +23,10 @@ TileChoice = int | Literal["auto"]
 # an input pixel hardly matters any more (docs/tiling.md has the measured error).
 LONGEST_HALO, SHORT_HALO = 64, 32
 SHARE_OF_FREE_MEMORY = 0.6
-# Larger tiles gain nothing on a CPU (docs/performance.md), but cost memory and progress reports.
-CPU_TILE_MEMORY = 1 * 2**30
+# On a CPU tiles that stay near the caches are fastest, as long as the halo is a small part of them
+# (docs/performance.md); and no tile needs more memory than this.
+CPU_CACHE_MEMORY, CPU_TILE_MEMORY = 96 * 2**20, 3 * 2**30
+CPU_SIDE_IN_HALOS = 16
 # Buffers beside the largest layer's own input and output: skip connections, copies of the tile, the library's scratch.
 MEMORY_SAFETY = 2.0
 SMALLEST_AUTO_TILE = 64
@@ -107,11 +109,13 @@ class NetworkRunner:
             return self._tile
         budget = devices.free_memory(self.device) * SHARE_OF_FREE_MEMORY
         if self.device.type == "cpu":
-            budget = min(budget, CPU_TILE_MEMORY)
-        if self._bytes_per_pixel * height * width <= budget:
-            return 0
-        side = math.isqrt(int(budget / self._bytes_per_pixel)) - 2 * self.halo
-        return max(SMALLEST_AUTO_TILE, side)
+            fastest = max(self._side_within(CPU_CACHE_MEMORY), CPU_SIDE_IN_HALOS * self.halo)
+            return min(fastest, self._side_within(min(budget, CPU_TILE_MEMORY)))
+        return 0 if self._bytes_per_pixel * height * width <= budget else self._side_within(budget)
+
+    def _side_within(self, memory: float) -> int:
+        """Side of the largest tile that, with its halo, needs no more than ``memory`` bytes."""
+        return max(SMALLEST_AUTO_TILE, math.isqrt(int(memory / self._bytes_per_pixel)) - 2 * self.halo)
 
     def run(
         self,

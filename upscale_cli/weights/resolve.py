@@ -129,13 +129,15 @@ def _resolve_mix(model: str | Path, alpha: float, progress: Progress) -> Resolve
         partnered = ", ".join(r.name for r in manifest.curated if r.partner and r.kind == "generator")
         raise WeightsError(f"{record.name} has no partner to be mixed with.", f"Models with one: {partnered}.")
     first, second = (load(partner.name, progress) for partner in pair)
+    strange = f"An alpha of {alpha:g} lies outside 0 to 1: it extrapolates, which may look strange."
+    extrapolation = () if 0 <= alpha <= 1 else (strange,)
     if first.spec != second.spec:
         raise WeightsError(
             f"{first.name} and {second.name} differ in structure and cannot be mixed.", "Use one of them."
         )
     mixed = interpolate(first.tensors, second.tensors, alpha)
     name = f"{second.name}+{first.name}@{alpha:g}"
-    return built(LoadedWeights(name, second.spec, mixed, {}, first.notices + second.notices))
+    return built(LoadedWeights(name, second.spec, mixed, {}, extrapolation + first.notices + second.notices))
 
 
 def resolve_default(
@@ -154,8 +156,8 @@ def resolve_default(
     if alpha is not None:
         return resolve("esrgan-x4", alpha, None, progress)
     if device_type == "cpu":
-        better = "slower, but better on damaged pictures: -m realesrgan-x4plus"
-        notice = f"Using the embedded network {EMBEDDED_DEFAULT} ({better})."
+        better = "-m realesrgan-x4plus is far slower on a CPU, but better on damaged pictures"
+        notice = f"Using the embedded network {EMBEDDED_DEFAULT}; {better}."
         return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
     best = "realesrgan-x2plus" if scale <= 2 else "realesrgan-x4plus"
     try:
