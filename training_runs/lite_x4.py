@@ -14,8 +14,8 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,20 +23,24 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from upscale_cli.images.read import read_picture
+from upscale_cli.metrics import score
 from upscale_cli.networks.compact import Compact
 from upscale_cli.resize import matlab_bicubic
 
 SCALE, FEATURES, CONVOLUTIONS = 4, 64, 8
 HR_PATCH, BATCH, SEED = 128, 16, 7
 RATE, FINAL_RATE, WARMUP, EMA = 1e-3, 1e-6, 200, 0.999
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Levels = NDArray[Any]  # (H, W, 3), uint8
+Pair = tuple[Levels, Levels]
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1])
+def read_rgb(path: Path) -> Levels:
+    color = read_picture(path).color
+    return np.array(np.broadcast_to(color, (*color.shape[:2], 3)))
 
 
-def shrink(hr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def shrink(hr: Levels) -> Levels:
     tensor = torch.from_numpy(hr).permute(2, 0, 1).float()
     return matlab_bicubic(tensor, 1 / SCALE).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
 
@@ -57,7 +61,7 @@ def crop(sets: list[list[Pair]], rng: np.random.Generator) -> Pair:
     size = HR_PATCH // SCALE
     y, x = rng.integers(lr.shape[0] - size + 1), rng.integers(lr.shape[1] - size + 1)
     patches = lr[y : y + size, x : x + size], hr[y * SCALE :, x * SCALE :][:HR_PATCH, :HR_PATCH]
-    turn, flip = rng.integers(4), rng.integers(2)
+    turn, flip = int(rng.integers(4)), rng.integers(2)
     turned = [np.rot90(p, turn) for p in patches]
     lr_patch, hr_patch = (p[:, ::-1] if flip else p for p in turned)
     return hr_patch, lr_patch
@@ -74,19 +78,14 @@ def rate(step: int, iterations: int) -> float:
     return min(1.0, (step + 1) / WARMUP) * (FINAL_RATE + (RATE - FINAL_RATE) * cosine)
 
 
-def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return 16 + image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
-
-
 @torch.inference_mode()
-def psnr(network: nn.Module, folder: Path) -> float:
+def validate(network: nn.Module, folder: Path) -> float:
     """Mean PSNR on Y, border of SCALE pixels cropped, over FOLDER/LR against FOLDER/HR."""
     values = []
     for hr_path, lr_path in zip(sorted((folder / "HR").iterdir()), sorted((folder / "LR").iterdir()), strict=True):
         lr = torch.from_numpy(read_rgb(lr_path)).permute(2, 0, 1)[None].float() / 255
         sr = (network(lr)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        error = (luma(sr) - luma(read_rgb(hr_path)))[SCALE:-SCALE, SCALE:-SCALE]
-        values.append(10 * math.log10(255**2 / float((error**2).mean())))
+        values.append(score(sr, read_rgb(hr_path), border=SCALE).psnr_y)
     return sum(values) / len(values)
 
 
@@ -101,7 +100,7 @@ def main() -> None:
     sets = [load_pairs(folder) for folder in options.hr]
 
     torch.manual_seed(SEED)
-    network = Compact(3, 3, FEATURES, CONVOLUTIONS, SCALE).to(memory_format=torch.channels_last)
+    network = Compact(3, 3, FEATURES, CONVOLUTIONS, SCALE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     start, seconds = 0, 0.0
@@ -121,7 +120,7 @@ def main() -> None:
             sr = network(lr.contiguous(memory_format=torch.channels_last))
         loss = F.l1_loss(sr.float(), hr)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         torch._foreach_lerp_(
             list(average.parameters()), list(network.parameters()), 1 - min(EMA, (step + 1) / (step + 10))
@@ -129,7 +128,7 @@ def main() -> None:
         losses.append(loss.item())
         if (step + 1) % 500 == 0:
             seconds = time.monotonic() - began
-            figure = psnr(average, options.validate) if options.validate else float("nan")
+            figure = validate(average, options.validate) if options.validate else float("nan")
             line = {
                 "step": step + 1,
                 "loss": round(float(np.mean(losses)), 5),

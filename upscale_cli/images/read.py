@@ -86,6 +86,8 @@ def _decode(path: Path, data: bytes, known: Format) -> Picture:
         color = color[..., :1]
     if known.name == "bmp" and alpha is not None and not alpha.any():
         alpha = None  # 32-bit BMP files seldom use their fourth byte
+    if known.name == "gif" and alpha is not None and alpha.all():
+        alpha = None  # a palette may reserve a transparent colour and not use it
     return Picture(
         np.ascontiguousarray(color),
         None if alpha is None else np.ascontiguousarray(alpha),
@@ -150,6 +152,8 @@ def _decode_animation(path: Path, data: bytes, max_megapixels: float) -> Picture
             f"{path} has over {most} frames, more than {max_megapixels:g} megapixels.", "Raise --max-megapixels."
         )
     frames = tuple(_frame(pixels) for pixels in animation.frames)
+    if all(frame.alpha is not None and frame.alpha.all() for frame in frames) and known.name == "gif":
+        frames = tuple(replace(frame, alpha=None) for frame in frames)
     if len(frames) == 1:
         return _decode(path, data, known)
     durations = tuple(max(SHORTEST_FRAME_MS, int(duration)) for duration in animation.durations)

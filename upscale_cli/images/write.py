@@ -184,6 +184,8 @@ def _parameters(options: WriteOptions, pixels: Pixels) -> list[int]:
         "png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
         "avif": [cv2.IMWRITE_AVIF_QUALITY, quality, cv2.IMWRITE_AVIF_DEPTH, 12 if pixels.dtype == np.uint16 else 8],
+        # The palette made for the picture; OpenCV's other ways use a fixed one of 3-3-2 bits.
+        "gif": [cv2.IMWRITE_GIF_QUALITY, 7, cv2.IMWRITE_GIF_DITHER, 3],
         "tiff": [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE],
     }.get(options.format.name, [])
 

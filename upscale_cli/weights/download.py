@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int | None], None]  # file name, bytes done, byte
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 ATTEMPTS = 4
 LARGEST_FILE = 2 * 2**30
-CHUNK = 2**20
+CHUNK = 2**15  # what a connection that breaks off can lose
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

@@ -1,0 +1,68 @@
+"""What independent programs make of real pictures with real weights: ours must agree within one level of 255."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from upscale_cli.images.read import read_picture
+from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.interpolate import interpolate
+from upscale_cli.weights.resolve import load
+from upscale_cli.weights.state_dict import save_state
+
+pytestmark = pytest.mark.shared
+
+REAL = ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesr-animevideov3", "srgan_x2", "srgan_x4", "srgan_x8"]
+SMALL = ["x1", "x2", "x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
+X4_LAYOUTS = ["x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
+
+
+def largest_difference(model: Path, picture: Path, expected: Path, tile: int = 0) -> int:
+    upscaler = Upscaler(model, device="cpu", tile=tile)
+    result = upscaler.upscale(read_picture(picture).color, scale=upscaler.spec.scale)
+    return int(np.abs(result.astype(int) - read_picture(expected).color.astype(int)).max())
+
+
+@pytest.mark.parametrize("picture", ["photo", "cartoon"])
+@pytest.mark.parametrize("name", REAL)
+def test_real_networks(shared: Path, name: str, picture: str) -> None:
+    golden = shared / "golden"
+    weights = shared / "weights" / f"{name}.pth"
+    assert largest_difference(weights, golden / f"{picture}.png", golden / f"{picture}_{name}.png") <= 1
+
+
+@pytest.mark.parametrize("tile", [0, 24])
+@pytest.mark.parametrize("name", SMALL)
+def test_rrdbnet_in_every_layout_and_tiled(shared: Path, name: str, tile: int) -> None:
+    golden = shared / "golden"
+    expected = golden / f"small_rrdb_{name[:2]}.png"
+    assert largest_difference(golden / f"rrdb_{name}.pth", golden / "small.png", expected, tile) <= 1
+
+
+@pytest.mark.parametrize("layout", X4_LAYOUTS)
+def test_networks_interpolate_across_layouts(shared: Path, layout: str, tmp_path: Path) -> None:
+    golden = shared / "golden"
+    a, b = load(golden / f"rrdb_{layout}.pth"), load(golden / "rrdb_x4_b.pth")
+    mixed = tmp_path / "mixed.safetensors"
+    save_state(mixed, interpolate(a.tensors, b.tensors, 0.8), {})
+    assert largest_difference(mixed, golden / "small.png", golden / "small_rrdb_x4_interp0.8.png") <= 1
+
+
+@pytest.mark.parametrize("picture", ["photo", "cartoon"])
+def test_half_the_denoising(shared: Path, picture: str, tmp_path: Path) -> None:
+    golden, weights = shared / "golden", shared / "weights"
+    strong, weak = load(weights / "realesr-general-x4v3.pth"), load(weights / "realesr-general-wdn-x4v3.pth")
+    mixed = tmp_path / "mixed.pth"
+    save_state(mixed, interpolate(weak.tensors, strong.tensors, 0.5), {})
+    expected = golden / f"{picture}_realesr-general-dn0.5.png"
+    assert largest_difference(mixed, golden / f"{picture}.png", expected) <= 1
+
+
+def test_another_networks_picture_is_not_within_one_level(shared: Path) -> None:
+    golden = shared / "golden"
+    weights = shared / "weights" / "realesr-general-x4v3.pth"
+    expected = golden / "photo_realesr-general-wdn-x4v3.png"
+    assert largest_difference(weights, golden / "photo.png", expected) > 1

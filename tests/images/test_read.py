@@ -1,0 +1,201 @@
+"""Reading: upright pictures from good files, one sentence from bad ones."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upscale_cli.errors import InputError
+from upscale_cli.images import header
+from upscale_cli.images import tiff_tags as tags
+from upscale_cli.images.formats import FORMATS, Format, by_name
+from upscale_cli.images.metadata import orientation
+from upscale_cli.images.opencv import cv2
+from upscale_cli.images.picture import Animation, Metadata, Picture
+from upscale_cli.images.read import read_image, read_picture
+from upscale_cli.images.write import WriteOptions, write_image
+
+CORNERS = np.array([[[10, 10, 10], [90, 90, 90]], [[170, 170, 170], [250, 250, 250]]], np.uint8)
+# What EXIF 2.3 says of stored rows and columns, applied to four corners a b / c d.
+UPRIGHT = {1: "abcd", 2: "badc", 3: "dcba", 4: "cdab", 5: "acbd", 6: "cadb", 7: "dbca", 8: "bdac"}
+
+
+def big_endian_exif(turned: int) -> bytes:
+    return b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, tags.ORIENTATION, tags.SHORT, 1, turned, 0, 0)
+
+
+def little_endian_exif(turned: int) -> bytes:
+    return b"II*\0\x08\0\0\0" + tags.write_directory([tags.number_entry(tags.ORIENTATION, turned, tags.SHORT)], 8)
+
+
+def stored(name: str, exif: bytes, path: Path) -> None:
+    """Pixels as they are with an orientation beside them, which our own writer never does."""
+    pixels = np.kron(CORNERS, np.ones((16, 24, 1), np.uint8))
+    if name == "tiff":
+        ok, data = cv2.imencode(".tiff", pixels)
+        main, _ = tags.read_directory(data.tobytes(), tags.first_directory(data.tobytes()))
+        added = tags.number_entry(tags.ORIENTATION, orientation(exif), tags.SHORT)
+        raw = data.tobytes() + b"\0" * (len(data) % 2)
+        path.write_bytes(
+            raw[:4] + struct.pack("<I", len(raw)) + raw[8:] + tags.write_directory([*main, added], len(raw))
+        )
+        return
+    block = np.frombuffer(exif, np.uint8).reshape(1, -1)
+    ok, data = cv2.imencodeWithMetadata(by_name(name).extensions[0], pixels, [cv2.IMAGE_METADATA_EXIF], [block])
+    assert ok
+    path.write_bytes(data.tobytes())
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("block", [little_endian_exif, big_endian_exif])
+def test_every_orientation_is_applied_and_reset(tmp_path: Path, name: str, turned: int, block: object) -> None:
+    path = tmp_path / "a"
+    exif = block(turned)  # type: ignore[operator]
+    stored(name, exif, path)
+    picture = read_picture(path)
+    height, width = picture.color.shape[:2]
+    assert (height, width) == ((48, 32)[::-1] if turned <= 4 else (48, 32))
+    corners = [picture.color[y, x, 0] for y in (4, height - 5) for x in (4, width - 5)]
+    letters = "".join("abcd"[int(np.argmin(np.abs(CORNERS[..., 0].ravel() - int(level))))] for level in corners)
+    assert letters == UPRIGHT[turned]
+    assert orientation(picture.metadata.exif) == 1
+
+
+def test_pixel_sizes_in_the_exif_are_corrected_for_the_result(tmp_path: Path) -> None:
+    sub = [tags.number_entry(tags.PIXEL_WIDTH, 48), tags.number_entry(tags.PIXEL_HEIGHT, 32)]
+    exif = b"II*\0\x08\0\0\0" + tags.write_tree([], {tags.EXIF_DIRECTORY: sub}, 8)
+    larger = Picture(np.zeros((128, 192, 3), np.uint8), None, Metadata(exif=exif))
+    write_image(larger, tmp_path / "a.jpg", WriteOptions(by_name("jpeg")))
+    found = read_picture(tmp_path / "a.jpg").metadata.exif
+    assert found is not None
+    assert (192).to_bytes(4, "little") in found
+    assert (48).to_bytes(4, "little") not in found
+
+
+def written(known: Format, path: Path) -> bytes:
+    y, x = np.mgrid[0:60, 0:80]
+    noise = np.random.default_rng(0).integers(0, 60, (60, 80, 3))
+    write_image(Picture((noise + (x + y)[..., None]).astype(np.uint8)), path, WriteOptions(known))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("known", FORMATS, ids=lambda f: f.name)
+def test_the_header_tells_the_size(tmp_path: Path, known: Format) -> None:
+    assert header.size(written(known, tmp_path / "a"), known) == (60, 80)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("known", FORMATS, ids=lambda f: f.name)
+def test_a_truncated_file_is_refused(tmp_path: Path, known: Format, share: float) -> None:
+    path = tmp_path / "cut"
+    data = written(known, path)
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError, match=r"is damaged|is cut off"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("known", FORMATS, ids=lambda f: f.name)
+def test_a_bomb_is_refused_by_its_header_and_the_limit_can_be_raised(tmp_path: Path, known: Format) -> None:
+    path = tmp_path / "bomb"
+    written(known, path)
+    with pytest.raises(InputError, match=r"claims 80x60 pixels, more than 0\.004 megapixels") as caught:
+        read_image(path, max_megapixels=0.004)
+    assert "--max-megapixels" in caught.value.hint
+    assert read_picture(path, max_megapixels=0.005).width == 80
+
+
+def test_a_png_that_claims_gigapixels_is_refused_without_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    data = bytearray(written(by_name("png"), path))
+    data[16:24] = struct.pack(">II", 60_000, 60_000)
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="60000x60000"):
+        read_image(path)
+
+
+def test_an_animation_with_too_many_frames_is_refused(tmp_path: Path) -> None:
+    frames = tuple(Picture(np.full((100, 100, 3), level, np.uint8)) for level in range(0, 250, 10))
+    write_image(Animation(frames, (50,) * len(frames)), tmp_path / "a.gif", WriteOptions(by_name("gif")))
+    with pytest.raises(InputError, match="over 10 frames"):
+        read_image(tmp_path / "a.gif", max_megapixels=0.1)
+
+
+def test_missing_empty_and_foreign_files_and_folders_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "folder.png").mkdir()
+    complaints = {"nothing.png": "no file", "empty.png": "is empty", "text.png": "no picture", "folder.png": "a folder"}
+    for name, complaint in complaints.items():
+        with pytest.raises(InputError, match=complaint):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read everything")
+def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.touch(mode=0)
+    with pytest.raises(InputError, match="Permission denied"):
+        read_image(path)
+
+
+@given(st.sampled_from(FORMATS), st.data())
+def test_damaged_files_raise_nothing_but_our_error(
+    tmp_path_factory: pytest.TempPathFactory, known: Format, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "a"
+    content = bytearray(written(known, path))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content))
+    with contextlib.suppress(InputError):
+        read_image(path)
+
+
+def test_palette_pictures_become_rgb(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + bytes([0, 1, 2, 1]) for _ in range(3))
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    palette = bytes([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 4, 3, 8, 3, 0, 0, 0)),
+        (b"PLTE", palette),
+        (b"IDAT", zlib.compress(rows)),
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*p) for p in [*parts, (b"IEND", b"")]))
+    assert read_picture(tmp_path / "a.png").color[0, :3].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+
+
+def test_libraries_stay_silent_about_damaged_files(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from upscale_cli.images.read import read_image; read_image(pathlib.Path(sys.argv[1]))"
+    for known in FORMATS:
+        path = tmp_path / "cut"
+        data = written(known, path)
+        path.write_bytes(data[: len(data) // 2])
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        before_the_traceback = done.stderr.split("Traceback")[0]
+        assert before_the_traceback == "", known.name
+
+
+@pytest.mark.shared
+def test_awkward_real_pictures_are_read(shared: Path) -> None:
+    facts = {p.name: read_picture(p) for p in sorted((shared / "data" / "photos").iterdir())}
+    assert len(facts) == 9
+    assert facts["00017_gray.png"].color.shape == (351, 500, 1)
+    assert facts["wolf_gray.jpg"].color.shape == (236, 236, 1)
+    tree = facts["tree_alpha_16bit.png"]
+    assert (tree.depth, tree.alpha is not None, len(tree.metadata.icc or b"")) == (16, True, 560)
+    assert facts["children-alpha.png"].alpha is not None

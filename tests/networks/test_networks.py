@@ -1,0 +1,235 @@
+"""Networks: recognised from their tensors alone, rebuilt exactly, and never mistaken for one another."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from upscale_cli.errors import WeightsError
+from upscale_cli.networks import ARCHITECTURES, NetworkSpec, build, recognise
+
+
+def rrdbnet(channels: int, blocks: int, doublings: int, unshuffle: int) -> NetworkSpec:
+    sizes = {"features": 8, "blocks": blocks, "growth": 4, "doublings": doublings, "unshuffle": unshuffle}
+    radius, scale = unshuffle * (15 * blocks + 4), 2**doublings // unshuffle
+    return NetworkSpec("rrdbnet", scale, channels, channels, radius, unshuffle, sizes)
+
+
+def compact(channels: int, convolutions: int, scale: int) -> NetworkSpec:
+    sizes = {"features": 6, "convolutions": convolutions}
+    return NetworkSpec("compact", scale, channels, channels, convolutions + 2, 1, sizes)
+
+
+def srresnet(blocks: int, doublings: int, radius: int, slopes: int, tanh: int) -> NetworkSpec:
+    sizes = {"features": 6, "blocks": blocks, "doublings": doublings, "slopes": slopes, "tanh": tanh}
+    return NetworkSpec("srresnet", 2**doublings, 3, 3, radius, 1, sizes)
+
+
+def msrresnet(blocks: int, steps: int, factor: int, radius: int) -> NetworkSpec:
+    sizes = {"features": 6, "blocks": blocks, "steps": steps, "factor": factor}
+    return NetworkSpec("msrresnet", factor**steps, 3, 3, radius, 1, sizes)
+
+
+EXAMPLES = [
+    *(rrdbnet(3, 1, doublings, 1) for doublings in range(5)),
+    rrdbnet(3, 2, 2, 2),
+    rrdbnet(3, 1, 2, 4),
+    rrdbnet(1, 1, 2, 1),
+    rrdbnet(1, 1, 2, 2),
+    *(compact(3, 3, scale) for scale in (1, 2, 3, 4)),
+    compact(1, 2, 4),
+    srresnet(2, 1, 12, 1, 1),
+    srresnet(2, 2, 12, 1, 1),
+    srresnet(1, 3, 10, 6, 0),
+    srresnet(2, 2, 12, 1, 0),
+    msrresnet(2, 2, 2, 7),
+    msrresnet(2, 1, 3, 7),
+    msrresnet(1, 1, 2, 5),
+]
+each_example = pytest.mark.parametrize("spec", EXAMPLES, ids=lambda s: f"{s.architecture}-x{s.scale}-{s.in_channels}ch")
+
+
+def state_of(spec: NetworkSpec) -> dict[str, Tensor]:
+    """Weights in which every tensor matters: BatchNorm statistics are no identity."""
+    torch.manual_seed(1)
+    state = build(spec).state_dict()
+    for key, tensor in state.items():
+        if "running_mean" in key:
+            tensor.uniform_(-0.1, 0.1)
+        elif "running_var" in key:
+            tensor.uniform_(0.5, 2)
+    return state
+
+
+def output(state: dict[str, Tensor], size: int = 16) -> Tensor:
+    spec, canonical = recognise(state)
+    image = torch.rand(1, spec.in_channels, size, size, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        result: Tensor = build(spec, canonical)(image)
+    return result
+
+
+def test_every_architecture_has_examples() -> None:
+    assert {spec.architecture for spec in EXAMPLES} == {architecture.name for architecture in ARCHITECTURES}
+
+
+@each_example
+def test_the_spec_is_read_back_from_the_tensors(spec: NetworkSpec) -> None:
+    recognised, canonical = recognise(state_of(spec))
+    assert recognised == spec
+    build(recognised, canonical)
+
+
+@each_example
+def test_exactly_one_architecture_claims_a_network(spec: NetworkSpec) -> None:
+    state = state_of(spec)
+    claiming = [a.name for a in ARCHITECTURES if a.detect(a.canonical(state))]
+    assert claiming == [spec.architecture]
+
+
+@each_example
+def test_canonical_keys_stay_as_they_are(spec: NetworkSpec) -> None:
+    architecture = next(a for a in ARCHITECTURES if a.name == spec.architecture)
+    state = state_of(spec)
+    assert list(architecture.canonical(architecture.canonical(state))) == list(state)
+
+
+@each_example
+def test_the_output_has_the_scale(spec: NetworkSpec) -> None:
+    assert output(state_of(spec)).shape == (1, spec.out_channels, 16 * spec.scale, 16 * spec.scale)
+
+
+@each_example
+def test_the_receptive_radius_is_the_one_measured_by_gradients(spec: NetworkSpec) -> None:
+    network = build(spec).double()
+    unit = spec.size_multiple
+    middle = -(-spec.receptive_radius // unit) * unit + unit
+    side = 2 * middle + unit
+    image = torch.rand(1, spec.in_channels, side, side, dtype=torch.float64, requires_grad=True)
+    outputs = network(image)
+    cell = slice(middle * spec.scale, (middle + unit) * spec.scale)  # what one unit of the network's grid becomes
+    (gradient,) = torch.autograd.grad(outputs[..., cell, cell].sum(), image)
+    touched = gradient[0].abs().sum((0, 1)).nonzero().flatten()
+    assert middle - int(touched.min()) <= spec.receptive_radius
+    assert int(touched.max()) - (middle + unit - 1) <= spec.receptive_radius
+    reached = max(middle - int(touched.min()), int(touched.max()) - (middle + unit - 1))
+    assert reached > spec.receptive_radius - 2 * unit
+
+
+LAYOUTS: dict[str, tuple[NetworkSpec, Callable[[str], str]]] = {
+    "rrdbnet of the ESRGAN repository": (
+        rrdbnet(3, 2, 2, 1),
+        lambda key: (
+            re.sub(r"^body\.(\d+)\.rdb(\d)", r"RRDB_trunk.\1.RDB\2", key)
+            .replace("conv_body", "trunk_conv")
+            .replace("conv_up", "upconv")
+            .replace("conv_hr", "HRconv")
+        ),
+    ),
+    "msrresnet of OpenMMLab": (
+        msrresnet(2, 2, 2, 7),
+        lambda key: re.sub(r"^upconv(\d)", r"upsample\1.upsample_conv", key.replace("body.", "trunk_net.")),
+    ),
+    "msrresnet of KAIR": (
+        msrresnet(2, 2, 2, 7),
+        lambda key: key.replace("body.", "recon_trunk.").replace("conv_hr", "HRconv"),
+    ),
+}
+
+
+def first_generation(key: str, doublings: int) -> str:
+    """Key of the oldest layout: one triple of enlargement, convolution and activation per doubling, all numbered."""
+    key = re.sub(r"^conv_first", "model.0", key)
+    key = re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)", r"model.1.sub.\1.RDB\2.conv\3.0", key)
+    key = re.sub(r"^conv_body", "model.1.sub.1", key)
+    key = re.sub(r"^conv_up(\d)", lambda m: f"model.{3 * int(m[1])}", key)
+    last_up = 3 * doublings
+    return re.sub(r"^conv_last", f"model.{last_up + 4}", re.sub(r"^conv_hr", f"model.{last_up + 2}", key))
+
+
+for doublings in range(5):
+    LAYOUTS[f"rrdbnet of the first generation, x{2**doublings}"] = (
+        rrdbnet(3, 1, doublings, 1),
+        lambda key, doublings=doublings: first_generation(key, doublings),  # type: ignore[misc]
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_picture(layout: str) -> None:
+    spec, rename = LAYOUTS[layout]
+    state = state_of(spec)
+    renamed = {rename(key): tensor for key, tensor in state.items()}
+    assert set(renamed) != set(state)
+    assert recognise(renamed)[0] == spec
+    assert torch.equal(output(renamed), output(state))
+
+
+def test_a_network_trained_for_zero_to_one_gives_the_same_picture() -> None:
+    state = state_of(srresnet(2, 2, 12, 1, 0))
+    lornatang = {
+        re.sub(
+            r"^last", "conv3", re.sub(r"^trunk\.(\d)\.(weight|bias|running|num)", r"conv2.\1.\2", key)
+        ): tensor.clone()
+        for key, tensor in state.items()
+    }
+    parts = {"conv1": 0, "bn1": 1, "prelu": 2, "conv2": 3, "bn2": 4}
+    lornatang = {
+        re.sub(r"^blocks\.(\d+)\.(\w+)\.", lambda m: f"trunk.{m[1]}.rcb.{parts[m[2]]}.", key): tensor
+        for key, tensor in lornatang.items()
+    }
+    lornatang = {
+        re.sub(r"^first", "conv1", re.sub(r"^upsample\.(\d+)\.(conv|prelu)", _upsample_name, key)): tensor
+        for key, tensor in lornatang.items()
+    }
+    lornatang["conv3.weight"] /= 2
+    lornatang["conv3.bias"] = (lornatang["conv3.bias"] + 1) / 2
+    assert torch.allclose(output(lornatang), output(state), atol=1e-6)
+
+
+def _upsample_name(match: re.Match[str]) -> str:
+    return f"upsampling.{match[1]}.upsample_block.{'0' if match[2] == 'conv' else '2'}"
+
+
+def test_an_unknown_file_is_refused_with_its_first_keys_and_what_is_known() -> None:
+    with pytest.raises(WeightsError, match=r"first keys: a\.b, c\.d") as caught:
+        recognise({"a.b": torch.zeros(1), "c.d": torch.zeros(1)})
+    assert all(architecture.name in caught.value.hint for architecture in ARCHITECTURES)
+
+
+@each_example
+def test_a_missing_a_superfluous_and_a_misshapen_tensor_are_named(spec: NetworkSpec) -> None:
+    state = state_of(spec)
+    last = [key for key in state if not key.endswith("num_batches_tracked")][-1]
+    with pytest.raises(WeightsError, match=f"lack the tensor {re.escape(last)}"):
+        build(spec, {key: tensor for key, tensor in state.items() if key != last})
+    with pytest.raises(WeightsError, match=r"unexpected tensor extra\.weight"):
+        build(spec, state | {"extra.weight": torch.zeros(1)})
+    with pytest.raises(WeightsError, match=rf"{re.escape(last)} has the shape \(7,\)"):
+        build(spec, state | {last: torch.zeros(7)})
+
+
+@given(st.sampled_from(EXAMPLES), st.data())
+def test_damaged_state_dicts_raise_nothing_but_our_error(spec: NetworkSpec, data: st.DataObject) -> None:
+    state: dict[str, Tensor] = dict(build(spec).state_dict())
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(st.sampled_from(sorted(state)))
+        tensor = state.pop(key)
+        match data.draw(st.sampled_from(["drop", "rename", "reshape", "empty", "flat"])):
+            case "rename":
+                state[key.replace("0", "5") + "x"] = tensor
+            case "reshape":
+                state[key] = torch.zeros(*tensor.shape, 2)
+            case "empty":
+                state[key] = torch.zeros(0)
+            case "flat":
+                state[key] = tensor.flatten()
+    with contextlib.suppress(WeightsError):
+        recognised, canonical = recognise(state)
+        build(recognised, canonical)

@@ -1,0 +1,295 @@
+"""Downloads against a server on this machine: whole, cut, wrong, slow, twice at once."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from upscale_cli.errors import DownloadError
+from upscale_cli.weights.download import Connection, cached_path, fetch, forget, is_trusted, sha256_of, verify
+from upscale_cli.weights.manifest import WeightsRecord
+
+SYNTHETIC = os.urandom(300_000)
+IMPATIENT = Connection(connect_timeout=1, read_timeout=0.5, attempts=3, sleep=lambda seconds: None)
+
+
+class Server:
+    """A web server with a few bad habits, each to be switched on."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.cut_after: list[int] = []  # bytes after which the next answers break off
+        self.status = 200
+        self.ignore_range = False
+        self.delay = 0.0
+        self.redirect = ""
+        self.ranges: list[str | None] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.answer(self)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        wanted = request.headers.get("Range")
+        self.ranges.append(wanted)
+        time.sleep(self.delay)
+        if self.redirect:
+            request.send_response(302)
+            request.send_header("Location", self.redirect)
+            request.end_headers()
+            return
+        first = int(re.findall(r"\d+", wanted)[0]) if wanted and not self.ignore_range else 0
+        request.send_response(self.status if self.status != 200 else 206 if first else 200)
+        body = self.content[first:]
+        request.send_header("Content-Length", str(len(body)))
+        if first:
+            request.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
+        request.end_headers()
+        if self.status == 200:
+            request.wfile.write(body[: self.cut_after.pop(0)] if self.cut_after else body)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(params=["synthetic", pytest.param("srgan-x4", marks=pytest.mark.shared)])
+def server(request: pytest.FixtureRequest, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    content = SYNTHETIC if request.param == "synthetic" else (shared / "weights" / "srgan_x4.pth").read_bytes()
+    running = Server(content)
+    monkeypatch.delenv("UPSCALE_OFFLINE")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def record_of(server: Server, **changes: object) -> WeightsRecord:
+    record = WeightsRecord(
+        name="thing",
+        file="thing.pth",
+        architecture="srresnet",
+        licence="MIT",
+        purpose="tests",
+        scale=4,
+        urls=(f"{server.address}/thing.pth",),
+        bytes=len(server.content),
+        sha256=hashlib.sha256(server.content).hexdigest(),
+    )
+    return msgspec.structs.replace(record, **changes)
+
+
+def get(record: WeightsRecord, cache: Path) -> Path:
+    return fetch(record, cache, connection=IMPATIENT)
+
+
+def names(cache: Path) -> set[str]:
+    return {path.name for path in cache.iterdir() if not path.name.endswith(".lock")}
+
+
+def test_a_whole_file_is_verified_and_then_taken_from_the_cache(server: Server, cache: Path) -> None:
+    record = record_of(server)
+    steps: list[tuple[str, int, int | None]] = []
+    path = fetch(record, cache, lambda *step: steps.append(step), IMPATIENT)
+    assert path.read_bytes() == server.content
+    assert steps[-1] == ("thing.pth", len(server.content), len(server.content))
+    assert names(cache) == {"thing.pth", "verified.json"}
+    get(record, cache)
+    assert len(server.ranges) == 1
+
+
+def test_a_cut_download_is_resumed_where_it_broke_off(server: Server, cache: Path) -> None:
+    server.cut_after = [100_000]
+    assert get(record_of(server), cache).read_bytes() == server.content
+    first, second = server.ranges
+    assert first is None
+    assert second is not None
+    assert 60_000 < int(re.findall(r"\d+", second)[0]) <= 100_000
+
+
+def test_a_later_process_resumes_what_an_earlier_one_left(server: Server, cache: Path) -> None:
+    server.cut_after = [50_000, 0, 0]
+    with pytest.raises(DownloadError, match="broke off"):
+        get(record_of(server), cache)
+    assert names(cache) == {"thing.pth.partial"}
+    assert get(record_of(server), cache).read_bytes() == server.content
+    assert server.ranges[-1] == f"bytes={2**15}-"
+
+
+def test_a_server_without_ranges_is_asked_for_the_whole_file_again(server: Server, cache: Path) -> None:
+    server.cut_after, server.ignore_range = [70_000], True
+    assert get(record_of(server), cache).read_bytes() == server.content
+
+
+def test_a_wrong_hash_is_refused_and_nothing_is_kept(server: Server, cache: Path) -> None:
+    with pytest.raises(DownloadError, match=r"sha256 [0-9a-f]{16}… instead of 0000"):
+        get(record_of(server, sha256="0" * 64), cache)
+    assert names(cache) == set()
+
+
+def test_a_wrong_hash_prefix_is_refused(server: Server, cache: Path) -> None:
+    prefix = hashlib.sha256(server.content).hexdigest()[:8]
+    get(record_of(server, sha256=None, sha256_prefix=prefix), cache)
+    cached_path(record_of(server), cache).unlink()
+    with pytest.raises(DownloadError, match="instead of deadbeef"):
+        get(record_of(server, sha256=None, sha256_prefix="deadbeef"), cache)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_a_wrong_size_is_refused_before_anything_is_stored(server: Server, cache: Path, wrong: int) -> None:
+    with pytest.raises(DownloadError, match=f"offers {len(server.content)} bytes"):
+        get(record_of(server, bytes=len(server.content) + wrong), cache)
+    assert names(cache) == set()
+
+
+def test_a_missing_file_is_not_asked_for_again(server: Server, cache: Path) -> None:
+    server.status = 404
+    with pytest.raises(DownloadError, match="answers 404"):
+        get(record_of(server), cache)
+    assert len(server.ranges) == 1
+
+
+def test_an_overloaded_server_is_asked_again_with_longer_pauses(server: Server, cache: Path) -> None:
+    server.status = 503
+    pauses: list[float] = []
+    with pytest.raises(DownloadError, match=r"answers 503 \(tried 4 times\)"):
+        fetch(record_of(server), cache, connection=Connection(1, 1, 4, pauses.append))
+    assert pauses == [1.0, 2.0, 4.0]
+
+
+def test_a_server_that_does_not_answer_is_given_up(server: Server, cache: Path) -> None:
+    server.delay = 1.0
+    impatient = Connection(connect_timeout=1, read_timeout=0.2, attempts=2, sleep=lambda seconds: None)
+    with pytest.raises(DownloadError, match=r"does not answer in time \(tried 2 times\)"):
+        fetch(record_of(server), cache, connection=impatient)
+
+
+def test_the_next_address_is_tried(server: Server, cache: Path) -> None:
+    urls = ("http://127.0.0.1:9/thing.pth", f"{server.address}/thing.pth")
+    assert get(record_of(server, urls=urls), cache).exists()
+
+
+@pytest.mark.parametrize("url", ["http://example.org/thing.pth", "ftp://127.0.0.1/thing.pth"])
+def test_other_addresses_than_https_are_refused(server: Server, cache: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="is not https"):
+        get(record_of(server, urls=(url,)), cache)
+
+
+def test_a_redirect_to_plain_http_is_refused(server: Server, cache: Path) -> None:
+    server.redirect = f"{server.address.replace('127.0.0.1', '127.0.0.2')}/elsewhere"
+    with pytest.raises(DownloadError, match=r"is not https|cannot be reached"):
+        get(record_of(server), cache)
+    assert names(cache) == set()
+
+
+def test_a_mirror_is_asked_first_and_held_to_the_hash(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPSCALE_MIRROR", server.address + "/")
+    assert get(record_of(server, urls=("https://127.0.0.1:9/nowhere",)), cache).exists()
+    cached_path(record_of(server), cache).unlink()
+    with pytest.raises(DownloadError, match="instead of 0000"):
+        get(record_of(server, urls=(), sha256="0" * 64), cache)
+
+
+def test_offline_means_offline(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSCALE_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="UPSCALE_OFFLINE"):
+        get(record_of(server), cache)
+    assert server.ranges == []
+
+
+def test_a_cache_that_cannot_be_written_is_told(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DownloadError, match="Cannot keep thing in the cache") as caught:
+        get(record_of(server), tmp_path / "file" / "cache")
+    assert "UPSCALE_CACHE" in caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is read-only for this user")
+def test_a_read_only_cache_is_told(server: Server, cache: Path) -> None:
+    cache.mkdir()
+    cache.chmod(0o500)
+    with pytest.raises(DownloadError, match="Cannot keep thing in the cache"):
+        get(record_of(server), cache)
+
+
+def test_a_changed_file_in_the_cache_is_noticed(server: Server, cache: Path) -> None:
+    record = record_of(server)
+    path = get(record, cache)
+    path.write_bytes(b"x" + server.content[1:])
+    with pytest.raises(DownloadError, match="damaged or was changed"):
+        get(record, cache)
+
+
+def test_a_file_put_there_by_hand_is_verified(server: Server, cache: Path) -> None:
+    record = record_of(server)
+    cache.mkdir()
+    cached_path(record, cache).write_bytes(server.content)
+    assert get(record, cache).exists()
+    assert server.ranges == []
+
+
+def test_a_record_without_hash_is_pinned_to_its_first_download(server: Server, cache: Path) -> None:
+    record = record_of(server, sha256=None, bytes=None)
+    path = get(record, cache)
+    assert is_trusted(record, path)
+    path.unlink()
+    server.content = server.content[::-1]
+    with pytest.raises(DownloadError, match="instead of"):
+        get(record, cache)
+    forget(record, cache)
+    assert sha256_of(get(record, cache)) == hashlib.sha256(server.content).hexdigest()
+
+
+def test_verifying_hashes_even_what_looks_unchanged(server: Server, cache: Path) -> None:
+    record = record_of(server)
+    path = get(record, cache)
+    state = path.stat()
+    path.write_bytes(b"x" + server.content[1:])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert is_trusted(record, path)  # the shortcut, which `models verify` does not take
+    with pytest.raises(DownloadError, match="damaged"):
+        verify(record, path)
+
+
+ANOTHER_PROCESS = """
+import sys, pathlib, msgspec
+from upscale_cli.weights.download import fetch
+from upscale_cli.weights.manifest import WeightsRecord
+record = msgspec.json.decode(sys.argv[1], type=WeightsRecord)
+print(fetch(record, pathlib.Path(sys.argv[2])).stat().st_size)
+"""
+
+
+def test_two_processes_that_ask_at_once_share_one_download(server: Server, cache: Path) -> None:
+    server.delay = 0.5
+    arguments = [sys.executable, "-c", ANOTHER_PROCESS, msgspec.json.encode(record_of(server)).decode(), str(cache)]
+    start: Callable[[], subprocess.Popen[str]] = lambda: subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)  # noqa: E731
+    for process in [start(), start()]:
+        assert process.communicate(timeout=60)[0].strip() == str(len(server.content))
+        assert process.returncode == 0
+    assert len(server.ranges) == 1

@@ -1,0 +1,132 @@
+"""The manifest: complete, consistent, and refused with reasons when it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from upscale_cli.errors import WeightsError
+from upscale_cli.networks import ARCHITECTURES
+from upscale_cli.weights.manifest import PLACES, WeightsRecord, load_manifest, problems, read_manifest
+from upscale_cli.weights.resolve import EMBEDDED_FOLDER
+
+
+def test_the_manifest_is_valid_and_has_all_sections() -> None:
+    manifest = load_manifest()
+    assert problems(manifest) == []
+    assert (len(manifest.curated), len(manifest.openmodeldb)) == (27, 177)
+
+
+def test_every_generator_is_of_a_known_architecture() -> None:
+    known = {architecture.name for architecture in ARCHITECTURES}
+    assert {r.architecture for r in load_manifest().records() if r.kind == "generator"} <= known
+
+
+def test_every_record_tells_its_purpose_and_source() -> None:
+    manifest = load_manifest()
+    assert all(record.purpose and record.source for record in manifest.records())
+    assert all(record.licence for record in manifest.embedded + manifest.curated)
+
+
+def test_embedded_files_are_there_with_their_training_record() -> None:
+    for record in load_manifest().embedded:
+        path = EMBEDDED_FOLDER / record.file
+        assert path.stat().st_size == record.bytes
+        assert path.stat().st_size <= 700_000
+        training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert training["seed"] is not None
+        assert training["figures"]
+
+
+@pytest.mark.shared
+def test_the_facts_are_carried_over(shared: Path) -> None:
+    facts = json.loads((shared / "manifest_facts.json").read_text(encoding="utf-8"))
+    manifest = load_manifest()
+    for fact in facts["curated"]:
+        record = manifest.find(fact["name"])
+        assert fact["url"] in record.urls
+        assert (record.licence, record.bytes, record.sha256) == (fact["licence"], fact.get("size"), fact.get("sha256"))
+        assert (record.sha256_prefix, record.partner) == (fact.get("sha256_prefix"), fact.get("partner"))
+    for fact in facts["openmodeldb"]:
+        record = manifest.find(fact["id"])
+        assert (record.sha256, record.bytes, record.scale) == (fact["sha256"], fact["bytes"], fact["scale"])
+        assert (record.licence, list(record.urls)) == (fact["licence"], fact["urls"])
+
+
+def test_names_are_found_in_any_case_and_near_ones_suggested() -> None:
+    manifest = load_manifest()
+    assert manifest.find("RealESRGAN-X4plus").name == "realesrgan-x4plus"
+    with pytest.raises(WeightsError, match="There is no model 'realesrgan-x4plu'") as caught:
+        manifest.find("realesrgan-x4plu")
+    assert "realesrgan-x4plus" in caught.value.hint
+
+
+def test_a_pair_is_found_from_either_side() -> None:
+    manifest = load_manifest()
+    pair = manifest.pair(manifest.find("realesrgan-x4plus"))
+    assert pair is not None
+    assert [record.name for record in pair] == ["realesrnet-x4plus", "realesrgan-x4plus"]
+    assert manifest.pair(manifest.find("realesrnet-x4plus")) == pair
+    assert manifest.pair(manifest.find("srgan-x4")) is None
+
+
+def test_the_installed_manifest_is_read_before_the_checkouts(tmp_path: Path) -> None:
+    content = PLACES[1].read_bytes() if PLACES[1].is_file() else PLACES[0].read_bytes()
+    installed, checkout = tmp_path / "wheel.json", tmp_path / "checkout.json"
+    checkout.write_bytes(content)
+    assert len(read_manifest((installed, checkout)).records()) == 205
+    installed.write_text('{"schema": 1, "embedded": [], "curated": [], "openmodeldb": []}')
+    assert read_manifest((installed, checkout)).records() == ()
+    with pytest.raises(WeightsError, match="lacks weights_manifest"):
+        read_manifest((tmp_path / "nowhere.json",))
+
+
+GOOD: dict[str, Any] = {
+    "name": "a",
+    "file": "a.pth",
+    "architecture": "compact",
+    "licence": "MIT",
+    "purpose": "p",
+    "scale": 2,
+    "urls": ["https://example.org/a"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"licens": "MIT"}, "unknown field `licens`"),
+        ({"scale": "two"}, "Expected `int"),
+        ({"urls": ["http://example.org/a"]}, "not https"),
+        ({"file": "../a.pth"}, "unsafe file name"),
+        ({"partner": "b"}, "unknown partner"),
+        ({"sha256": "xyz"}, "sha256 that is none"),
+        ({"scale": None}, "no scale"),
+    ],
+)
+def test_bad_records_are_refused_with_the_file_and_the_fault(
+    tmp_path: Path, changes: dict[str, object], complaint: str
+) -> None:
+    path = tmp_path / "manifest.json"
+    content = {"schema": 1, "embedded": [], "curated": [GOOD | changes], "openmodeldb": []}
+    path.write_text(json.dumps(content))
+    with pytest.raises(WeightsError, match=complaint) as caught:
+        read_manifest((path,))
+    assert str(path) in caught.value.message
+
+
+def test_a_misspelt_field_is_answered_with_the_right_one(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"schema": 1, "embedded": [], "curated": [GOOD | {"licens": "x"}], "openmodeldb": []}))
+    with pytest.raises(WeightsError, match="Did you mean `licence`"):
+        read_manifest((path,))
+
+
+def test_doubled_names_and_files_are_found() -> None:
+    record = msgspec.convert(GOOD, WeightsRecord)
+    doubled = msgspec.structs.replace(load_manifest(), embedded=(), curated=(record, record), openmodeldb=())
+    assert problems(doubled) == ["the name 'a' is there twice", "the file name 'a.pth' is there twice"]
