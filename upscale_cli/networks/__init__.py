@@ -34,23 +34,22 @@ def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:
 
 
 def _spec(architecture: Architecture, canonical: StateDict) -> NetworkSpec:
+    contradiction = f"The weights look like {architecture.name}, but"
+    empty = next((key for key, tensor in canonical.items() if tensor.numel() == 0), None)
+    if empty is not None:
+        raise WeightsError(f"{contradiction} the tensor {empty} is empty.", "Get the file again.")
     try:
-        spec = architecture.spec(canonical)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        reason = f"its tensor {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise WeightsError(
-            f"The weights look like {architecture.name}, but {reason}.", "Get the file again."
-        ) from error
-    numbers = (spec.scale, spec.in_channels, spec.out_channels, *spec.hyperparameters.values())
-    if min(numbers) < 0 or 0 in numbers[:3]:
-        raise WeightsError(f"The weights look like {architecture.name}, but a tensor is empty.", "Get the file again.")
-    return spec
+        return architecture.spec(canonical)
+    except KeyError as error:
+        raise WeightsError(f"{contradiction} the tensor {error.args[0]} is missing.", "Get the file again.") from error
+    except ValueError as error:
+        raise WeightsError(f"{contradiction} {error}.", "Get the file again.") from error
 
 
 def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
     """The network in evaluation mode, with the canonical ``state`` loaded strictly, or with fresh weights.
 
-    Raises WeightsError naming the first tensor that is missing, superfluous or of another shape.
+    Raises WeightsError naming the first tensor that is missing, superfluous, of another shape or no plain numbers.
     """
     architecture = next(a for a in ARCHITECTURES if a.name == spec.architecture)
     if state is None:
@@ -80,3 +79,6 @@ def _require_same_tensors(module: nn.Module, state: StateDict) -> None:
         if tensor.shape != expected[key].shape:
             shapes = f"{tuple(tensor.shape)} instead of {tuple(expected[key].shape)}"
             raise WeightsError(f"The tensor {key} has the shape {shapes}.", "This variant is not supported.")
+        if expected[key].is_floating_point() and not (tensor.is_floating_point() and tensor.layout is torch.strided):
+            kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")
+            raise WeightsError(f"The tensor {key} is no plain floating-point one ({kind}).", "Get another file.")

@@ -33,8 +33,8 @@ class Architecture:
     """A family of networks.
 
     ``canonical`` renames the keys of every known layout to one (and is idempotent); ``detect`` and ``spec`` take
-    canonical keys, ``spec`` raising KeyError, IndexError or ValueError where they contradict each other; ``module``
-    builds the network with fresh weights whose keys are the canonical ones.
+    canonical keys, ``spec`` raising KeyError or ValueError where they contradict each other; ``module`` builds the
+    network with fresh weights whose keys are the canonical ones.
     """
 
     name: str
@@ -54,6 +54,14 @@ def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Ten
         return pattern.sub(replacement, key) if pattern else key
 
     return {rename(key): tensor for key, tensor in state.items()}
+
+
+def convolution(state: StateDict, key: str) -> tuple[int, int]:
+    """(output channels, input channels) of the convolution weight ``key``. Raises KeyError or ValueError."""
+    shape = state[key].shape
+    if len(shape) != 4:
+        raise ValueError(f"the tensor {key} of shape {tuple(shape)} is no convolution")
+    return shape[0], shape[1]
 
 
 def count(state: StateDict, pattern: str) -> int:

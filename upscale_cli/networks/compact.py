@@ -7,7 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count
 
 
 class Compact(nn.Module):
@@ -40,8 +40,8 @@ def _detect(state: StateDict) -> bool:
 
 def _spec(state: StateDict) -> NetworkSpec:
     layers = count(state, r"^body\.(\d+)\.weight$")
-    features, in_channels = state["body.0.weight"].shape[:2]
-    made = state[f"body.{layers - 1}.weight"].shape[0]
+    features, in_channels = convolution(state, "body.0.weight")
+    made, _ = convolution(state, f"body.{layers - 1}.weight")
     # As many channels come out as went in, so what the last convolution makes is channels · scale².
     scale = math.isqrt(made // in_channels)
     if scale**2 * in_channels != made:

@@ -7,7 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count, renamed
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count, renamed
 
 SLOPE = 0.1
 
@@ -67,15 +67,21 @@ def _detect(state: StateDict) -> bool:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, in_channels = state["conv_first.weight"].shape[:2]
+    features, in_channels = convolution(state, "conv_first.weight")
+    out_channels, _ = convolution(state, "conv_last.weight")
+    made, _ = convolution(state, "upconv1.weight")
     blocks = count(state, r"^body\.(\d+)\.conv1\.weight$")
     steps = count(state, r"^upconv(\d+)\.weight$")
-    factor = math.isqrt(state["upconv1.weight"].shape[0] // features)
+    factor = math.isqrt(made // features)
+    if factor**2 * features != made or factor == 0:
+        raise ValueError("upconv1 does not fit any scale")
+    if out_channels != in_channels:  # the enlarged input is added to the result
+        raise ValueError(f"{in_channels} channels go in and {out_channels} come out")
     return NetworkSpec(
         architecture="msrresnet",
         scale=factor**steps,
         in_channels=in_channels,
-        out_channels=state["conv_last.weight"].shape[0],
+        out_channels=out_channels,
         receptive_radius=_radius(blocks, steps, factor),
         hyperparameters={"features": features, "blocks": blocks, "steps": steps, "factor": factor},
     )

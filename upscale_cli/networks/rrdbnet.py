@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count, renamed
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count, renamed
 
 RESIDUAL_SCALE = 0.2
 SLOPE = 0.2
@@ -109,7 +109,7 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
 
 def _first_generation_tail(state: StateDict) -> tuple[tuple[str, str], ...]:
     """Names for what follows the trunk: its layers are only numbered, activations and enlargements included."""
-    numbers = sorted({int(m[1]) for key in state if (m := re.match(r"^model\.(\d+)\.weight$", key))} - {0})
+    numbers = sorted({int(m[1]) for key in state if (m := re.match(r"^model\.(\d{1,4})\.weight$", key))} - {0})
     names = [f"conv_up{number}" for number in range(1, len(numbers) - 1)] + ["conv_hr", "conv_last"]
     return tuple((rf"^model\.{number}\.", f"{name}.") for number, name in zip(numbers, names, strict=False))
 
@@ -119,8 +119,9 @@ def _detect(state: StateDict) -> bool:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, seen = state["conv_first.weight"].shape[:2]
-    out_channels = state["conv_last.weight"].shape[0]
+    features, seen = convolution(state, "conv_first.weight")
+    out_channels, _ = convolution(state, "conv_last.weight")
+    growth, _ = convolution(state, "body.0.rdb1.conv1.weight")
     # As many channels come out as went in, so a surplus of inputs means a pixel-unshuffle in front.
     unshuffle = math.isqrt(seen // out_channels)
     if unshuffle not in (1, 2, 4) or unshuffle**2 * out_channels != seen:
@@ -139,7 +140,7 @@ def _spec(state: StateDict) -> NetworkSpec:
         hyperparameters={
             "features": features,
             "blocks": blocks,
-            "growth": state["body.0.rdb1.conv1.weight"].shape[0],
+            "growth": growth,
             "doublings": doublings,
             "unshuffle": unshuffle,
         },

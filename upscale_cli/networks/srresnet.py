@@ -7,12 +7,13 @@ the trunk, output through tanh). Which one a file holds is seen from the layer a
 from __future__ import annotations
 
 import math
+import re
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, count, renamed
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count, renamed
 
 
 class ResidualBlock(nn.Module):
@@ -79,14 +80,16 @@ _LORNATANG = (
     (r"^conv(?:_block)?3\.", "last."),
 )
 
+_BEFORE_BATCHNORM = re.compile(r"^(blocks\.\d+\.conv[12]|trunk\.0)\.weight$")
+
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Our keys, from those of leftthomas/SRGAN and of Lornatang/SRGAN-PyTorch."""
     if "block1.0.weight" in state:
-        return renamed(state, _leftthomas(state))
+        return _with_biases(renamed(state, _leftthomas(state)))
     if any(".rcb." in key for key in state):
-        return _signed(renamed(state, _LORNATANG))
-    return dict(state)
+        return _with_biases(_signed(renamed(state, _LORNATANG)))
+    return _with_biases(dict(state))
 
 
 def _leftthomas(state: StateDict) -> tuple[tuple[str, str], ...]:
@@ -100,6 +103,13 @@ def _leftthomas(state: StateDict) -> tuple[tuple[str, str], ...]:
         (rf"^block{residual + 3}\.{doublings}\.", "last."),
         (rf"^block{residual + 3}\.", "upsample."),
     )
+
+
+def _with_biases(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With zeros for biases where, before BatchNorm, all convolutions go without; one missing alone is damage."""
+    weights = {key: tensor for key, tensor in state.items() if _BEFORE_BATCHNORM.match(key)}
+    zeros = {key.replace("weight", "bias"): tensor.new_zeros(tensor.shape[:1]) for key, tensor in weights.items()}
+    return state if zeros.keys() & state.keys() else state | zeros
 
 
 def _signed(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -121,20 +131,24 @@ def _radius(blocks: int, doublings: int) -> int:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, in_channels = state["first.0.weight"].shape[:2]
+    features, in_channels = convolution(state, "first.0.weight")
+    out_channels, _ = convolution(state, "last.weight")
     blocks = count(state, r"^blocks\.(\d+)\.conv1\.weight$")
     doublings = count(state, r"^upsample\.(\d+)\.conv\.weight$")
+    slopes = state["first.1.weight"].numel()
+    if slopes not in (1, features):
+        raise ValueError(f"its activations have {slopes} slopes for {features} features")
     return NetworkSpec(
         architecture="srresnet",
         scale=2**doublings,
         in_channels=in_channels,
-        out_channels=state["last.weight"].shape[0],
+        out_channels=out_channels,
         receptive_radius=_radius(blocks, doublings),
         hyperparameters={
             "features": features,
             "blocks": blocks,
             "doublings": doublings,
-            "slopes": state["first.1.weight"].shape[0],
+            "slopes": slopes,
             "tanh": int("trunk.1.running_mean" not in state),
         },
     )
