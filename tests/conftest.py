@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from terminal import Terminal
 
 ROOT = Path(__file__).resolve().parent.parent
 # Examples are the same on every run, and slow machines are no failure.
@@ -40,3 +41,24 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's cache of weights or goes to the network by accident."""
     monkeypatch.setenv("UPSCALE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("UPSCALE_OFFLINE", "1")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Terminal:
+    monkeypatch.chdir(tmp_path)
+    return Terminal(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A weights file of a network too small to be slow: it enlarges twice."""
+    import torch
+
+    from upscale_cli.networks import NetworkSpec, build
+    from upscale_cli.weights.state_dict import save_state
+
+    torch.manual_seed(0)
+    spec = NetworkSpec("compact", 2, 3, 3, 3, hyperparameters={"features": 4, "convolutions": 1})
+    path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
+    save_state(path, build(spec).state_dict(), {})
+    return str(path)

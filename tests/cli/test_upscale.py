@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+from terminal import Said, Terminal
 
 from upscale_cli import cli
 from upscale_cli.cli import options
@@ -24,49 +24,6 @@ from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 
 COMMAND = (sys.executable, "-m", "upscale_cli")
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-class Terminal:
-    """Runs the command line in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capture = monkeypatch, capfd
-
-    def __call__(self, *arguments: str) -> Said:
-        self._monkeypatch.setattr(sys, "argv", ["upscale", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = self._capture.readouterr()
-        assert isinstance(end.value.code, int)
-        return Said(end.value.code, captured.out, captured.err)
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(monkeypatch, capfd)
-
-
-@pytest.fixture(scope="session")
-def network(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A weights file of a network too small to be slow: it enlarges twice."""
-    import torch
-
-    from upscale_cli.networks import NetworkSpec, build
-    from upscale_cli.weights.state_dict import save_state
-
-    torch.manual_seed(0)
-    spec = NetworkSpec("compact", 2, 3, 3, 3, hyperparameters={"features": 4, "convolutions": 1})
-    path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
-    save_state(path, build(spec).state_dict(), {})
-    return str(path)
 
 
 def draw(*names: str, width: int = 6, height: int = 4) -> None:

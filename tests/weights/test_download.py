@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import os
@@ -39,7 +40,8 @@ class Server:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                outer.answer(self)
+                with contextlib.suppress(ConnectionError):  # the client may be gone by now
+                    outer.answer(self)
 
             def log_message(self, *args: object) -> None:
                 pass

@@ -1,0 +1,88 @@
+"""``upscale models``: what is told of networks, and what is done to the cache."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from terminal import Terminal
+
+from upscale_cli.weights.download import cached_path
+from upscale_cli.weights.manifest import load_manifest
+
+
+def cache() -> Path:
+    return Path(os.environ["UPSCALE_CACHE"])
+
+
+def put(name: str, content: bytes) -> Path:
+    path = cached_path(load_manifest().find(name), cache())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_list_shows_what_is_here_and_restrictive_licences(terminal: Terminal) -> None:
+    short = terminal("models", "list").out
+    assert "* lite-x4" in short
+    assert "  realesrgan-x4plus" in short
+    assert "1x-Anti-Aliasing" not in short
+    full = terminal("models", "list", "--all").out
+    assert next(line for line in full.splitlines() if "1x-Anti-Aliasing" in line).count("(non-commercial)") == 1
+    assert len(full.splitlines()) == 205
+
+
+def test_a_search_looks_at_all_and_json_is_for_programs(terminal: Terminal) -> None:
+    rows = [json.loads(line) for line in terminal("models", "list", "--search", "ANIME", "--json").out.splitlines()]
+    assert {"realesr-animevideov3", "1x-AnimeUndeint-Compact"} <= {row["name"] for row in rows}
+    assert len(rows) < 100
+
+
+def test_info_tells_the_record_and_what_the_file_says_itself(terminal: Terminal, network: str) -> None:
+    said = terminal("models", "info", "lite-x4").out
+    assert "licence            MIT" in said
+    assert "features 64, convolutions 8" in said
+    said = terminal("models", "info", network).out
+    assert "compact, x2, 3 to 3 channels" in said
+    assert "receptive radius   3 input pixels" in said
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(terminal: Terminal) -> None:
+    said = terminal("models", "info", "realesrgan-x4plsu")
+    assert (said.code, said.out) == (5, "")
+    assert "Did you mean" in said.err
+    assert "realesrgan-x4plus" in said.err
+
+
+def test_a_download_that_is_forbidden_says_so_and_the_licence_before(terminal: Terminal) -> None:
+    said = terminal("models", "download", "1x-Anti-Aliasing")
+    assert said.code == 6
+    assert said.err.index("not for commercial use") < said.err.index("UPSCALE_OFFLINE")
+
+
+def test_verifying_finds_what_is_not_right(terminal: Terminal) -> None:
+    put("realesr-animevideov3", b"something else")
+    said = terminal("models", "verify")
+    assert said.code == 1
+    assert "damaged or was changed" in said.err
+    assert terminal("models", "verify", "lite-x4").out == "lite-x4: right\n"
+
+
+@pytest.mark.shared
+def test_a_file_put_into_the_cache_by_hand_works_by_name(terminal: Terminal, shared: Path) -> None:
+    path = put("realesr-animevideov3", (shared / "weights" / "realesr-animevideov3.pth").read_bytes())
+    assert terminal("models", "verify").out == "realesr-animevideov3: right\n"
+    assert terminal("models", "path", "realesr-animevideov3").out.strip() == str(path)
+    picture = str(shared / "golden" / "small.png")
+    assert terminal(picture, "-m", "realesr-animevideov3", "-o", "a.png").code == 0
+    assert terminal("models", "remove", "realesr-animevideov3").code == 0
+    assert not path.exists()
+    assert terminal(picture, "-m", "realesr-animevideov3", "-o", "b.png").code == 6
+
+
+def test_only_the_cache_is_removed_from(terminal: Terminal) -> None:
+    assert "part of the program" in terminal("models", "remove", "lite-x4").err
+    assert "not on this disk" in terminal("models", "remove", "srgan-x4").err
+    assert terminal("models", "path").out.strip() == str(cache())

@@ -1,0 +1,164 @@
+"""One picture, enlarged: sizes, channels, depths, transparency; and tiles against the whole for every network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from upscale_cli.errors import UsageError, WeightsError
+from upscale_cli.images.picture import Metadata, Picture, Pixels
+from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.upscaling.runner import NetworkRunner
+from upscale_cli.upscaling.size import Size
+from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.state_dict import save_state
+
+CPU = torch.device("cpu")
+RRDB = {"features": 8, "blocks": 1, "growth": 4, "doublings": 2}
+NETWORKS = [
+    NetworkSpec("compact", 4, 3, 3, 5, hyperparameters={"features": 6, "convolutions": 3}),
+    NetworkSpec("rrdbnet", 4, 3, 3, 19, hyperparameters=RRDB | {"unshuffle": 1}),
+    NetworkSpec("rrdbnet", 2, 3, 3, 38, 2, RRDB | {"unshuffle": 2}),
+    NetworkSpec("rrdbnet", 1, 3, 3, 76, 4, RRDB | {"unshuffle": 4}),
+    NetworkSpec("srresnet", 4, 3, 3, 12, 1, {"features": 6, "blocks": 2, "doublings": 2, "slopes": 1, "tanh": 1}),
+    NetworkSpec("msrresnet", 4, 3, 3, 7, 1, {"features": 6, "blocks": 2, "steps": 2, "factor": 2}),
+]
+
+
+def made(spec: NetworkSpec, folder: Path) -> Path:
+    path = folder / f"{spec.architecture}-x{spec.scale}-{spec.in_channels}.safetensors"
+    torch.manual_seed(3)
+    save_state(path, build(spec).state_dict(), {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(scope="module")
+def upscaler(folder: Path) -> Upscaler:
+    return Upscaler(
+        made(NetworkSpec("compact", 2, 3, 3, 3, 1, {"features": 4, "convolutions": 1}), folder), device="cpu"
+    )
+
+
+def pixels(*shape: int, dtype: Any = np.uint8) -> Pixels:
+    smooth = np.random.default_rng(1).random(shape)
+    return (smooth if dtype is np.float32 else smooth * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("spec", NETWORKS, ids=lambda s: f"{s.architecture}-x{s.scale}")
+@settings(max_examples=15)
+@given(st.integers(1, 61), st.integers(1, 61), st.integers(17, 64))
+def test_tiles_give_the_whole_picture_within_a_level(spec: NetworkSpec, height: int, width: int, tile: int) -> None:
+    torch.manual_seed(3)
+    network = build(spec)
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(tile))
+    whole = NetworkRunner(network, spec, device=CPU, tile=0).run(image, dtype=torch.uint8)
+    tiled = NetworkRunner(network, spec, device=CPU, tile=tile).run(image, dtype=torch.uint8)
+    assert (whole.int() - tiled.int()).abs().max() <= 1
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("tile", [17, 33, 64])
+@pytest.mark.parametrize("name", ["realesr-animevideov3", "srgan_x2"])
+def test_real_networks_show_no_seams(shared: Path, name: str, tile: int) -> None:
+    weights = shared / "weights" / f"{name}.pth"
+    image = pixels(51, 67, 3)
+    whole = Upscaler(weights, device="cpu", tile=0).upscale(image)
+    tiled = Upscaler(weights, device="cpu", tile=tile).upscale(image)
+    assert np.abs(whole.astype(int) - tiled.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 1), (9, 7, 2), (9, 7, 3), (9, 7, 4), (1, 1, 3)])
+def test_arrays_keep_their_kind_and_channels(upscaler: Upscaler, shape: tuple[int, ...], dtype: type) -> None:
+    result = upscaler.upscale(pixels(*shape, dtype=dtype), scale=2)
+    assert result.dtype == dtype
+    assert result.shape == (shape[0] * 2, shape[1] * 2, *shape[2:])
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 20), st.integers(1, 20), st.floats(0.1, 9))
+def test_any_scale_gives_exactly_that_size(upscaler: Upscaler, height: int, width: int, scale: float) -> None:
+    result = upscaler.upscale(pixels(height, width, 3), scale=scale)
+    assert result.shape[:2] == (max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def test_passes_are_chained_above_the_networks_scale(upscaler: Upscaler) -> None:
+    image = pixels(6, 5, 3, dtype=np.float32)
+    assert np.allclose(upscaler.upscale(image, 4), upscaler.upscale(upscaler.upscale(image, 2), 2), atol=1e-6)
+
+
+def test_eight_and_sixteen_bits_agree(upscaler: Upscaler) -> None:
+    image = pixels(9, 8, 3)
+    fine: Pixels = upscaler.upscale(image.astype(np.uint16) * 257, 2)
+    assert np.abs(fine / 257 - upscaler.upscale(image, 2)).max() <= 0.51
+
+
+def test_gray_is_the_gray_of_its_colour_picture(upscaler: Upscaler) -> None:
+    gray = pixels(9, 8, 1, dtype=np.float32)
+    colour = upscaler.upscale(np.repeat(gray, 3, 2), 2)
+    assert np.allclose(upscaler.upscale(gray, 2)[..., 0], colour.mean(2), atol=1e-5)
+
+
+def test_transparency_takes_the_road_that_was_asked_for(upscaler: Upscaler, folder: Path) -> None:
+    picture = Picture(pixels(8, 8, 3), np.kron(np.eye(2, dtype=np.uint8) * 255, np.ones((4, 4), np.uint8)))
+    by_network = upscaler.upscale_picture(picture, Size(scale=2))
+    bicubic = Upscaler(folder / "compact-x2-3.safetensors", device="cpu", alpha_upsampler="bicubic")
+    by_resizing = bicubic.upscale_picture(picture, Size(scale=2))
+    assert by_network.alpha is not None
+    assert by_resizing.alpha is not None
+    assert np.array_equal(by_network.color, by_resizing.color)
+    assert not np.array_equal(by_network.alpha, by_resizing.alpha)
+    assert by_resizing.alpha[0, 0] == 255
+
+
+def test_metadata_travel_with_the_picture(upscaler: Upscaler) -> None:
+    metadata = Metadata(b"icc", b"exif", b"xmp")
+    assert upscaler.upscale_picture(Picture(pixels(4, 4, 3), None, metadata), Size(width=7)).metadata == metadata
+
+
+def test_networks_for_gray_do_each_channel(folder: Path) -> None:
+    spec = NetworkSpec("compact", 2, 1, 1, 3, 1, {"features": 4, "convolutions": 1})
+    gray_network = Upscaler(made(spec, folder), device="cpu")
+    image = pixels(6, 7, 3)
+    result = gray_network.upscale(image, 2)
+    assert np.array_equal(result[..., 1], gray_network.upscale(image[..., 1], 2))
+
+
+def test_a_network_that_does_not_enlarge_says_so_when_asked_to(folder: Path) -> None:
+    restoring = Upscaler(made(NETWORKS[3], folder), device="cpu")
+    assert restoring.upscale(pixels(9, 9, 3), 1).shape == (9, 9, 3)
+    with pytest.raises(UsageError, match="without enlarging"):
+        restoring.upscale(pixels(9, 9, 3), 2)
+
+
+def test_networks_of_other_channels_are_refused(folder: Path) -> None:
+    spec = NetworkSpec("compact", 2, 4, 4, 3, 1, {"features": 4, "convolutions": 1})
+    with pytest.raises(WeightsError, match="turns 4 channels into 4"):
+        Upscaler(made(spec, folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4, 5), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.int64)]
+)
+def test_what_is_no_picture_is_refused(upscaler: Upscaler, array: np.ndarray) -> None:
+    with pytest.raises(UsageError):
+        upscaler.upscale(array)
+
+
+def test_the_ensemble_is_another_result_of_the_same_size(upscaler: Upscaler, folder: Path) -> None:
+    ensemble = Upscaler(folder / "compact-x2-3.safetensors", device="cpu", tta=True, tile=17)
+    image = pixels(30, 41, 3)
+    assert ensemble.upscale(image, 2).shape == (60, 82, 3)
+    assert not np.array_equal(ensemble.upscale(image, 2), upscaler.upscale(image, 2))
+    assert np.array_equal(ensemble.upscale(image[::-1], 2)[::-1], ensemble.upscale(image, 2))
