@@ -61,6 +61,13 @@ def test_colours_count_equally_in_rgb() -> None:
     assert score(a, b, 0).ssim_rgb == pytest.approx(float(expected))
 
 
+def test_gray_is_compared_with_colour_as_three_equal_channels() -> None:
+    gray, _ = noisy(20, 20, 1, 0)
+    colour, _ = noisy(20, 20, 3, 0)
+    assert score(gray, colour, 2) == score(np.repeat(gray, 3, axis=2), colour, 2)
+    assert score(colour, gray, 2) == score(colour, np.repeat(gray, 3, axis=2), 2)
+
+
 def test_luma_of_known_colours() -> None:
     colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], float)
     assert luma(colours)[0] == pytest.approx([16, 235, 81.481, 144.553, 40.966])

@@ -27,10 +27,15 @@ class Scores:
 
 
 def score(sr: Levels, hr: Levels, border: int) -> Scores:
-    """Compare uint8 (H, W, 1 or 3) pictures of one size, without ``border`` pixels on every side."""
-    sr_inner, hr_inner = (_cropped(picture.astype(np.float64), border) for picture in (sr, hr))
+    """Compare uint8 (H, W, 1 or 3) pictures of one size, without ``border`` pixels on every side; gray is R = G = B."""
+    channels = max(sr.shape[2], hr.shape[2])
+    sr_inner, hr_inner = (_cropped(_with_channels(picture, channels), border) for picture in (sr, hr))
     sr_y, hr_y = luma(sr_inner), luma(hr_inner)
     return Scores(psnr(sr_y, hr_y), ssim(sr_y, hr_y), psnr(sr_inner, hr_inner), ssim(sr_inner, hr_inner))
+
+
+def _with_channels(picture: Levels, channels: int) -> Levels:
+    return np.broadcast_to(picture, (*picture.shape[:2], channels)).astype(np.float64)
 
 
 def _cropped(picture: Levels, border: int) -> Levels:
@@ -40,8 +45,7 @@ def _cropped(picture: Levels, border: int) -> Levels:
 
 def luma(picture: Levels) -> Levels:
     """Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of (H, W, 3); gray is R = G = B. Unrounded, as (H, W)."""
-    rgb = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    y: Levels = 16 + rgb @ LUMA
+    y: Levels = 16 + _with_channels(picture, 3) @ LUMA
     return y
 
 

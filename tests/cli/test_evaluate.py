@@ -23,7 +23,13 @@ def draw(path: Path, seed: int = 0, height: int = 24, width: int = 28, depth: in
 
 @pytest.mark.parametrize(
     ("truth", "result"),
-    [("baby", "baby"), ("baby", "baby_x4"), ("img_001_HR", "img_001_LR"), ("img_001_SRF_4_HR", "img_001_SRF_4_SR_out")],
+    [
+        ("baby", "baby"),
+        ("baby", "baby_x4"),
+        ("0801", "0801x4_x4"),
+        ("img_001_HR", "img_001_LR"),
+        ("img_001_SRF_4_HR", "img_001_SRF_4_SR_out"),
+    ],
 )
 def test_pictures_pair_by_name(terminal: Terminal, truth: str, result: str) -> None:
     draw(Path(f"hr/{truth}.png"))
@@ -33,7 +39,7 @@ def test_pictures_pair_by_name(terminal: Terminal, truth: str, result: str) -> N
     said = terminal("eval", "hr", "sr", "--json")
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert [row["name"] for row in rows] == [*sorted([truth, "other"]), "mean"]
-    assert all(row["psnr_y"] == float("inf") for row in rows)
+    assert all(row["ssim_rgb"] == pytest.approx(1) for row in rows)
 
 
 def test_numbers_are_not_mistaken_for_their_prefixes(terminal: Terminal) -> None:
@@ -42,7 +48,35 @@ def test_numbers_are_not_mistaken_for_their_prefixes(terminal: Terminal) -> None
         draw(Path(f"sr/{name}_x4.png"), len(name))
     said = terminal("eval", "hr", "sr", "--json")
     assert said.code == 0
-    assert json.loads(said.out.splitlines()[-1])["psnr_y"] == float("inf")
+    assert json.loads(said.out.splitlines()[-1])["ssim_y"] == pytest.approx(1)
+
+
+def test_a_result_belongs_to_the_true_picture_of_the_longest_name(terminal: Terminal) -> None:
+    for seed, name in enumerate(("img", "img_2", "img_2_b")):
+        draw(Path(f"hr/{name}.png"), seed)
+        draw(Path(f"sr/{name}_x4.png"), seed)
+    assert json.loads(terminal("eval", "hr", "sr", "--json").out.splitlines()[-1])["ssim_y"] == pytest.approx(1)
+    Path("sr/img_x4.png").unlink()
+    assert "img.png has no result in sr" in terminal("eval", "hr", "sr").err
+
+
+def test_json_is_strict_where_measures_are_not_finite(terminal: Terminal) -> None:
+    draw(Path("a.png"), height=18, width=18)
+    lines = terminal("eval", "a.png", "a.png", "--json").out.splitlines()
+    measures = {"psnr_y": None, "ssim_y": None, "psnr_rgb": None, "ssim_rgb": None}
+    assert [json.loads(line) for line in lines] == [{"name": "a", **measures}, {"name": "mean", **measures}]
+
+
+def test_the_table_ends_with_the_means(terminal: Terminal) -> None:
+    for seed, name in enumerate(("a", "b")):
+        draw(Path(f"hr/{name}.png"), seed)
+        draw(Path(f"sr/{name}.png"), seed + 2)
+    heading, *rows = (line.split() for line in terminal("eval", "hr", "sr").out.splitlines())
+    assert " ".join(heading) == "PSNR Y SSIM Y PSNR RGB SSIM RGB"
+    assert [row[0] for row in rows] == ["a", "b", "mean"]
+    first, second, mean = (np.array(row[1:], float) for row in rows)
+    assert mean == pytest.approx((first + second) / 2, abs=0.01)
+    assert np.ptp([first, second], axis=0).max() > 0.02
 
 
 def test_missing_and_ambiguous_partners_are_named(terminal: Terminal) -> None:
@@ -67,8 +101,7 @@ def test_the_true_picture_is_cropped_to_a_multiple_of_the_scale_and_no_further(t
 def test_sixteen_bits_count_as_eight(terminal: Terminal) -> None:
     draw(Path("a.png"), depth=16)
     draw(Path("b.png"))
-    said = terminal("eval", "a.png", "b.png", "--json")
-    assert json.loads(said.out.splitlines()[0])["psnr_rgb"] == float("inf")
+    assert terminal("eval", "a.png", "b.png").out.splitlines()[-1].split() == ["mean", "inf", "1.0000", "inf", "1.0000"]
 
 
 def test_a_border_larger_than_the_picture_is_refused(terminal: Terminal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -36,17 +37,22 @@ def evaluate(hr: Path, sr: Path, scale: int, border: int | None, as_json: bool) 
     Example:  upscale Set5/LR -s 4 -o results/ && upscale eval Set5/HR results/
     """
     pairs = paired(hr, sr)
-    rows = {truth.stem: _score(truth, result, scale, scale if border is None else border) for truth, result in pairs}
+    scores = [_score(truth, result, scale, scale if border is None else border) for truth, result in pairs]
+    rows = [(truth.stem, asdict(score)) for (truth, _), score in zip(pairs, scores, strict=True)]
+    rows.append(("mean", _means(scores)))
     if as_json:
-        for name, scores in rows.items():
-            click.echo(json.dumps({"name": name, **asdict(scores)}))
-        click.echo(json.dumps({"name": "mean", **_means(list(rows.values()))}))
+        for name, values in rows:
+            click.echo(_json(name, values))
         return
-    width = max(len(name) for name in [*rows, "mean"])
+    width = max(len(name) for name, _ in rows)
     click.echo(" " * width + "".join(f"{heading:>10}" for heading in HEADINGS))
-    for name, scores in rows.items():
-        click.echo(_row(name, width, asdict(scores)))
-    click.echo(_row("mean", width, _means(list(rows.values()))))
+    for name, values in rows:
+        click.echo(_row(name, width, values))
+
+
+def _json(name: str, values: dict[str, float]) -> str:
+    """JSON has no infinity, of equal pictures, and no NaN, of those smaller than SSIM's window: they are null."""
+    return json.dumps({"name": name, **{key: v if math.isfinite(v) else None for key, v in values.items()}})
 
 
 def _row(name: str, width: int, values: dict[str, float]) -> str:
@@ -65,7 +71,12 @@ def paired(hr: Path, sr: Path) -> list[tuple[Path, Path]]:
     if not hr.is_dir() or not sr.is_dir():
         raise InputError(f"{hr} and {sr} must be two folders or two files.", "Check the paths.")
     truths, results = _pictures(hr), _pictures(sr)
-    pairs = [(truth, _partners(truth, results)) for truth in truths]
+    owned: dict[Path, list[Path]] = {truth: [] for truth in truths}
+    for result in results:
+        owners = [truth for truth in truths if _is_named_after(result, truth)]
+        if owners:
+            owned[max(owners, key=lambda truth: len(truth.stem))].append(result)
+    pairs = [(truth, [p for p in found if p.stem == truth.stem] or found) for truth, found in owned.items()]
     for truth, partners in pairs:
         if len(partners) != 1:
             found = f"{len(partners)} results ({', '.join(p.name for p in partners)})" if partners else "no result"
@@ -76,25 +87,16 @@ def paired(hr: Path, sr: Path) -> list[tuple[Path, Path]]:
 def _pictures(folder: Path) -> list[Path]:
     from upscale_cli.images.formats import EXTENSIONS
 
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.name[0] != "." and p.is_file())
     if not found:
         raise InputError(f"There are no pictures in {folder}.", "Check the path.")
     return found
 
 
-def _partners(truth: Path, results: list[Path]) -> list[Path]:
-    """Results of the same name; else of the name with something added; else of the name with LR or SR for HR."""
+def _is_named_after(result: Path, truth: Path) -> bool:
+    """Whether the result has the true picture's name, with LR, SR or nothing for its HR, and perhaps more after it."""
     base = re.sub(r"_HR$", "", truth.stem)
-    rules = (
-        lambda stem: stem == truth.stem,
-        lambda stem: re.match(re.escape(truth.stem) + r"[^0-9A-Za-z]", stem),
-        lambda stem: re.match(re.escape(base) + r"(_(LR|SR))?([^0-9A-Za-z].*)?$", stem),
-    )
-    for rule in rules:
-        partners = [result for result in results if rule(result.stem)]
-        if partners:
-            return partners
-    return []
+    return re.match(re.escape(base) + r"(x\d+)?([^0-9A-Za-z].*)?$", result.stem) is not None
 
 
 def _score(truth: Path, result: Path, scale: int, border: int) -> Scores:
