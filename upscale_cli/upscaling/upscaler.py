@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ class Upscaler:
             return resolve_default(self.device.type, scale, alpha, denoise, progress)
         return resolve(model, alpha, denoise, progress)
 
-    def upscale(self, array: NDArray[np.generic], scale: float | None = None) -> NDArray[np.generic]:
+    def upscale(self, array: NDArray[Any], scale: float | None = None) -> NDArray[Any]:
         """Enlarge an array: (H, W), or (H, W, C) with C of 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
 
         uint8 and uint16 use their whole range, floating point [0, 1]; the result has the same kind and channels.
@@ -176,7 +176,7 @@ def _require_picture_network(network: ResolvedNetwork) -> None:
         )
 
 
-def _to_tensor(pixels: NDArray[np.generic]) -> Tensor:
+def _to_tensor(pixels: NDArray[Any]) -> Tensor:
     """(H, W, C) to float32 (1, C, H, W); integers from their full range to [0, 1]."""
     if pixels.dtype.kind == "f":
         values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
