@@ -10,7 +10,7 @@ import pytest
 from upscale_cli.images.read import read_picture
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.interpolate import interpolate
-from upscale_cli.weights.resolve import load
+from upscale_cli.weights.load import load
 from upscale_cli.weights.state_dict import save_state
 
 pytestmark = pytest.mark.shared

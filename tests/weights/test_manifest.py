@@ -11,8 +11,8 @@ import pytest
 
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import ARCHITECTURES
+from upscale_cli.weights.load import EMBEDDED_FOLDER
 from upscale_cli.weights.manifest import PLACES, WeightsRecord, load_manifest, problems, read_manifest
-from upscale_cli.weights.resolve import EMBEDDED_FOLDER
 
 
 def test_the_manifest_is_valid_and_has_all_sections() -> None:

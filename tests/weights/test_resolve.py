@@ -9,9 +9,10 @@ import torch
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
-from upscale_cli.weights import resolve as resolving
+from upscale_cli.weights import load as loading
+from upscale_cli.weights.load import is_path, notices_on
 from upscale_cli.weights.manifest import load_manifest
-from upscale_cli.weights.resolve import is_path, notices_on, resolve, resolve_default
+from upscale_cli.weights.resolve import resolve, resolve_default
 from upscale_cli.weights.state_dict import save_state
 
 TINY = NetworkSpec("compact", 2, 3, 3, 3, hyperparameters={"features": 4, "convolutions": 1})
@@ -26,7 +27,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
         save_state(path, build(TINY).state_dict(), {})
     names = {"realesrnet-x4plus": paths[0], "realesrgan-x4plus": paths[1]}
     names |= {"realesr-general-wdn-x4v3": paths[0], "realesr-general-x4v3": paths[1]}
-    monkeypatch.setattr(resolving, "locate", lambda record, progress=None: names[record.name])
+    monkeypatch.setattr(loading, "locate", lambda record, progress=None: names[record.name])
     return paths
 
 
@@ -48,7 +49,7 @@ def test_denoise_is_the_share_of_the_strong_denoiser(pair: tuple[Path, Path]) ->
 
 
 def test_an_alpha_outside_zero_to_one_extrapolates_with_a_notice(pair: tuple[Path, Path]) -> None:
-    assert "extrapolates" in resolve("realesrgan-x4plus", alpha=1.2).notices[0]
+    assert "extrapolation" in resolve("realesrgan-x4plus", alpha=1.2).notices[0]
     assert resolve("realesrgan-x4plus", alpha=0.5).notices == ()
 
 

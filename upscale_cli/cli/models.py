@@ -60,7 +60,7 @@ def _row(record: WeightsRecord) -> str:
 def _local(record: WeightsRecord) -> Path | None:
     """The record's file, if it is on this disk."""
     from upscale_cli.weights.download import cache_folder, cached_path
-    from upscale_cli.weights.resolve import EMBEDDED_FOLDER
+    from upscale_cli.weights.load import EMBEDDED_FOLDER
 
     path = EMBEDDED_FOLDER / record.file if record.embedded else cached_path(record, cache_folder())
     return path if path.is_file() else None
@@ -83,8 +83,8 @@ def info(model: str) -> None:
     Example:  upscale models info realesrgan-x4plus
               upscale models info my.safetensors
     """
+    from upscale_cli.weights.load import is_path
     from upscale_cli.weights.manifest import load_manifest
-    from upscale_cli.weights.resolve import is_path
 
     path: Path | None = Path(model)
     if not is_path(model):
@@ -128,8 +128,8 @@ def download(names: tuple[str, ...], quiet: bool) -> None:
     \b
     Example:  upscale models download realesrgan-x4plus realesrnet-x4plus
     """
+    from upscale_cli.weights.load import locate, notices_on
     from upscale_cli.weights.manifest import load_manifest
-    from upscale_cli.weights.resolve import locate, notices_on
 
     manifest = load_manifest()
     for record in [manifest.find(name) for name in names]:

@@ -32,7 +32,8 @@ AREA_BELOW = 0.5
 class Upscaler:
     """A network, ready to enlarge pictures.
 
-    ``model``: a name of the manifest, an OpenModelDB id, or a weights file; None chooses by device and ``scale``.
+    ``model``: a name of the manifest, an OpenModelDB id, a weights file, or a network that is resolved already; None
+    chooses by device and ``scale``.
     ``scale``: the default of ``upscale``. ``device``: auto, cpu, cuda, cuda:1, mps. ``precision``: auto, half, fp32.
     ``tile``: side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad``: pixels around it (None: as many as the
     network needs). ``alpha``: share of the GAN-trained network in its mix with the PSNR-trained one. ``denoise``: 0
@@ -45,7 +46,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path | ResolvedNetwork | None = None,
         *,
         scale: float = 4,
         device: str = "auto",
@@ -64,7 +65,7 @@ class Upscaler:
             torch.set_num_threads(threads)
         self.device = devices.select(device)
         self._size = Size(scale=scale)
-        network = self._resolve(model, scale, alpha, denoise, progress)
+        network = model if isinstance(model, ResolvedNetwork) else self._resolve(model, scale, alpha, denoise, progress)
         for notice in network.notices:
             notify(notice)
         _require_picture_network(network)

@@ -1,0 +1,32 @@
+"""Contact sheets: pictures side by side, each with a line of text under it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from upscale_cli.images.opencv import cv2
+from upscale_cli.images.picture import Picture, Pixels
+
+GAP, TEXT_HEIGHT, TEXT_SIZE = 8, 32, 18
+MOST_COLUMNS = 3
+
+
+def contact_sheet(cells: Sequence[Picture], labels: Sequence[str]) -> Picture:
+    """8-bit pictures of one size, unscaled, in rows of at most three on white, each label under its picture."""
+    columns = min(MOST_COLUMNS, len(cells))
+    rows = math.ceil(len(cells) / columns)
+    height, width = cells[0].height, cells[0].width
+    row_height, column_width = height + TEXT_HEIGHT + GAP, width + GAP
+    sheet = np.full((rows * row_height + GAP, columns * column_width + GAP, 3), 255, np.uint8)
+    for index, (cell, label) in enumerate(zip(cells, labels, strict=True)):
+        top, left = index // columns * row_height + GAP, index % columns * column_width + GAP
+        sheet[top : top + height, left : left + width] = cell.color
+        _write(sheet, label, left, top + height + TEXT_HEIGHT - GAP)
+    return Picture(sheet)
+
+
+def _write(sheet: Pixels, text: str, left: int, baseline: int) -> None:
+    cv2.putText(sheet, text, (left, baseline), (0, 0, 0), cv2.FontFace("sans"), TEXT_SIZE)

@@ -1,0 +1,126 @@
+"""A picture through networks between two others: the figure of the ESRGAN paper, for anyone's picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upscale_cli import atomic
+from upscale_cli.errors import UsageError
+from upscale_cli.images.formats import by_name
+from upscale_cli.images.picture import Picture
+from upscale_cli.images.sheet import contact_sheet
+from upscale_cli.images.write import WriteOptions, fit
+from upscale_cli.metrics import Scores, score
+from upscale_cli.upscaling.size import Size
+from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.load import LoadedWeights
+from upscale_cli.weights.mixture import mixed
+from upscale_cli.weights.resolve import ResolvedNetwork, built
+
+LARGEST_CELL = 480  # pixels of the sheet that a cell takes in each direction, unless a crop was chosen
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Part of a picture, in its own pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """The picture by one network of the sweep; ``scores`` where the true picture is known."""
+
+    alpha: float
+    picture: Picture
+    scores: Scores | None = None
+
+
+def sweep(
+    first: LoadedWeights,
+    second: LoadedWeights,
+    alphas: Sequence[float],
+    picture: Picture,
+    hr: Picture | None,
+    layers: str,
+    make: Callable[[ResolvedNetwork], Upscaler],
+) -> Iterator[Step]:
+    """``picture`` enlarged by (1 - α)·first + α·second for every α, and compared with the true ``hr`` where given.
+
+    ``make`` turns a network into an Upscaler. Raises WeightsError where the networks differ, UsageError where ``hr``
+    is not of the results' size.
+    """
+    scale = second.spec.scale
+    if hr is not None and (hr.height, hr.width) != (picture.height * scale, picture.width * scale):
+        sizes = f"{hr.width}x{hr.height}, the results {picture.width * scale}x{picture.height * scale}"
+        raise UsageError(f"The true picture is {sizes}.", "Give the picture that --image was shrunk from.")
+    for alpha in alphas:
+        mixture = mixed([first, second], [1 - alpha, alpha], layers)
+        upscaler = make(built(mixture.name, mixture.spec, mixture.tensors, mixture.facts))
+        result = upscaler.upscale_picture(picture, Size(scale=scale))
+        yield Step(alpha, result, _scores(result, hr, scale))
+
+
+def _scores(result: Picture, hr: Picture | None, border: int) -> Scores | None:
+    if hr is None:
+        return None
+    return score(_eight_bits(result).color, _eight_bits(hr).color, border)
+
+
+def _eight_bits(picture: Picture) -> Picture:
+    """Opaque and 8 bits per channel."""
+    fitted, _ = fit(picture, WriteOptions(by_name("jpeg")))
+    assert isinstance(fitted, Picture)
+    return fitted
+
+
+def chosen_crop(picture: Picture, scale: int, crop: Crop | None) -> Crop:
+    """``crop``, checked; or the middle of the picture, as much as a cell shows well. In input pixels."""
+    if crop is None:
+        width, height = (min(side, LARGEST_CELL // scale) for side in (picture.width, picture.height))
+        return Crop((picture.width - width) // 2, (picture.height - height) // 2, width, height)
+    if min(crop.width, crop.height) < 1 or crop.x + crop.width > picture.width or crop.y + crop.height > picture.height:
+        wanted = f"{crop.x},{crop.y},{crop.width},{crop.height}"
+        sizes = f"{picture.width}x{picture.height}"
+        raise UsageError(f"The crop {wanted} is not inside {sizes} pixels.", "Give X,Y,W,H in pixels of --image.")
+    return crop
+
+
+def sheet(steps: Sequence[Step], crop: Crop, scale: int) -> Picture:
+    """The crop of every step, unscaled, with its α (and PSNR) under it."""
+    rows = slice(crop.y * scale, (crop.y + crop.height) * scale)
+    columns = slice(crop.x * scale, (crop.x + crop.width) * scale)
+    return contact_sheet([_rgb(step.picture, rows, columns) for step in steps], [_label(step) for step in steps])
+
+
+def _rgb(picture: Picture, rows: slice, columns: slice) -> Picture:
+    color = _eight_bits(picture).color[rows, columns]
+    return Picture(color if color.shape[2] == 3 else color.repeat(3, 2))
+
+
+def _label(step: Step) -> str:
+    return f"α = {step.alpha:g}" + (f"   {step.scores.psnr_y:.2f} dB" if step.scores else "")
+
+
+def plot(steps: Sequence[Step], path: Path) -> None:
+    """PSNR and SSIM on Y over α, as a picture. Raises UsageError where matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("The plot needs matplotlib.", "Install it with: pip install 'upscale-cli[plot]'.") from error
+    alphas = [step.alpha for step in steps]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    left = figure.add_subplot()
+    right = left.twinx()
+    left.plot(alphas, [step.scores.psnr_y for step in steps if step.scores], "o-", color="tab:blue")
+    right.plot(alphas, [step.scores.ssim_y for step in steps if step.scores], "s--", color="tab:orange")
+    left.set_xlabel("α")
+    left.set_ylabel("PSNR on Y (dB)", color="tab:blue")
+    right.set_ylabel("SSIM on Y", color="tab:orange")
+    with atomic.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")

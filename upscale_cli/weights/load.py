@@ -1,0 +1,76 @@
+"""One weights file: found by name or path, opened, recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from upscale_cli.errors import WeightsError
+from upscale_cli.networks import NetworkSpec, recognise
+from upscale_cli.weights.download import Progress, cache_folder, cached_path, fetch, silent
+from upscale_cli.weights.manifest import WeightsRecord, load_manifest
+from upscale_cli.weights.state_dict import SUFFIXES, open_state
+
+EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """One weights file: recognised, under canonical keys, in the file's own precision."""
+
+    name: str
+    spec: NetworkSpec
+    tensors: dict[str, Tensor]
+    facts: dict[str, str]
+    path: Path
+    notices: tuple[str, ...] = ()
+
+
+def is_path(model: str | Path) -> bool:
+    """Whether ``model`` means a file: it has a folder or a weights suffix, or it is there."""
+    path = Path(model)
+    return isinstance(model, Path) or len(path.parts) > 1 or path.suffix in SUFFIXES or path.is_file()
+
+
+def locate(record: WeightsRecord, progress: Progress = silent) -> Path:
+    """The record's verified file: the package's own, the cached one, or a new download."""
+    return EMBEDDED_FOLDER / record.file if record.embedded else fetch(record, cache_folder(), progress)
+
+
+def load(model: str | Path, progress: Progress = silent) -> LoadedWeights:
+    """Open and recognise the weights of a manifest name, an OpenModelDB id, or a file."""
+    if is_path(model):
+        return _load_file(Path(model), Path(model).stem)
+    record = load_manifest().find(str(model))
+    if record.kind != "generator":
+        raise WeightsError(
+            f"{record.name} is a {record.kind} network: it enlarges nothing.", "Choose a model to upscale."
+        )
+    fresh = not record.embedded and not cached_path(record, cache_folder()).exists()
+    loaded = _load_file(locate(record, progress), record.name)
+    return replace(loaded, notices=notices_on(record, fresh))
+
+
+def _load_file(path: Path, name: str) -> LoadedWeights:
+    opened = open_state(path)
+    try:
+        spec, tensors = recognise(opened.tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error.message}", error.hint) from error
+    return LoadedWeights(name, spec, tensors, opened.facts, path)
+
+
+def notices_on(record: WeightsRecord, fresh: bool) -> tuple[str, ...]:
+    """What to tell of a record: its licence where that restricts, and, ``fresh``, that it is pinned from now on."""
+    notices = []
+    if record.non_commercial:
+        notices.append(f"{record.name} is licensed {record.licence}: not for commercial use.")
+    if record.licence is None:
+        notices.append(f"{record.name} states no licence: ask its author before you publish results.")
+    if fresh and record.pinned and not record.embedded:
+        notices.append(
+            f"{record.name} has no published hash: the file downloaded now is pinned and later changes refused."
+        )
+    return tuple(notices)
