@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.resize import Filter, matlab_bicubic, resize
+from upscale_cli.resize import Filter, matlab_bicubic, resize, resized_strips
 
 filters = st.sampled_from(["bicubic", "lanczos", "area"])
 sides = st.integers(1, 40)
@@ -71,3 +71,13 @@ def test_shrinking_is_matlabs_within_a_fifth_of_a_level(shared: Path, name: str,
         shrunk = matlab_bicubic(read(hr), 1 / scale).round().clamp(0, 255)
         differences.append((shrunk - read(lr)).abs().mean().item())
     assert np.mean(differences) < 0.2
+
+
+@given(sides, sides, sides, sides, filters)
+def test_strips_are_the_rows_of_the_whole(h: int, w: int, to_h: int, to_w: int, kind: Filter) -> None:
+    image = torch.rand(1, 2, h * 5, w)
+    strips = list(resized_strips(image, (to_h * 5, to_w), kind, lambda band: band))
+    assert [rows.stop for rows, _ in strips][-1] == to_h * 5
+    assert torch.allclose(
+        torch.cat([strip for _, strip in strips], -2), resize(image, (to_h * 5, to_w), kind), atol=1e-5
+    )

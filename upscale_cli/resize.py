@@ -7,7 +7,7 @@ benchmarks (MATLAB's ``imresize``), the way from a network's scale to the scale 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Literal
 
@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 
 Filter = Literal["bicubic", "lanczos", "area"]
+
+
+BLOCK = 64  # outputs that share one band of weights: wide enough for fast products, narrow enough to be mostly weights
 
 
 def _bicubic(x: Tensor, stretch: float) -> Tensor:
@@ -65,19 +68,32 @@ def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tens
     return mirrored[:, used], weight[:, used].float()
 
 
-def _resize_axis(image: Tensor, dim: int, out_size: int, scale: float, kind: Filter) -> Tensor:
-    if out_size == image.shape[dim] and scale == 1:
-        return image
-    index, weight = _taps(image.shape[dim], out_size, scale, kind)
-    index, weight = index.to(image.device), weight.to(image.device)
-    broadcast = [1] * image.ndim
-    broadcast[dim] = out_size
-    result: Tensor | None = None
-    for tap in range(index.shape[1]):
-        part = image.index_select(dim, index[:, tap]) * weight[:, tap].reshape(broadcast)
-        result = part if result is None else result.add_(part)
-    assert result is not None
-    return result
+def _matrix(index: Tensor, weight: Tensor) -> tuple[int, int, Tensor]:
+    """The band of source positions [start, stop) that a block of taps uses, and its weights (outputs, stop - start)."""
+    start, stop = int(index.min()), int(index.max()) + 1
+    dense = torch.zeros(index.shape[0], stop - start)
+    dense.scatter_add_(1, index - start, weight)
+    return start, stop, dense
+
+
+def _resize_rows(image: Tensor, rows: slice, out_size: int, scale: float, kind: Filter) -> Tensor:
+    """Output rows ``rows`` of (..., H, W). As products of matrices, which is far faster than gathering taps."""
+    index, weight = _taps(image.shape[-2], out_size, scale, kind)
+    blocks = []
+    for first in range(rows.start, rows.stop, BLOCK):
+        block = slice(first, min(first + BLOCK, rows.stop))
+        start, stop, dense = _matrix(index[block], weight[block])
+        blocks.append(dense.to(image.device) @ image[..., start:stop, :])
+    return torch.cat(blocks, -2)
+
+
+def _resize_columns(image: Tensor, out_size: int, scale: float, kind: Filter) -> Tensor:
+    index, weight = _taps(image.shape[-1], out_size, scale, kind)
+    blocks = []
+    for first in range(0, out_size, BLOCK):
+        start, stop, dense = _matrix(index[first : first + BLOCK], weight[first : first + BLOCK])
+        blocks.append(image[..., start:stop] @ dense.to(image.device).T)
+    return torch.cat(blocks, -1)
 
 
 def resize(
@@ -89,10 +105,27 @@ def resize(
     MATLAB's ``imresize(image, factor)`` with sizes that do not divide. Values may overshoot the input's range.
     """
     vertical, horizontal = scale or (size[0] / image.shape[-2], size[1] / image.shape[-1])
-    steps = sorted([(vertical, image.ndim - 2, size[0]), (horizontal, image.ndim - 1, size[1])])
-    for factor, dim, out_size in steps:  # the smaller factor first: less work, and MATLAB's order
-        image = _resize_axis(image, dim, out_size, factor, kind)
+    if (size[0], vertical) != (image.shape[-2], 1):
+        image = _resize_rows(image, slice(0, size[0]), size[0], vertical, kind)
+    if (size[1], horizontal) != (image.shape[-1], 1):
+        image = _resize_columns(image, size[1], horizontal, kind)
     return image
+
+
+def resized_strips(
+    image: Tensor, size: tuple[int, int], kind: Filter, to_float: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, Tensor]]:
+    """As ``resize``, in strips of rows, for pictures whose floating-point form would not fit: (rows, strip).
+
+    ``to_float`` converts the band of ``image`` that a strip is made from.
+    """
+    vertical, horizontal = size[0] / image.shape[-2], size[1] / image.shape[-1]
+    index, weight = _taps(image.shape[-2], size[0], vertical, kind)
+    for first in range(0, size[0], BLOCK):
+        rows = slice(first, min(first + BLOCK, size[0]))
+        start, stop, dense = _matrix(index[rows], weight[rows])
+        strip = dense @ to_float(image[..., start:stop, :])
+        yield rows, strip if size[1] == image.shape[-1] else _resize_columns(strip, size[1], horizontal, kind)
 
 
 def matlab_bicubic(image: Tensor, scale: float) -> Tensor:

@@ -16,7 +16,7 @@ from upscale_cli import tiling
 from upscale_cli.device import Precision
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
-from upscale_cli.resize import resize
+from upscale_cli.resize import Filter, resize, resized_strips
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.download import Progress
@@ -147,11 +147,10 @@ class Upscaler:
         for last in [False] * (passes - 1) + [True]:
             reached = (image.shape[-2] * self.spec.scale, image.shape[-1] * self.spec.scale)
             exact = last and reached == target
-            image = self._runner.run(image, dtype=dtype if exact else torch.float32, on_tile=on_tile)
-        if tuple(image.shape[-2:]) == target:
-            return image
-        shrink = min(target[0] / image.shape[-2], target[1] / image.shape[-1])
-        return tiling.quantise(resize(image, target, "area" if shrink < AREA_BELOW else "lanczos"), dtype)
+            # Between network and resizing 16 bits are exact enough for any picture, and half of what floats take.
+            between = torch.uint16 if last and not dtype.is_floating_point else torch.float32
+            image = self._runner.run(image, dtype=dtype if exact else between, on_tile=on_tile)
+        return image if tuple(image.shape[-2:]) == target else _shrunk(image, target, dtype)
 
     def _passes(self, size: torch.Size, target: tuple[int, int]) -> int:
         scale = self.spec.scale
@@ -166,6 +165,17 @@ class Upscaler:
 
 
 _TORCH_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
+
+
+def _shrunk(image: Tensor, target: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """(1, C, H, W), floating point or uint16, resampled to ``target`` and quantised, strip by strip."""
+    shrink = min(target[0] / image.shape[-2], target[1] / image.shape[-1])
+    kind: Filter = "area" if shrink < AREA_BELOW else "lanczos"
+    top = 1.0 if image.dtype.is_floating_point else 65535.0
+    result = torch.empty((*image.shape[:2], *target), dtype=dtype)
+    for rows, strip in resized_strips(image, target, kind, lambda band: band.to(torch.float32) / top):
+        result[..., rows, :] = tiling.quantise(strip, dtype)
+    return result
 
 
 def _require_picture_network(network: ResolvedNetwork) -> None:
