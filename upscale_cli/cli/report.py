@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -35,7 +36,8 @@ class Report:
         self._pictures = pictures
         self._told: Counter[str] = Counter()
         self._failures: list[Outcome] = []
-        self._done = self._megapixels = self._seconds = self._fraction = 0.0
+        self._done = self._megapixels = self._seconds = self._fraction = self._started = 0.0
+        self._tiles = 0
         self._bar: tqdm[NoReturn] | None = None
 
     def notify(self, message: str) -> None:
@@ -45,7 +47,7 @@ class Report:
             self._line(message if message.startswith("Warning") else f"Note: {message}", err=True)
 
     def start(self, job: Job) -> None:
-        self._fraction = 0.0
+        self._fraction, self._started, self._tiles = 0.0, time.perf_counter(), 0
         if self._style != "bar":
             return
         if self._bar is None:
@@ -55,10 +57,18 @@ class Report:
 
     def tile(self, done: int, total: int) -> None:
         """``done`` of ``total`` LR pixels of the current picture."""
-        if self._bar is not None:
-            fraction = max(self._fraction, done / total)
-            self._bar.update(fraction - self._fraction)
-            self._fraction = fraction
+        if self._bar is None:
+            return
+        fraction = max(self._fraction, done / total)
+        self._bar.update(fraction - self._fraction)
+        self._fraction = fraction
+        self._tiles += 1
+        tiles = round(self._tiles * total / done)  # they are of nearly one size
+        megapixels = self._megapixels + done / 1e6
+        seconds = self._seconds + time.perf_counter() - self._started
+        self._bar.set_postfix_str(f"tile {self._tiles}/{tiles}, {megapixels / seconds:.2f} MP/s", refresh=False)
+        if done == total:
+            self._tiles = 0  # another pass, or the transparency, may follow
 
     def outcome(self, outcome: Outcome) -> None:
         """One picture is done or has failed."""
@@ -70,8 +80,6 @@ class Report:
             self._done += 1
             self._megapixels += outcome.before[0] * outcome.before[1] / 1e6
             self._seconds += outcome.seconds
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"{self._rate():.2f} MP/s")
         if self._style == "json":
             self._line(json.dumps(_as_json(outcome, self.model)))
         elif self._pictures == 1 and outcome.error is not None:
