@@ -199,3 +199,14 @@ def test_awkward_real_pictures_are_read(shared: Path) -> None:
     tree = facts["tree_alpha_16bit.png"]
     assert (tree.depth, tree.alpha is not None, len(tree.metadata.icc or b"")) == (16, True, 560)
     assert facts["children-alpha.png"].alpha is not None
+
+
+def test_a_file_the_system_refuses_is_told_with_the_systems_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"Cannot read .*a\.png: Permission denied"):
+        read_image(tmp_path / "a.png")
