@@ -128,7 +128,7 @@ def _load_pair(networks: tuple[str, ...], progress: DownloadBar, quiet: bool) ->
 
 def _tell(notices: tuple[str, ...], quiet: bool) -> None:
     for notice in notices if not quiet else ():
-        click.echo(f"Note: {notice}", err=True)
+        click.echo(notice if notice.startswith("Warning") else f"Note: {notice}", err=True)
 
 
 def _require_free(target: Path, overwrite: bool) -> None:

@@ -92,7 +92,7 @@ def load_default_pair(progress: Progress) -> tuple[LoadedWeights, LoadedWeights,
         if embedded is None:
             raise
         names = f"{embedded[0].name} and {embedded[1].name}"
-        return (*_load_both(embedded, progress), f"Mixing the embedded networks {names}: {error.message}")
+        return (*_load_both(embedded, progress), f"Warning: mixing the embedded networks {names}: {error.message}")
 
 
 def _load_both(pair: tuple[WeightsRecord, WeightsRecord], progress: Progress) -> tuple[LoadedWeights, LoadedWeights]:

@@ -14,7 +14,7 @@ from upscale_cli.networks.architecture import StateDict
 from upscale_cli.weights.download import Progress, silent
 from upscale_cli.weights.load import is_path, load
 from upscale_cli.weights.manifest import load_manifest
-from upscale_cli.weights.mixture import mixed
+from upscale_cli.weights.mixture import load_default_pair, mixed
 
 EMBEDDED_DEFAULT = "lite-x4"
 DENOISED = "realesr-general-x4v3"
@@ -90,10 +90,12 @@ def resolve_default(
     if denoise is not None:
         return resolve(DENOISED, alpha, denoise, progress)
     if alpha is not None:
-        return resolve("esrgan-x4", alpha, None, progress)
+        return _default_mix(alpha, progress)
     if device_type == "cpu":
-        better = "-m realesrgan-x4plus is far slower on a CPU, but better on damaged pictures"
-        notice = f"Using the embedded network {EMBEDDED_DEFAULT}; {better}."
+        notice = (
+            f"Using the embedded network {EMBEDDED_DEFAULT}. "
+            "For damaged pictures: -m lite-x4-restore, or, better but far slower on a CPU, -m realesrgan-x4plus."
+        )
         return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
     best = "realesrgan-x2plus" if scale <= 2 else "realesrgan-x4plus"
     try:
@@ -101,6 +103,12 @@ def resolve_default(
     except DownloadError as error:
         notice = f"Warning: using the embedded network {EMBEDDED_DEFAULT} instead of {best}: {error.message}"
         return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
+
+
+def _default_mix(alpha: float, progress: Progress) -> ResolvedNetwork:
+    first, second, notice = load_default_pair(progress)
+    mixture = mixed([first, second], [1 - alpha, alpha])
+    return built(mixture.name, mixture.spec, mixture.tensors, mixture.facts, (notice, *mixture.notices))
 
 
 def _with_notice(network: ResolvedNetwork, notice: str) -> ResolvedNetwork:
