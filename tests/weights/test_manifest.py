@@ -11,6 +11,7 @@ import pytest
 
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import ARCHITECTURES
+from upscale_cli.weights.download import sha256_of
 from upscale_cli.weights.load import EMBEDDED_FOLDER
 from upscale_cli.weights.manifest import PLACES, WeightsRecord, load_manifest, problems, read_manifest
 
@@ -35,7 +36,7 @@ def test_every_record_tells_its_purpose_and_source() -> None:
 def test_embedded_files_are_there_with_their_training_record() -> None:
     for record in load_manifest().embedded:
         path = EMBEDDED_FOLDER / record.file
-        assert path.stat().st_size == record.bytes
+        assert (path.stat().st_size, sha256_of(path)) == (record.bytes, record.sha256)
         assert path.stat().st_size <= 700_000
         training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert training["seed"] is not None
@@ -102,7 +103,11 @@ GOOD: dict[str, Any] = {
         ({"licens": "MIT"}, "unknown field `licens`"),
         ({"scale": "two"}, "Expected `int"),
         ({"urls": ["http://example.org/a"]}, "not https"),
+        ({"urls": ["https:///a"]}, "not https"),
         ({"file": "../a.pth"}, "unsafe file name"),
+        ({"file": "b\\a.pth"}, "unsafe file name"),
+        ({"file": ".a.pth"}, "unsafe file name"),
+        ({"file": ""}, "unsafe file name"),
         ({"partner": "b"}, "unknown partner"),
         ({"sha256": "xyz"}, "sha256 that is none"),
         ({"scale": None}, "no scale"),
@@ -117,6 +122,17 @@ def test_bad_records_are_refused_with_the_file_and_the_fault(
     with pytest.raises(WeightsError, match=complaint) as caught:
         read_manifest((path,))
     assert str(path) in caught.value.message
+
+
+def test_a_partner_of_another_kind_and_another_schema_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    larger = GOOD | {"name": "b", "file": "b.pth", "scale": 4, "partner": "a"}
+    path.write_text(json.dumps({"schema": 1, "embedded": [], "curated": [GOOD, larger], "openmodeldb": []}))
+    with pytest.raises(WeightsError, match="b cannot be mixed with its partner a"):
+        read_manifest((path,))
+    path.write_text(json.dumps({"schema": 2, "embedded": [], "curated": [], "openmodeldb": []}))
+    with pytest.raises(WeightsError, match=r"schema"):
+        read_manifest((path,))
 
 
 def test_a_misspelt_field_is_answered_with_the_right_one(tmp_path: Path) -> None:

@@ -103,19 +103,18 @@ def _tell(name: str, value: object) -> None:
 
 
 def _tell_file(path: Path) -> None:
-    from upscale_cli.networks import recognise
     from upscale_cli.weights.download import sha256_of
-    from upscale_cli.weights.state_dict import open_state
+    from upscale_cli.weights.load import load
 
-    opened = open_state(path)
-    spec, tensors = recognise(opened.tensors)
+    weights = load(path)
+    spec = weights.spec
     _tell("file", path)
     _tell("file sha256", sha256_of(path))
     _tell("network", f"{spec.architecture}, x{spec.scale}, {spec.in_channels} to {spec.out_channels} channels")
     _tell("hyper-parameters", [f"{name} {value}" for name, value in spec.hyperparameters.items()])
-    _tell("parameters", f"{sum(tensor.numel() for tensor in tensors.values()):,}")
+    _tell("parameters", f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}")
     _tell("receptive radius", f"{spec.receptive_radius} input pixels")
-    for name, value in opened.facts.items():
+    for name, value in weights.facts.items():
         _tell(name, value)
 
 
@@ -146,7 +145,7 @@ def verify_models(names: tuple[str, ...]) -> None:
     \b
     Example:  upscale models verify
     """
-    from upscale_cli.weights.download import verify
+    from upscale_cli.weights.download import require_hash, verify
     from upscale_cli.weights.manifest import load_manifest
 
     manifest = load_manifest()
@@ -155,7 +154,9 @@ def verify_models(names: tuple[str, ...]) -> None:
     for record in records:
         path = _require_local(record)
         try:
-            if not record.embedded:
+            if record.embedded:
+                require_hash(record, path, record.sha256 or "")
+            else:
                 verify(record, path)
             click.echo(f"{record.name}: right")
         except WeightsError as error:
@@ -194,14 +195,13 @@ def remove(names: tuple[str, ...]) -> None:
     \b
     Example:  upscale models remove realesrgan-x4plus
     """
-    from upscale_cli.weights.download import cache_folder, forget
+    from upscale_cli.weights import download
     from upscale_cli.weights.manifest import load_manifest
 
     manifest = load_manifest()
     for record in [manifest.find(name) for name in names]:
         if record.embedded:
             raise WeightsError(f"{record.name} is part of the program and stays.", "Name a downloaded network.")
-        path = _require_local(record)
-        path.unlink()
-        forget(record, cache_folder())
-        click.echo(f"Removed {path}")
+        if not download.remove(record, download.cache_folder()):
+            raise WeightsError(f"{record.name} is not on this disk.", "See `upscale models list --all`.")
+        click.echo(f"Removed {record.name}")

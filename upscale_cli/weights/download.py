@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
 
-import msgspec
 import platformdirs
 import requests
 from filelock import FileLock
 
-from upscale_cli import atomic
 from upscale_cli.errors import DownloadError, OutputError
 from upscale_cli.weights.manifest import WeightsRecord
+from upscale_cli.weights.verified import Seen, expected_sha256, forget, remember, seen_files
 
 Progress = Callable[[str, int, int | None], None]  # file name, bytes done, bytes in total
 
@@ -63,21 +63,36 @@ def fetch(
     ``UPSCALE_OFFLINE`` forbids downloads. Raises DownloadError; nothing unverified ever bears the final name.
     """
     target = cached_path(record, cache)
-    try:
+    with _explained(record, cache):
+        if target.is_file() and is_trusted(record, target):  # before any lock: a full cache may be read-only
+            return target
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{record.file}.lock"):
-            if target.is_file() and is_trusted(record, target):
-                return target
-            _require_online(record)
-            _download_from_any(record, target, progress, connection or Connection())
-    except OSError as error:
-        raise DownloadError(
-            f"Cannot keep {record.name} in the cache {cache}: {error.strerror or error}.",
-            "Set UPSCALE_CACHE to a folder that can be written.",
-        ) from error
-    except OutputError as error:
-        raise DownloadError(error.message, "Set UPSCALE_CACHE to a folder that can be written.") from error
+        with _locked(record, cache):
+            if not (target.is_file() and is_trusted(record, target)):
+                _require_online(record)
+                _download_from_any(record, target, progress, connection or Connection())
     return target
+
+
+@contextmanager
+def _explained(record: WeightsRecord, cache: Path) -> Iterator[None]:
+    """Turns errors of the file system into a DownloadError that says what to do."""
+    hint = "Set UPSCALE_CACHE to a folder that can be written."
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DownloadError(f"Cannot keep {record.name} in the cache {cache}: {reason}.", hint) from error
+    except OutputError as error:
+        raise DownloadError(error.message, hint) from error
+
+
+def _locked(record: WeightsRecord, cache: Path) -> FileLock:
+    return FileLock(cache / f".{record.file}.lock")
+
+
+def _partial(record: WeightsRecord, cache: Path) -> Path:
+    return cache / f"{record.file}.partial"
 
 
 def _require_online(record: WeightsRecord) -> None:
@@ -97,10 +112,10 @@ def _download_from_any(record: WeightsRecord, target: Path, progress: Progress, 
     for url in addresses(record):
         try:
             _require_safe(url)
-            partial = _download(url, record, target.with_name(target.name + ".partial"), progress, connection)
-            digest = _verify(record, partial, url)
+            partial = _partial(record, target.parent)
+            digest = _download_verified(url, record, partial, progress, connection)
             partial.replace(target)
-            _remember(record, target, digest)
+            remember(record, target, digest)
             return
         except _Refusal as refusal:
             reasons.append(str(refusal))
@@ -120,7 +135,32 @@ def _require_safe(url: str) -> None:
         raise _Refusal(f"{url} is not https")
 
 
-def _download(url: str, record: WeightsRecord, partial: Path, progress: Progress, connection: Connection) -> Path:
+def _refuse_unsafe_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """A hook of requests: it is called before a redirect is followed."""
+    if response.is_redirect:
+        try:
+            _require_safe(urljoin(response.url, response.headers["location"]))
+        except _Refusal:
+            response.close()
+            raise
+
+
+def _download_verified(
+    url: str, record: WeightsRecord, partial: Path, progress: Progress, connection: Connection
+) -> str:
+    """Fill ``partial`` with the right file, and give its sha256."""
+    expected = expected_sha256(record, partial.parent)
+    if not expected:
+        partial.unlink(missing_ok=True)  # it may be of another file, and no hash would tell
+    resumed = partial.exists()
+    _download(url, record, partial, progress, connection)
+    if resumed and not sha256_of(partial).startswith(expected):  # it was of another file
+        partial.unlink()
+        _download(url, record, partial, progress, connection)
+    return _verify(record, partial, url)
+
+
+def _download(url: str, record: WeightsRecord, partial: Path, progress: Progress, connection: Connection) -> None:
     """Fill ``partial``, going on where an earlier attempt, of this run or another, was cut."""
     reason = ""
     for attempt in range(connection.attempts):
@@ -128,7 +168,7 @@ def _download(url: str, record: WeightsRecord, partial: Path, progress: Progress
             connection.sleep(2.0 ** (attempt - 1))
         try:
             _request(url, record, partial, progress, connection)
-            return partial
+            return
         except requests.HTTPError as error:
             status = error.response.status_code
             reason = f"{url} answers {status}"
@@ -149,16 +189,15 @@ def _request(url: str, record: WeightsRecord, partial: Path, progress: Progress,
         have = 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     timeouts = (connection.connect_timeout, connection.read_timeout)
-    with requests.get(url, headers=headers, stream=True, timeout=timeouts) as response:
-        _require_safe(response.url)
-        for step in response.history:
-            _require_safe(step.url)
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
-            partial.unlink()
+    hooks = {"response": _refuse_unsafe_redirect}
+    with requests.get(url, headers=headers, stream=True, timeout=timeouts, hooks=hooks) as response:
+        is_part = response.status_code == requests.codes.partial_content
+        fits = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if response.status_code == requests.codes.requested_range_not_satisfiable or (is_part and not fits):
+            partial.unlink(missing_ok=True)
             raise requests.ConnectionError("the partial file does not fit the server's: starting anew")
         response.raise_for_status()
-        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {have}-") and response.status_code == 206
-        _store(response, record, partial, have if resumed else 0, progress)
+        _store(response, record, partial, have if is_part else 0, progress)
 
 
 def _store(response: requests.Response, record: WeightsRecord, partial: Path, have: int, progress: Progress) -> None:
@@ -172,11 +211,14 @@ def _store(response: requests.Response, record: WeightsRecord, partial: Path, ha
         for chunk in response.iter_content(CHUNK):
             have += len(chunk)
             if have > limit:
-                raise _Refusal(f"{response.url} sends more than {limit} bytes")
+                break
             file.write(chunk)
             progress(record.file, have, total)
         file.flush()
         os.fsync(file.fileno())
+    if have > limit:
+        partial.unlink()
+        raise _Refusal(f"{response.url} sends more than {limit} bytes")
     if total is not None and have != total:
         raise requests.ConnectionError("the connection broke off")
 
@@ -187,13 +229,9 @@ def _verify(record: WeightsRecord, path: Path, url: str) -> str:
     expected = expected_sha256(record, path.parent)
     if not digest.startswith(expected):
         path.unlink()
-        raise _Refusal(f"{url} gave a file with sha256 {digest[:16]}… instead of {expected[:16]}…")
+        pin = f" of its first download (`upscale models remove {record.name}` forgets that)" if record.pinned else ""
+        raise _Refusal(f"{url} gave a file with sha256 {digest[:16]}… instead of {expected[:16]}…{pin}")
     return digest
-
-
-def expected_sha256(record: WeightsRecord, cache: Path) -> str:
-    """The published sha256 or its prefix; else the pinned one; "" where there is neither yet."""
-    return record.sha256 or record.sha256_prefix or _seen(cache).get(record.name, _Seen("", 0, 0)).sha256
 
 
 def sha256_of(path: Path) -> str:
@@ -202,32 +240,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _Seen(msgspec.Struct, frozen=True):
-    """What a file looked like when it was verified: unchanged size and time spare hashing it again."""
-
-    sha256: str
-    bytes: int
-    modified_ns: int
-
-
-def _seen(cache: Path) -> dict[str, _Seen]:
-    with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode((cache / "verified.json").read_bytes(), type=dict[str, _Seen])
-    return {}
-
-
-def _remember(record: WeightsRecord, path: Path, digest: str) -> None:
-    state = path.stat()
-    with FileLock(path.with_name(".verified.lock")):
-        seen = _seen(path.parent) | {record.name: _Seen(digest, state.st_size, state.st_mtime_ns)}
-        atomic.write_bytes(path.with_name("verified.json"), msgspec.json.encode(seen))
-
-
-def forget(record: WeightsRecord, cache: Path) -> None:
-    """Drop what is remembered of the record's file, its pin included."""
-    with FileLock(cache / ".verified.lock"):
-        seen = {name: entry for name, entry in _seen(cache).items() if name != record.name}
-        atomic.write_bytes(cache / "verified.json", msgspec.json.encode(seen))
+def remove(record: WeightsRecord, cache: Path) -> bool:
+    """Delete the record's file, what is left of its download, and its pin. Whether there was any of them."""
+    with _explained(record, cache):
+        files = [path for path in (cached_path(record, cache), _partial(record, cache)) if path.is_file()]
+        if not files and record.name not in seen_files(cache):
+            return False
+        with _locked(record, cache):
+            for path in files:
+                path.unlink(missing_ok=True)
+            forget(record, cache)
+    return True
 
 
 def is_trusted(record: WeightsRecord, path: Path) -> bool:
@@ -236,20 +259,31 @@ def is_trusted(record: WeightsRecord, path: Path) -> bool:
     A file that was put there by hand is verified as a download would be.
     """
     state = path.stat()
-    if _seen(path.parent).get(record.name) == _Seen(
-        expected_sha256(record, path.parent), state.st_size, state.st_mtime_ns
-    ):
-        return True
-    return verify(record, path)
+    expected = expected_sha256(record, path.parent)
+    if seen_files(path.parent).get(record.name) != Seen(expected, state.st_size, state.st_mtime_ns):
+        verify(record, path)
+    return True
 
 
-def verify(record: WeightsRecord, path: Path) -> bool:
+def verify(record: WeightsRecord, path: Path) -> None:
     """Hash the file whatever is remembered of it. Raises DownloadError where it is not the right one."""
-    digest, expected = sha256_of(path), expected_sha256(record, path.parent)
+    expected = expected_sha256(record, path.parent)
+    digest = require_hash(record, path, expected)
+    try:
+        with _explained(record, path.parent):
+            remember(record, path, digest)
+    except DownloadError:
+        if not expected:  # a pin that cannot be kept protects nobody; all else is only hashed again next time
+            raise
+
+
+def require_hash(record: WeightsRecord, path: Path, expected: str) -> str:
+    """The file's sha256, which begins with ``expected``. Raises DownloadError where it does not."""
+    digest = sha256_of(path)
     if not digest.startswith(expected):
+        again = f"Run `upscale models remove {record.name}` and download it again."
         raise DownloadError(
             f"{path} has sha256 {digest[:16]}… instead of {expected[:16]}…: it is damaged or was changed.",
-            f"Run `upscale models remove {record.name}` and download it again.",
+            "Install upscale again." if record.embedded else again,
         )
-    _remember(record, path, digest)
-    return True
+    return digest

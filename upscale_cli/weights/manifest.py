@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -60,7 +60,7 @@ class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All records: what the package carries, what we vouch for, and OpenModelDB's."""
 
-    schema: int
+    schema: Literal[1]
     embedded: tuple[WeightsRecord, ...]
     curated: tuple[WeightsRecord, ...]
     openmodeldb: tuple[WeightsRecord, ...]
@@ -126,12 +126,15 @@ def problems(manifest: Manifest) -> list[str]:
     files = [record.file.lower() for record in manifest.records()]
     found += [f"the file name {file!r} is there twice" for file in {f for f in files if files.count(f) > 1}]
     for record in manifest.records():
-        if any(urlsplit(url).scheme != "https" for url in record.urls):
+        if any(urlsplit(url).scheme != "https" or not urlsplit(url).hostname for url in record.urls):
             found.append(f"{record.name} has an address that is not https")
-        if Path(record.file).name != record.file or record.file in ("", ".", ".."):
+        if PureWindowsPath(record.file).name != record.file or record.file[:1] in ("", "."):
             found.append(f"{record.name} has an unsafe file name {record.file!r}")
         if record.partner and record.partner.lower() not in names:
             found.append(f"{record.name} has the unknown partner {record.partner!r}")
+        partner = manifest.get(record.partner) if record.partner else None
+        if partner and (partner.architecture, partner.scale) != (record.architecture, record.scale):
+            found.append(f"{record.name} cannot be mixed with its partner {partner.name}")
         digest = record.sha256 or record.sha256_prefix or ""
         if set(digest) - set("0123456789abcdef") or (record.sha256 and len(record.sha256) != 64):
             found.append(f"{record.name} has a sha256 that is none")

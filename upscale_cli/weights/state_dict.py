@@ -1,12 +1,15 @@
 """Weights files, opened without running anything that is in them, and written with their facts.
 
 A ``.pth`` may hold the state dict bare or under ``params_ema``, ``params`` or ``state_dict``, its keys prefixed by
-``module.`` or ``generator.``; a ``.safetensors`` holds it bare, with text facts in its header.
+``module.`` or ``generator.``; a ``.safetensors`` holds it bare. Text facts are in the header of the latter, and
+beside ``params``, under ``facts``, in a ``.pth`` of ours.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import struct
 import warnings
 from collections.abc import Mapping
@@ -24,6 +27,7 @@ from upscale_cli.errors import WeightsError
 
 WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model_state_dict", "model")
 PREFIXES = ("module.", "generator.")
+IMPORTING = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 
 
@@ -46,7 +50,14 @@ def open_state(path: Path) -> OpenedState:
         raise WeightsError(f"The weights {path} are empty.", "Get the file again.")
     if _is_safetensors(head):
         return _open_safetensors(path)
-    return OpenedState(unwrapped(_load_pickle(path), path), {})
+    content = _load_pickle(path)
+    return OpenedState(unwrapped(content, path), _facts(content))
+
+
+def _facts(content: Any) -> dict[str, str]:
+    facts = content.get("facts") if isinstance(content, Mapping) else None
+    texts = facts.items() if isinstance(facts, Mapping) else ()
+    return {name: text for name, text in texts if isinstance(name, str) and isinstance(text, str)}
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -69,12 +80,22 @@ def _load_pickle(path: Path) -> Any:
             warnings.simplefilter("ignore")  # old files warn about storage classes that concern nobody here
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler of foreign bytes trips in every imaginable way
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL " in str(error):
+        if isinstance(error, pickle.UnpicklingError) and ("GLOBAL " in str(error) or _imports(path)):
             raise WeightsError(
                 f"The weights {path} contain more than tensors, possibly code, and were not opened.",
                 "Ask for a .safetensors file.",
             ) from error
         raise WeightsError(f"The weights {path} are damaged or no weights at all.", "Get the file again.") from error
+
+
+def _imports(path: Path) -> bool:
+    """Whether a bare pickle, of any protocol, would import something. Its opcodes are read and not run."""
+    with path.open("rb") as file:
+        start = io.BytesIO(file.read(2**20))
+    try:
+        return not IMPORTING.isdisjoint([opcode.name for opcode, _, _ in pickletools.genops(start)])
+    except ValueError:
+        return False
 
 
 def unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
