@@ -86,3 +86,14 @@ def test_only_the_cache_is_removed_from(terminal: Terminal) -> None:
     assert "part of the program" in terminal("models", "remove", "lite-x4").err
     assert "not on this disk" in terminal("models", "remove", "srgan-x4").err
     assert terminal("models", "path").out.strip() == str(cache())
+
+
+def test_a_run_tells_the_licence_before_it_downloads(terminal: Terminal) -> None:
+    Path("a.png").write_bytes((Path(__file__).parents[2] / "docs" / "pictures" / "sample.png").read_bytes())
+    said = terminal("a.png", "-m", "1x-Anti-Aliasing", "-s", "1")
+    assert said.code == 6
+    assert said.err.index("not for commercial use") < said.err.index("UPSCALE_OFFLINE")
+
+
+def test_a_name_too_long_for_a_file_is_an_unknown_model(terminal: Terminal) -> None:
+    assert "There is no model" in terminal("models", "info", "x" * 300).err

@@ -110,10 +110,7 @@ def _share(text: str) -> tuple[str, float]:
 def _load(names: list[str], progress: DownloadBar, quiet: bool) -> list[LoadedWeights]:
     from upscale_cli.weights.load import load
 
-    loaded = [load(name, progress) for name in names]
-    for weights in loaded:
-        _tell(weights.notices, quiet)
-    return loaded
+    return [load(name, progress, lambda notice: _tell((notice,), quiet)) for name in names]
 
 
 def _load_pair(networks: tuple[str, ...], progress: DownloadBar, quiet: bool) -> list[LoadedWeights]:
@@ -121,7 +118,7 @@ def _load_pair(networks: tuple[str, ...], progress: DownloadBar, quiet: bool) ->
 
     if networks:
         return _load(list(networks), progress, quiet)
-    *loaded, notice = load_default_pair(progress)
+    *loaded, notice = load_default_pair(progress, lambda notice: _tell((notice,), quiet))
     _tell((notice,), quiet)
     return loaded
 

@@ -20,6 +20,7 @@ from upscale_cli.resize import Filter, resize, resized_strips
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.download import Progress
+from upscale_cli.weights.load import Notify
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
 
 AlphaUpsampler = Literal["network", "bicubic"]
@@ -65,7 +66,11 @@ class Upscaler:
             torch.set_num_threads(threads)
         self.device = devices.select(device)
         self._size = Size(scale=scale)
-        network = model if isinstance(model, ResolvedNetwork) else self._resolve(model, scale, alpha, denoise, progress)
+        network = (
+            model
+            if isinstance(model, ResolvedNetwork)
+            else self._resolve(model, scale, alpha, denoise, progress, notify)
+        )
         for notice in network.notices:
             notify(notice)
         _require_picture_network(network)
@@ -85,11 +90,17 @@ class Upscaler:
         self.precision = self._runner.precision
 
     def _resolve(
-        self, model: str | Path | None, scale: float, alpha: float | None, denoise: float | None, progress: Progress
+        self,
+        model: str | Path | None,
+        scale: float,
+        alpha: float | None,
+        denoise: float | None,
+        progress: Progress,
+        notify: Notify,
     ) -> ResolvedNetwork:
         if model is None:
-            return resolve_default(self.device.type, scale, alpha, denoise, progress)
-        return resolve(model, alpha, denoise, progress)
+            return resolve_default(self.device.type, scale, alpha, denoise, progress, notify)
+        return resolve(model, alpha, denoise, progress, notify)
 
     def upscale(self, array: NDArray[Any], scale: float | None = None) -> NDArray[Any]:
         """Enlarge an array: (H, W), or (H, W, C) with C of 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +15,13 @@ from upscale_cli.weights.download import Progress, cache_folder, cached_path, fe
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import SUFFIXES, open_state
 
+Notify = Callable[[str], None]
+
 EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
+
+
+def unheard(message: str) -> None:
+    """A Notify that tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,12 @@ class LoadedWeights:
     tensors: dict[str, Tensor]
     facts: dict[str, str]
     path: Path
-    notices: tuple[str, ...] = ()
 
 
 def is_path(model: str | Path) -> bool:
     """Whether ``model`` means a file: it has a folder or a weights suffix, or it is there."""
     path = Path(model)
-    return isinstance(model, Path) or len(path.parts) > 1 or path.suffix in SUFFIXES or path.is_file()
+    return isinstance(model, Path) or len(path.parts) > 1 or path.suffix in SUFFIXES or os.path.isfile(path)  # noqa: PTH113  (False, not an error, for a name too long for a file)
 
 
 def locate(record: WeightsRecord, progress: Progress = silent) -> Path:
@@ -39,8 +46,11 @@ def locate(record: WeightsRecord, progress: Progress = silent) -> Path:
     return EMBEDDED_FOLDER / record.file if record.embedded else fetch(record, cache_folder(), progress)
 
 
-def load(model: str | Path, progress: Progress = silent) -> LoadedWeights:
-    """Open and recognise the weights of a manifest name, an OpenModelDB id, or a file."""
+def load(model: str | Path, progress: Progress = silent, notify: Notify = unheard) -> LoadedWeights:
+    """Open and recognise the weights of a manifest name, an OpenModelDB id, or a file.
+
+    ``notify`` hears of restrictive licences and pins before anything is downloaded.
+    """
     if is_path(model):
         return _load_file(Path(model), Path(model).stem)
     record = load_manifest().find(str(model))
@@ -49,8 +59,9 @@ def load(model: str | Path, progress: Progress = silent) -> LoadedWeights:
             f"{record.name} is a {record.kind} network: it enlarges nothing.", "Choose a model to upscale."
         )
     fresh = not record.embedded and not cached_path(record, cache_folder()).exists()
-    loaded = _load_file(locate(record, progress), record.name)
-    return replace(loaded, notices=notices_on(record, fresh))
+    for notice in notices_on(record, fresh):
+        notify(notice)
+    return _load_file(locate(record, progress), record.name)
 
 
 def _load_file(path: Path, name: str) -> LoadedWeights:

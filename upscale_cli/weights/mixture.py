@@ -12,7 +12,7 @@ from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.weights.download import Progress, sha256_of
 from upscale_cli.weights.interpolate import first_difference, mix
-from upscale_cli.weights.load import LoadedWeights, load
+from upscale_cli.weights.load import LoadedWeights, Notify, load
 from upscale_cli.weights.manifest import Manifest, WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import save_state
 
@@ -41,8 +41,7 @@ def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str 
         raise UsageError(f"The shares sum to {sum(shares):g}, not to 1.", "Divide each by their sum.")
     tensors = mix([weights.tensors for weights in loaded], shares, layers)
     name = " + ".join(f"{share:.4g} {weights.name}" for weights, share in zip(loaded, shares, strict=True))
-    notices = tuple(notice for weights in loaded for notice in weights.notices)
-    return Mixture(name, loaded[0].spec, tensors, _facts(loaded, shares, layers), _extrapolation(shares) + notices)
+    return Mixture(name, loaded[0].spec, tensors, _facts(loaded, shares, layers), _extrapolation(shares))
 
 
 def _require_one_structure(loaded: Sequence[LoadedWeights]) -> None:
@@ -77,7 +76,7 @@ def save_mixture(path: Path, mixture: Mixture) -> None:
     save_state(path, mixture.tensors, mixture.facts)
 
 
-def load_default_pair(progress: Progress) -> tuple[LoadedWeights, LoadedWeights, str]:
+def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights, LoadedWeights, str]:
     """(PSNR-trained, GAN-trained, what to tell): ESRGAN's, or, without network, an embedded pair.
 
     Raises DownloadError where there is neither.
@@ -86,17 +85,22 @@ def load_default_pair(progress: Progress) -> tuple[LoadedWeights, LoadedWeights,
     pair = manifest.pair(manifest.find(DEFAULT_PAIR))
     assert pair is not None, "the manifest names a partner of its default pair"
     try:
-        return (*_load_both(pair, progress), f"Mixing {pair[0].name} and {pair[1].name}.")
+        return (*_load_both(pair, progress, notify), f"Mixing {pair[0].name} and {pair[1].name}.")
     except DownloadError as error:
         embedded = _embedded_pair(manifest)
         if embedded is None:
             raise
         names = f"{embedded[0].name} and {embedded[1].name}"
-        return (*_load_both(embedded, progress), f"Warning: mixing the embedded networks {names}: {error.message}")
+        return (
+            *_load_both(embedded, progress, notify),
+            f"Warning: mixing the embedded networks {names}: {error.message}",
+        )
 
 
-def _load_both(pair: tuple[WeightsRecord, WeightsRecord], progress: Progress) -> tuple[LoadedWeights, LoadedWeights]:
-    return load(pair[0].name, progress), load(pair[1].name, progress)
+def _load_both(
+    pair: tuple[WeightsRecord, WeightsRecord], progress: Progress, notify: Notify
+) -> tuple[LoadedWeights, LoadedWeights]:
+    return load(pair[0].name, progress, notify), load(pair[1].name, progress, notify)
 
 
 def _embedded_pair(manifest: Manifest) -> tuple[WeightsRecord, WeightsRecord] | None:

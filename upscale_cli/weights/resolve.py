@@ -12,7 +12,7 @@ from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.networks.architecture import StateDict
 from upscale_cli.weights.download import Progress, silent
-from upscale_cli.weights.load import is_path, load
+from upscale_cli.weights.load import Notify, is_path, load, unheard
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.mixture import load_default_pair, mixed
 
@@ -32,19 +32,24 @@ class ResolvedNetwork:
 
 
 def resolve(
-    model: str | Path, alpha: float | None = None, denoise: float | None = None, progress: Progress = silent
+    model: str | Path,
+    alpha: float | None = None,
+    denoise: float | None = None,
+    progress: Progress = silent,
+    notify: Notify = unheard,
 ) -> ResolvedNetwork:
     """The network called ``model``, built; or its mix with its manifest partner.
 
     ``alpha``: share of the GAN-trained network, the rest is its PSNR-trained partner. ``denoise``: share of
-    realesr-general-x4v3, the rest is its weakly denoising partner. Raises WeightsError, DownloadError, UsageError.
+    realesr-general-x4v3, the rest is its weakly denoising partner. ``notify`` hears of licences and pins before a
+    download. Raises WeightsError, DownloadError, UsageError.
     """
     if denoise is not None:
-        return _resolve_mix(DENOISED, _require_denoise(model, alpha, denoise), progress)
+        return _resolve_mix(DENOISED, _require_denoise(model, alpha, denoise), progress, notify)
     if alpha is not None:
-        return _resolve_mix(model, alpha, progress)
-    weights = load(model, progress)
-    return built(weights.name, weights.spec, weights.tensors, weights.facts, weights.notices)
+        return _resolve_mix(model, alpha, progress, notify)
+    weights = load(model, progress, notify)
+    return built(weights.name, weights.spec, weights.tensors, weights.facts)
 
 
 def built(
@@ -63,7 +68,7 @@ def _require_denoise(model: str | Path, alpha: float | None, denoise: float) -> 
     return denoise
 
 
-def _resolve_mix(model: str | Path, alpha: float, progress: Progress) -> ResolvedNetwork:
+def _resolve_mix(model: str | Path, alpha: float, progress: Progress, notify: Notify) -> ResolvedNetwork:
     if is_path(model):
         raise UsageError("--alpha needs a model with a partner, and a file has none.", "Name a model of the manifest.")
     manifest = load_manifest()
@@ -72,7 +77,7 @@ def _resolve_mix(model: str | Path, alpha: float, progress: Progress) -> Resolve
     if pair is None:
         partnered = ", ".join(r.name for r in manifest.curated if r.partner and r.kind == "generator")
         raise WeightsError(f"{record.name} has no partner to be mixed with.", f"Models with one: {partnered}.")
-    mixture = mixed([load(partner.name, progress) for partner in pair], [1 - alpha, alpha])
+    mixture = mixed([load(partner.name, progress, notify) for partner in pair], [1 - alpha, alpha])
     return built(mixture.name, mixture.spec, mixture.tensors, mixture.facts, mixture.notices)
 
 
@@ -82,15 +87,16 @@ def resolve_default(
     alpha: float | None = None,
     denoise: float | None = None,
     progress: Progress = silent,
+    notify: Notify = unheard,
 ) -> ResolvedNetwork:
     """The network for a user who named none: the best one on a GPU, the embedded one on a CPU.
 
     Where the best one cannot be downloaded the embedded one takes its place, with a notice.
     """
     if denoise is not None:
-        return resolve(DENOISED, alpha, denoise, progress)
+        return resolve(DENOISED, alpha, denoise, progress, notify)
     if alpha is not None:
-        return _default_mix(alpha, progress)
+        return _default_mix(alpha, progress, notify)
     if device_type == "cpu":
         notice = (
             f"Using the embedded network {EMBEDDED_DEFAULT}. "
@@ -99,14 +105,14 @@ def resolve_default(
         return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
     best = "realesrgan-x2plus" if scale <= 2 else "realesrgan-x4plus"
     try:
-        return resolve(best, progress=progress)
+        return resolve(best, progress=progress, notify=notify)
     except DownloadError as error:
         notice = f"Warning: using the embedded network {EMBEDDED_DEFAULT} instead of {best}: {error.message}"
         return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
 
 
-def _default_mix(alpha: float, progress: Progress) -> ResolvedNetwork:
-    first, second, notice = load_default_pair(progress)
+def _default_mix(alpha: float, progress: Progress, notify: Notify) -> ResolvedNetwork:
+    first, second, notice = load_default_pair(progress, notify)
     mixture = mixed([first, second], [1 - alpha, alpha])
     return built(mixture.name, mixture.spec, mixture.tensors, mixture.facts, (notice, *mixture.notices))
 
