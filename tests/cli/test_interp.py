@@ -110,7 +110,6 @@ def test_an_extrapolation_is_made_with_a_warning(terminal: Terminal, pair: objec
         (["a.pth", "wide.pth", "--alpha", "0.5"], 5, "tensor body.0.weight is (4, 3, 3, 3) in one and (5, 3, 3, 3)"),
         (["a.pth", "p.png", "--alpha", "0.5"], 5, "p.png"),
         (["a.pth", "gone.pth", "--alpha", "0.5"], 5, "Cannot read the weights gone.pth"),
-        (["--alpha", "0.5"], 6, "UPSCALE_OFFLINE"),
         (["--mix", "a.pth"], 2, "is no NAME=SHARE"),
         (["--mix", "a.pth=1", "b.safetensors=1"], 2, "sum to 2, not to 1"),
         (["a.pth", "b.safetensors", "--alpha", "0.5", "--layers", "nothing.*"], 5, "No tensor's name matches"),
@@ -157,6 +156,13 @@ def test_a_sweep_against_the_truth_prints_and_plots_it(terminal: Terminal, pair:
     assert said.code == 0, said.err
     assert [line.split()[1] for line in said.out.splitlines()[:2]] == ["0", "1"]
     assert read_picture(Path("p_sweep_plot.png")).width == 900
+
+
+def test_without_network_the_embedded_pair_is_mixed_and_said_so(terminal: Terminal) -> None:
+    said = terminal("interp", "--alpha", "0.8")
+    assert said.code == 0
+    assert "Warning: mixing the embedded networks lite-x4 and lite-x4-restore" in said.err
+    assert open_state(Path("interp_08.safetensors")).facts["b"] == "0.8 of lite-x4-restore"
 
 
 @pytest.mark.shared

@@ -79,7 +79,7 @@ def test_the_installed_manifest_is_read_before_the_checkouts(tmp_path: Path) -> 
     content = PLACES[1].read_bytes() if PLACES[1].is_file() else PLACES[0].read_bytes()
     installed, checkout = tmp_path / "wheel.json", tmp_path / "checkout.json"
     checkout.write_bytes(content)
-    assert len(read_manifest((installed, checkout)).records()) == 205
+    assert len(read_manifest((installed, checkout)).records()) == 206
     installed.write_text('{"schema": 1, "embedded": [], "curated": [], "openmodeldb": []}')
     assert read_manifest((installed, checkout)).records() == ()
     with pytest.raises(WeightsError, match="lacks weights_manifest"):

@@ -113,3 +113,10 @@ def test_licences_and_pins_are_told() -> None:
     pinned = manifest.find("msrgan-x4-kair")
     assert "pinned" in notices_on(pinned, fresh=True)[0]
     assert notices_on(pinned, fresh=False) == ()
+
+
+def test_without_network_the_default_mix_is_the_embedded_pair_with_a_warning() -> None:
+    network = resolve_default("cpu", 4, alpha=0.25)
+    assert network.notices[0].startswith("Warning: mixing the embedded networks lite-x4 and lite-x4-restore")
+    ends = [resolve(name).module.state_dict()["body.0.weight"] for name in ("lite-x4", "lite-x4-restore")]
+    assert torch.allclose(network.module.state_dict()["body.0.weight"], 0.75 * ends[0] + 0.25 * ends[1], atol=1e-6)
