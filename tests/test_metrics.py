@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.metrics import C1, C2, luma, psnr, score, ssim
+from upscale_cli.metrics import luma, psnr, score, ssim
 
 RNG = np.random.default_rng(5)
 
@@ -25,6 +26,7 @@ def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
     offsets = np.arange(11) - 5
     window = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5**2))
     window /= window.sum()
+    c1, c2 = 6.5025, 58.5225
     values = []
     for y in range(a.shape[0] - 10):
         for x in range(a.shape[1] - 10):
@@ -32,7 +34,7 @@ def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
             mp, mq = (window * p).sum(), (window * q).sum()
             vp, vq = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum()
             cov = (window * (p - mp) * (q - mq)).sum()
-            values.append((2 * mp * mq + C1) * (2 * cov + C2) / ((mp**2 + mq**2 + C1) * (vp + vq + C2)))
+            values.append((2 * mp * mq + c1) * (2 * cov + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2)))
     return float(np.mean(values))
 
 
@@ -49,10 +51,20 @@ def test_equal_pictures_are_infinitely_close() -> None:
     assert scores.ssim_y == scores.ssim_rgb == pytest.approx(1)
 
 
+@pytest.mark.parametrize("measure", [psnr, ssim])
+def test_whole_levels_do_not_wrap_around(measure: Callable[[np.ndarray, np.ndarray], float]) -> None:
+    a, b = noisy(16, 16, 3, 30)
+    assert measure(a, b) == pytest.approx(measure(a.astype(float), b.astype(float)))
+
+
 @pytest.mark.parametrize("strength", [2, 30])
 def test_ssim_is_the_mean_over_all_windows_inside(strength: float) -> None:
     a, b = noisy(17, 23, 1, strength)
     assert ssim(a[..., 0].astype(float), b[..., 0].astype(float)) == pytest.approx(slow_ssim(a[..., 0], b[..., 0]))
+
+
+def test_the_luminance_constant_decides_where_all_is_dark() -> None:
+    assert ssim(np.zeros((11, 11)), np.full((11, 11), 2.0)) == pytest.approx(6.5025 / (4 + 6.5025))
 
 
 def test_colours_count_equally_in_rgb() -> None:

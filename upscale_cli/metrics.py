@@ -51,7 +51,7 @@ def luma(picture: Levels) -> Levels:
 
 def psnr(a: Levels, b: Levels) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 255; infinite for equal pictures."""
-    error = float(np.mean((a - b) ** 2))
+    error = float(np.mean(np.subtract(a, b, dtype=np.float64) ** 2))
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
@@ -64,6 +64,7 @@ def ssim(a: Levels, b: Levels) -> float:
         return float(np.mean([ssim(a[..., c], b[..., c]) for c in range(a.shape[2])]))
     if min(a.shape) < WINDOW:
         return math.nan
+    a, b = a.astype(np.float64), b.astype(np.float64)  # squares of uint8 wrap around
     mean_a, mean_b = _windowed(a), _windowed(b)
     variance_a, variance_b = _windowed(a * a) - mean_a**2, _windowed(b * b) - mean_b**2
     covariance = _windowed(a * b) - mean_a * mean_b
