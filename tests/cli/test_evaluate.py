@@ -51,6 +51,21 @@ def test_numbers_are_not_mistaken_for_their_prefixes(terminal: Terminal) -> None
     assert json.loads(said.out.splitlines()[-1])["ssim_y"] == pytest.approx(1)
 
 
+def test_a_result_of_the_very_name_comes_before_longer_names(terminal: Terminal) -> None:
+    draw(Path("hr/a.png"))
+    draw(Path("sr/a.png"))
+    draw(Path("sr/a_old.png"), 1)
+    assert json.loads(terminal("eval", "hr", "sr", "--json").out.splitlines()[-1])["ssim_y"] == pytest.approx(1)
+
+
+def test_letters_of_every_alphabet_go_on_with_a_name(terminal: Terminal) -> None:
+    draw(Path("hr/bab.png"))
+    draw(Path("sr/babé.png"))
+    assert "bab.png has no result in sr" in terminal("eval", "hr", "sr").err
+    draw(Path("sr/bab_é.png"))
+    assert terminal("eval", "hr", "sr").code == 0
+
+
 def test_a_result_belongs_to_the_true_picture_of_the_longest_name(terminal: Terminal) -> None:
     for seed, name in enumerate(("img", "img_2", "img_2_b")):
         draw(Path(f"hr/{name}.png"), seed)
@@ -90,18 +105,27 @@ def test_missing_and_ambiguous_partners_are_named(terminal: Terminal) -> None:
 
 
 def test_the_true_picture_is_cropped_to_a_multiple_of_the_scale_and_no_further(terminal: Terminal) -> None:
-    draw(Path("hr/a.png"), height=26, width=31)
+    draw(Path("hr/a.png"), height=27, width=31)
     draw(Path("sr/a.png"), height=24, width=28)
     assert terminal("eval", "hr", "sr").code == 0
-    draw(Path("sr/a.png"), height=20, width=28)
-    said = terminal("eval", "hr", "sr")
-    assert (said.code, "is 31x26 and" in said.err) == (3, True)
+    for height, width in [(23, 28), (24, 27), (28, 28), (24, 32)]:
+        draw(Path("sr/a.png"), height=height, width=width)
+        said = terminal("eval", "hr", "sr")
+        assert (said.code, "is 31x27 and" in said.err, f"{width}x{height} pixels" in said.err) == (3, True, True)
 
 
 def test_sixteen_bits_count_as_eight(terminal: Terminal) -> None:
     draw(Path("a.png"), depth=16)
     draw(Path("b.png"))
     assert terminal("eval", "a.png", "b.png").out.splitlines()[-1].split() == ["mean", "inf", "1.0000", "inf", "1.0000"]
+
+
+def test_sixteen_bits_are_rounded_and_not_cut(terminal: Terminal) -> None:
+    draw(Path("b.png"))
+    levels = np.random.default_rng(0).integers(0, 256, (24, 28, 3))
+    almost = np.clip(levels * 257 - 100, 0, None).astype(np.uint16)
+    write_image(Picture(almost), Path("a.png"), WriteOptions(by_name("png")))
+    assert terminal("eval", "a.png", "b.png").out.splitlines()[-1].split()[1] == "inf"
 
 
 def test_a_border_larger_than_the_picture_is_refused(terminal: Terminal) -> None:

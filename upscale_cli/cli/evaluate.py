@@ -96,7 +96,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _is_named_after(result: Path, truth: Path) -> bool:
     """Whether the result has the true picture's name, with LR, SR or nothing for its HR, and perhaps more after it."""
     base = re.sub(r"_HR$", "", truth.stem)
-    return re.match(re.escape(base) + r"(x\d+)?([^0-9A-Za-z].*)?$", result.stem) is not None
+    return re.match(re.escape(base) + r"(x\d+)?([\W_].*)?$", result.stem) is not None
 
 
 def _score(truth: Path, result: Path, scale: int, border: int) -> Scores:
