@@ -123,6 +123,15 @@ def test_the_receptive_radius_is_the_one_measured_by_gradients(spec: NetworkSpec
     assert int(touched.max()) - (middle + unit - 1) == spec.receptive_radius
 
 
+def leftthomas(key: str, blocks: int, doublings: int) -> str:
+    """Key of leftthomas/SRGAN: every part is a numbered block, the last convolution ends the block of the doublings."""
+    key = re.sub(r"^first", "block1", key)
+    key = re.sub(r"^blocks\.(\d+)", lambda m: f"block{int(m[1]) + 2}", key)
+    key = re.sub(r"^trunk", f"block{blocks + 2}", key)
+    key = re.sub(r"^upsample", f"block{blocks + 3}", key)
+    return re.sub(r"^last", f"block{blocks + 3}.{doublings}", key)
+
+
 LAYOUTS: dict[str, tuple[NetworkSpec, Callable[[str], str]]] = {
     "rrdbnet of the ESRGAN repository": (
         rrdbnet(3, 2, 2, 1),
@@ -133,6 +142,8 @@ LAYOUTS: dict[str, tuple[NetworkSpec, Callable[[str], str]]] = {
             .replace("conv_hr", "HRconv")
         ),
     ),
+    "srresnet of leftthomas, x2": (srresnet(2, 1, 12, 1, 1), lambda key: leftthomas(key, 2, 1)),
+    "srresnet of leftthomas, x4": (srresnet(2, 2, 12, 1, 1), lambda key: leftthomas(key, 2, 2)),
     "msrresnet of OpenMMLab": (
         msrresnet(2, 2, 2, 7),
         lambda key: re.sub(r"^upconv(\d)", r"upsample\1.upsample_conv", key.replace("body.", "trunk_net.")),
