@@ -1,0 +1,242 @@
+"""Blur kernels by their formulas, their random choice, and convolution with one kernel per picture.
+
+Kinds and probabilities are those of Real-ESRGAN (Wang et al. 2021, section 3.1 and the published options). The
+generalised and plateau-shaped Gaussians follow Liu et al. (2020), the circular low-pass the text books.
+
+Every kernel has a support of 21x21 pixels. A drawn ``size`` (odd, at most 21) says which middle part of it is used;
+the rest is zero, and the whole sums to one. The functions take numbers, or tensors (N,) for N kernels at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Annotated, Literal, get_args
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SUPPORT = 21
+RADIUS = SUPPORT // 2
+
+Kind = Literal["none", "sinc", "iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Number = float | Tensor
+Range = tuple[float, float]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often each Gaussian-like kind is drawn, in relation to the others."""
+
+    iso: Annotated[float, msgspec.Meta(ge=0)] = 0.45
+    aniso: Annotated[float, msgspec.Meta(ge=0)] = 0.25
+    generalized_iso: Annotated[float, msgspec.Meta(ge=0)] = 0.12
+    generalized_aniso: Annotated[float, msgspec.Meta(ge=0)] = 0.03
+    plateau_iso: Annotated[float, msgspec.Meta(ge=0)] = 0.12
+    plateau_aniso: Annotated[float, msgspec.Meta(ge=0)] = 0.03
+
+    def __post_init__(self) -> None:
+        if sum(msgspec.structs.astuple(self)) <= 0:
+            raise ValueError("at least one kind of kernel needs a share above 0")
+
+
+class KernelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What kernels are drawn from; the defaults are those of Real-ESRGAN's first blur.
+
+    Sizes are odd numbers of pixels, drawn uniformly; ``sigma`` is in pixels, angles are uniform in [-pi, pi]. The
+    exponents ``beta`` are drawn below and above 1 equally often, and uniformly on either side.
+    """
+
+    sizes: tuple[int, ...] = tuple(range(7, SUPPORT + 1, 2))
+    sinc_probability: Probability = 0.1
+    shares: Shares = Shares()
+    sigma: Range = (0.2, 3.0)
+    beta_generalized: Range = (0.5, 4.0)
+    beta_plateau: Range = (1.0, 2.0)
+
+    def __post_init__(self) -> None:
+        if not self.sizes or not all(size % 2 and 1 <= size <= SUPPORT for size in self.sizes):
+            raise ValueError(f"sizes are odd numbers from 1 to {SUPPORT}, not {self.sizes}")
+        for name in ("sigma", "beta_generalized", "beta_plateau"):
+            require_range(name, getattr(self, name), above=0)
+        for name in ("beta_generalized", "beta_plateau"):
+            low, high = getattr(self, name)
+            if not low <= 1 <= high:
+                raise ValueError(f"{name} must include 1, which {[low, high]} does not")
+
+
+def require_range(name: str, bounds: Range, above: float | None = None, low: float = 0, high: float = math.inf) -> None:
+    """Refuse, with ValueError, what is no range [lowest, highest] from ``low`` to ``high``, or not over ``above``."""
+    if not low <= bounds[0] <= bounds[1] <= high or (above is not None and bounds[0] <= above):
+        limits = f"above {above:g}" if above is not None else f"between {low:g} and {high:g}"
+        raise ValueError(f"{name} must be [lowest, highest], {limits}, not {list(bounds)}")
+
+
+@dataclass(frozen=True)
+class KernelParameters:
+    """One drawn kernel. ``cutoff`` (radians per pixel) belongs to sinc, ``beta`` to generalised and plateau kinds."""
+
+    kind: Kind
+    size: int = SUPPORT
+    sigma_x: float = 1.0
+    sigma_y: float = 1.0
+    angle: float = 0.0
+    beta: float = 1.0
+    cutoff: float = math.pi
+
+
+NO_BLUR = KernelParameters("none", 1)
+
+
+def draw_kernel(rng: np.random.Generator, settings: KernelSettings) -> KernelParameters:
+    """The parameters of a random kernel of the first or second blur."""
+    size = int(rng.choice(settings.sizes))
+    if rng.random() < settings.sinc_probability:
+        lowest = math.pi / 3 if size < 13 else math.pi / 5
+        return KernelParameters("sinc", size, cutoff=rng.uniform(lowest, math.pi))
+    shares = np.array(msgspec.structs.astuple(settings.shares))
+    kind: Kind = settings.shares.__struct_fields__[rng.choice(len(shares), p=shares / shares.sum())]  # type: ignore[assignment]
+    sigma_x, sigma_y, angle = rng.uniform(*settings.sigma), rng.uniform(*settings.sigma), rng.uniform(-math.pi, math.pi)
+    if kind.endswith("_iso") or kind == "iso":
+        sigma_y, angle = sigma_x, 0.0
+    beta = 1.0
+    if kind.startswith("generalized"):
+        beta = _draw_beta(rng, settings.beta_generalized)
+    elif kind.startswith("plateau"):
+        beta = _draw_beta(rng, settings.beta_plateau)
+    return KernelParameters(kind, size, sigma_x, sigma_y, angle, beta)
+
+
+def _draw_beta(rng: np.random.Generator, bounds: Range) -> float:
+    return rng.uniform(bounds[0], 1) if rng.random() < 0.5 else rng.uniform(1, bounds[1])
+
+
+def draw_final_sinc(rng: np.random.Generator, sizes: Sequence[int], probability: float) -> KernelParameters:
+    """The last filter of the second-order chain: sinc with ``probability``, its cutoff uniform in [pi/3, pi]."""
+    size, cutoff = int(rng.choice(sizes)), rng.uniform(math.pi / 3, math.pi)
+    return KernelParameters("sinc", size, cutoff=cutoff) if rng.random() < probability else NO_BLUR
+
+
+def isotropic_gaussian(size: Number, sigma: Number) -> Tensor:
+    """exp(-r² / 2σ²)."""
+    return anisotropic_gaussian(size, sigma, sigma, 0.0)
+
+
+def anisotropic_gaussian(size: Number, sigma_x: Number, sigma_y: Number, angle: Number) -> Tensor:
+    """exp(-d/2) with d = xᵀ Σ⁻¹ x, Σ's main axes of deviations σ, the first turned by ``angle`` (radians)."""
+    return generalized_gaussian(size, sigma_x, sigma_y, angle, 1.0)
+
+
+def generalized_gaussian(size: Number, sigma_x: Number, sigma_y: Number, angle: Number, beta: Number) -> Tensor:
+    """exp(-d^β / 2) with d as in ``anisotropic_gaussian``."""
+    return _normalised(torch.exp(-0.5 * _distance(sigma_x, sigma_y, angle) ** _column(beta)), size)
+
+
+def plateau(size: Number, sigma_x: Number, sigma_y: Number, angle: Number, beta: Number) -> Tensor:
+    """1 / (1 + d^β) with d as in ``anisotropic_gaussian``."""
+    return _normalised(1 / (1 + _distance(sigma_x, sigma_y, angle) ** _column(beta)), size)
+
+
+def sinc(size: Number, cutoff: Number) -> Tensor:
+    """The circular ideal low-pass: ω J₁(ωr) / 2πr, with ω²/4π in the middle; ω in (0, π] radians per pixel."""
+    x, y = _grid()
+    r, omega = torch.hypot(x, y), _column(cutoff)
+    ring = omega * torch.special.bessel_j1(omega * r) / (2 * math.pi * r.clamp_min(1e-9))
+    return _normalised(torch.where(r == 0, omega**2 / (4 * math.pi), ring), size)
+
+
+def _grid() -> tuple[Tensor, Tensor]:
+    """x, to the right, as (1, 21) and y, downwards, as (21, 1)."""
+    line = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    return line[None, :], line[:, None]
+
+
+def _column(value: Number) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64)[..., None, None]
+
+
+def _distance(sigma_x: Number, sigma_y: Number, angle: Number) -> Tensor:
+    """xᵀ Σ⁻¹ x on the grid: the squared distance from the middle in deviations."""
+    x, y = _grid()
+    cosine, sine = torch.cos(_column(angle)), torch.sin(_column(angle))
+    along, across = (x * cosine + y * sine) / _column(sigma_x), (y * cosine - x * sine) / _column(sigma_y)
+    return along**2 + across**2
+
+
+def _normalised(values: Tensor, size: Number) -> Tensor:
+    """Zero outside the middle size × size, of sum one, in float32."""
+    x, y = _grid()
+    values = torch.where(torch.maximum(x.abs(), y.abs()) <= (_column(size) - 1) / 2, values, 0.0)
+    return (values / values.sum((-2, -1), keepdim=True)).float()
+
+
+def kernel(parameters: KernelParameters) -> Tensor:
+    """The kernel (21, 21) that the parameters describe."""
+    return kernels([parameters])[0]
+
+
+def kernels(parameters: Sequence[KernelParameters]) -> Tensor:
+    """One kernel each, (N, 21, 21)."""
+    result = torch.zeros(len(parameters), SUPPORT, SUPPORT)
+    for family in ("none", "sinc", "gaussian", "plateau"):
+        chosen = [i for i, one in enumerate(parameters) if _family(one.kind) == family]
+        if chosen:
+            values = torch.tensor([astuple(parameters[i])[1:] for i in chosen], dtype=torch.float64)
+            result[chosen] = _of_family(family, values)
+    return result
+
+
+def _family(kind: Kind) -> str:
+    return kind if kind in ("none", "sinc") else "plateau" if kind.startswith("plateau") else "gaussian"
+
+
+def _of_family(family: str, values: Tensor) -> Tensor:
+    """Kernels from rows of (size, sigma_x, sigma_y, angle, beta, cutoff)."""
+    size, sigma_x, sigma_y, angle, beta, cutoff = values.unbind(1)
+    if family == "none":
+        return _normalised(torch.ones(SUPPORT, SUPPORT, dtype=torch.float64), torch.ones_like(size))
+    if family == "sinc":
+        return sinc(size, cutoff)
+    shape = plateau if family == "plateau" else generalized_gaussian
+    return shape(size, sigma_x, sigma_y, angle, beta)
+
+
+def apply(images: Tensor, kernels: Tensor) -> Tensor:
+    """Each picture of (N, C, H, W) convolved with its kernel of (N, 21, 21), mirrored at the border without its edge.
+
+    One grouped convolution, of the smallest square that holds all kernels. As everywhere in the field, the kernel is
+    not flipped: this is a correlation.
+    """
+    count, channels, height, width = images.shape
+    radius = _used_radius(kernels)
+    if radius == 0:
+        return images * kernels[:, RADIUS, RADIUS].to(images).view(-1, 1, 1, 1)
+    used = slice(RADIUS - radius, RADIUS + radius + 1)
+    weight = kernels[:, used, used].to(images).repeat_interleave(channels, 0)[:, None]
+    padded = reflected(images, radius).view(1, count * channels, height + 2 * radius, width + 2 * radius)
+    return F.conv2d(padded, weight, groups=count * channels).view_as(images)
+
+
+def _used_radius(kernels: Tensor) -> int:
+    used = (kernels != 0).any(0)
+    distance = (torch.arange(SUPPORT) - RADIUS).abs().to(used.device)
+    return int((torch.maximum(distance[:, None], distance[None, :]) * used).max())
+
+
+def reflected(images: Tensor, radius: int) -> Tensor:
+    """Pictures (..., H, W) with ``radius`` mirrored pixels around, the edge itself not repeated; of any size."""
+    if radius < min(images.shape[-2:]):
+        return F.pad(images, (radius,) * 4, mode="reflect")
+    rows, columns = (_mirror(side, radius).to(images.device) for side in images.shape[-2:])
+    return images.index_select(-2, rows).index_select(-1, columns)
+
+
+def _mirror(side: int, radius: int) -> Tensor:
+    period = max(2 * side - 2, 1)
+    folded = torch.arange(-radius, side + radius) % period
+    return torch.minimum(folded, period - folded) if side > 1 else torch.zeros_like(folded)
