@@ -198,7 +198,8 @@ def resized(images: Tensor, size: tuple[int, int], mode: Mode) -> Tensor:
     """PyTorch's plain resize, not antialiased, as the reference uses it: its aliasing is part of the damage."""
     if size == tuple(images.shape[-2:]):
         return images
-    return F.interpolate(images, size, mode=mode)
+    planes = images.flatten(0, 1)[None]  # as channels of one picture it is twice as fast on the CPU
+    return F.interpolate(planes, size, mode=mode).view(*images.shape[:2], *size)
 
 
 def in_levels(images: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ As in Real-ESRGAN's second-order degradation (Wang et al. 2021, section 3.2) and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-MOST_COUNTS = 512  # a Poisson count of mean 256 exceeds it once in 1e43
+COUNT_BITS = 9  # counts go up to 511, which a Poisson count of mean 256 exceeds once in 1e43
+KEEP_BITS, STEP_BITS = 20, 10
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,14 @@ class NoiseParameters:
 def apply(images: Tensor, parameters: Sequence[NoiseParameters], generator: torch.Generator) -> Tensor:
     """Pictures (N, 3, H, W) in [0, 1], each with its noise, clamped to [0, 1]. The generator lives on their device."""
     result = images.clone()
-    for kind in ("gaussian", "poisson"):
+    for make, kind in ((gaussian, "gaussian"), (poisson, "poisson")):
         for gray in (False, True):
             chosen = [i for i, one in enumerate(parameters) if (one.kind, one.gray) == (kind, gray)]
-            if not chosen:
-                continue
-            strength = images.new_tensor([parameters[i].strength for i in chosen])
-            make = gaussian if kind == "gaussian" else poisson
-            for i, noise in zip(chosen, make(images[chosen], strength, gray, generator), strict=True):
-                result[i] += noise
+            if chosen:
+                which = torch.tensor(chosen, device=images.device)
+                strength = images.new_tensor([parameters[i].strength for i in chosen])
+                noise = make(images.index_select(0, which), strength, gray, generator)
+                result.index_add_(0, which, noise.expand(-1, images.shape[1], -1, -1))
     return result.clamp_(0, 1)
 
 
@@ -60,65 +61,71 @@ def poisson(images: Tensor, scale: Tensor, gray: bool, generator: torch.Generato
     of levels that occur in the picture, rounded up to a power of two. The noise is count / L - v. Gray noise is drawn
     from the luma and has the shape (N, 1, H, W).
     """
-    source = images if not gray else (images * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-    levels = source.mul(255).round_().clamp_(0, 255).int()
+    levels = (brightness(images) if gray else images).mul(255).round_().clamp_(0, 255).int()
     grades = _grades(levels)
-    counts = _poisson_counts(levels, grades, generator)
-    photons = (2.0**grades).to(images.dtype).view(-1, 1, 1, 1)
-    return counts.div_(photons).sub_(levels, alpha=1 / 255).mul_(scale.view(-1, 1, 1, 1))
+    counts = _poisson_counts(levels, grades, generator).to(images.dtype)
+    photons = torch.tensor([2.0**grade for grade in grades]).to(images).view(-1, 1, 1, 1)
+    return counts.mul_(scale.view(-1, 1, 1, 1) / photons).sub_(levels * (scale.view(-1, 1, 1, 1) / 255))
 
 
-def _grades(levels: Tensor) -> Tensor:
-    """log2 of the number of different levels in each picture, rounded up; (N,) in 0 ... 8."""
-    seen = torch.zeros(levels.shape[0], 256, device=levels.device)
-    seen.scatter_(1, levels.flatten(1).long(), 1.0)
-    return seen.sum(1).log2().ceil().long()
+def brightness(images: Tensor) -> Tensor:
+    """The luma (N, 1, H, W) of RGB pictures."""
+    red, green, blue = torch.split(images, 1, 1)
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def _poisson_counts(levels: Tensor, grades: Tensor, generator: torch.Generator) -> Tensor:
-    """Poisson counts of mean level / 255 · 2^grade, as floats.
+def _grades(levels: Tensor) -> list[int]:
+    """log2 of the number of different levels in each picture, rounded up: 0 to 8."""
+    count = levels.shape[0]
+    first = torch.arange(0, 256 * count, 256, dtype=torch.int32, device=levels.device).view(-1, 1, 1, 1)
+    seen = torch.bincount((levels + first).flatten(), minlength=256 * count).view(count, 256)
+    return [math.ceil(math.log2(different)) for different in (seen > 0).sum(1).tolist()]
 
-    There are only 256 means for a grade, so tables of Walker's alias method (Vose 1991) give each count exactly, up to
-    the resolution of the random numbers, by one random number and two look-ups; general samplers take far longer.
+
+def _poisson_counts(levels: Tensor, grades: list[int], generator: torch.Generator) -> Tensor:
+    """Poisson counts (N, C, H, W), int32, of mean level / 255 · 2^grade.
+
+    There are only 256 means for a grade, so tables of Walker's alias method give each count by one random number and
+    one look-up, as exactly as 30 random bits allow; general samplers take about eight times as long.
     """
-    counts = torch.empty(levels.shape, device=levels.device)
-    for grade in sorted(set(grades.tolist())):
-        chosen = (grades == grade).nonzero().flatten()
-        keep, alias = (table.to(levels.device) for table in _alias_tables(int(grade)))
-        columns = keep.shape[1]
-        draw = torch.rand(levels[chosen].shape, generator=generator, device=levels.device).mul_(columns)
-        column = draw.int().clamp_(max=columns - 1)
-        entry = levels[chosen].mul_(columns).add_(column).long()
-        draw.sub_(column)
-        counts[chosen] = torch.where(draw < torch.take(keep, entry), column, torch.take(alias, entry)).float()
+    used = sorted(set(grades))
+    table = torch.cat([_alias_table(grade) for grade in used]).to(levels.device)
+    first = torch.tensor([used.index(grade) << (8 + COUNT_BITS) for grade in grades], dtype=torch.int32)
+    random = torch.empty_like(levels).random_(generator=generator)  # 31 bits
+    column = random & (2**COUNT_BITS - 1)
+    entry = (levels << COUNT_BITS).add_(column).add_(first.to(levels.device).view(-1, 1, 1, 1))
+    found = table.index_select(0, entry.view(-1)).view_as(levels)
+    leave = (random >> (31 - KEEP_BITS)) >= (found >> STEP_BITS)
+    step = (found & (2**STEP_BITS - 1)).sub_(2**COUNT_BITS)
+    counts: Tensor = column.add_(step.mul_(leave))
     return counts
 
 
 @lru_cache(maxsize=9)
-def _alias_tables(grade: int) -> tuple[Tensor, Tensor]:
-    """(keep, alias), each (256, counts): in column k the count k with probability keep, else the alias."""
-    means = np.arange(256) / 255 * 2**grade
-    columns = min(MOST_COUNTS, 2 ** (grade + 4))
-    table = _poisson_probabilities(means, columns)
-    keep, alias = np.ones((256, columns), np.float32), np.tile(np.arange(columns, dtype=np.int32), (256, 1))
+def _alias_table(grade: int) -> Tensor:
+    """(256 * 512,), int32: for each level and column k the probability to keep the count k, in units of 2^-20, and in
+    the ten lower bits the step from k to the count taken otherwise, plus 512."""
+    probability = _poisson_probabilities(np.arange(256) / 255 * 2**grade)
+    keep, alias = np.ones_like(probability), np.tile(np.arange(2**COUNT_BITS), (256, 1))
     for level in range(256):
-        _fill_alias(table[level] * columns, keep[level], alias[level])
-    return torch.from_numpy(keep), torch.from_numpy(alias)
+        _fill_alias(probability[level] * 2**COUNT_BITS, keep[level], alias[level])
+    step = alias - np.arange(2**COUNT_BITS) + 2**COUNT_BITS
+    packed = np.rint(keep * 2**KEEP_BITS).astype(np.int32) << STEP_BITS | step.astype(np.int32)
+    return torch.from_numpy(packed.ravel())
 
 
-def _poisson_probabilities(means: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """(means, columns): how probable each count is."""
-    counts = np.arange(columns)
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, columns)))])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(counts == 0, 0.0, counts * np.log(means)[:, None]) - means[:, None] - log_factorials
+def _poisson_probabilities(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(means, 512): how probable each count is."""
+    counts = np.arange(2**COUNT_BITS)
+    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
+    logs = counts * np.log(np.maximum(means, 1e-300))[:, None] - means[:, None] - log_factorials
     table: NDArray[np.float64] = np.exp(logs)
     table /= table.sum(1, keepdims=True)
     return table
 
 
-def _fill_alias(scaled: NDArray[np.float64], keep: NDArray[np.float32], alias: NDArray[np.int32]) -> None:
-    """Vose's construction: each column too low is filled up by one that is too high."""
+def _fill_alias(scaled: NDArray[np.float64], keep: NDArray[np.float64], alias: NDArray[np.int64]) -> None:
+    """Vose's construction (1991): each column below 1 is filled up by one above it."""
     low, high = list(np.flatnonzero(scaled < 1)), list(np.flatnonzero(scaled >= 1))
     while low and high:
         small, large = low.pop(), high[-1]
