@@ -2,9 +2,10 @@
 
     python benchmarks/degradation.py [--batch 16] [--side 256] [--rounds 24]
 
-The one at a time is written as data loaders usually are: OpenCV filters, resizes and compresses, NumPy makes kernels
-and noise. Both draw from the same settings, where each picture of the second has its own resizes. Both run on one
-core, in alternating rounds, and seconds are those of the processor's work, so that other programs hardly disturb them.
+The one at a time is written as data loaders usually are, Real-ESRGAN's above all: OpenCV filters, resizes and
+compresses, NumPy makes noise and kernels, padded to 21x21. Both draw from the same settings, where each picture of the
+second has its own resizes. Both run on one core, in alternating rounds, and seconds are those of the processor's work,
+so that other programs hardly disturb them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale_cli.degradation import chains
-from upscale_cli.degradation.blur import NO_BLUR, KernelParameters
+from upscale_cli.degradation.blur import NO_BLUR, SUPPORT, KernelParameters
 from upscale_cli.degradation.noise import NoiseParameters
 
 SCALE = 4
@@ -44,17 +45,22 @@ def numpy_kernel(drawn: KernelParameters) -> Image:
     return normal
 
 
+def padded_kernel(drawn: KernelParameters) -> Image:
+    return np.pad(numpy_kernel(drawn), (SUPPORT - drawn.size) // 2)
+
+
 def sinc_kernel(r: NDArray[np.float64], cutoff: float) -> Image:
     bessel = torch.special.bessel_j1(torch.from_numpy(cutoff * r)).numpy()
     middle = cutoff**2 / (4 * math.pi)
     kernel = np.where(r == 0, middle, cutoff * bessel / (2 * math.pi * np.maximum(r, 1e-9)))
-    return (kernel / kernel.sum()).astype(np.float32)
+    normal: Image = (kernel / kernel.sum()).astype(np.float32)
+    return normal
 
 
 def blur_one(image: Image, drawn: KernelParameters) -> Image:
     if drawn == NO_BLUR:
         return image
-    result: Image = cv2.filter2D(image, -1, numpy_kernel(drawn), borderType=cv2.BORDER_REFLECT_101)  # type: ignore[assignment]
+    result: Image = cv2.filter2D(image, -1, padded_kernel(drawn), borderType=cv2.BORDER_REFLECT_101)  # type: ignore[assignment]
     return result
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 COUNT_BITS = 9  # counts go up to 511, which a Poisson count of mean 256 exceeds once in 1e43
-KEEP_BITS, STEP_BITS = 20, 10
+KEEP_BITS, STEP_BITS = 21, 10
 
 
 @dataclass(frozen=True)
@@ -40,38 +40,39 @@ def apply(images: Tensor, parameters: Sequence[NoiseParameters], generator: torc
         for gray in (False, True):
             chosen = [i for i, one in enumerate(parameters) if (one.kind, one.gray) == (kind, gray)]
             if chosen:
-                which = torch.tensor(chosen, device=images.device)
                 strength = images.new_tensor([parameters[i].strength for i in chosen])
-                noise = make(images.index_select(0, which), strength, gray, generator)
-                result.index_add_(0, which, noise.expand(-1, images.shape[1], -1, -1))
+                noise = make([images[i] for i in chosen], strength, gray, generator)
+                for i, field in zip(chosen, noise, strict=True):
+                    result[i] += field
     return result.clamp_(0, 1)
 
 
-def gaussian(images: Tensor, sigma: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
-    """Noise for pictures (N, 3, H, W): deviation ``sigma`` (N,) / 255, in (N, 3, H, W) or, gray, (N, 1, H, W)."""
-    shape = (images.shape[0], 1 if gray else images.shape[1], *images.shape[2:])
-    noise = torch.empty(shape, dtype=images.dtype, device=images.device).normal_(generator=generator)
+def gaussian(images: Sequence[Tensor], sigma: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
+    """Noise for N pictures (3, H, W): deviation ``sigma`` (N,) / 255, in (N, 3, H, W) or, gray, (N, 1, H, W)."""
+    shape = (len(images), 1 if gray else 3, *images[0].shape[1:])
+    noise = torch.empty(shape, dtype=sigma.dtype, device=sigma.device).normal_(generator=generator)
     return noise.mul_(sigma.view(-1, 1, 1, 1) / 255)
 
 
-def poisson(images: Tensor, scale: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
-    """Noise for pictures (N, 3, H, W) whose variance grows with the brightness, times ``scale`` (N,).
+def poisson(images: Sequence[Tensor], scale: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
+    """Noise for N pictures (3, H, W) whose variance grows with the brightness, times ``scale`` (N,).
 
     The picture, in 8 bits, is taken for counts of photons: brightness v is a mean count of v·L, where L is the number
-    of levels that occur in the picture, rounded up to a power of two. The noise is count / L - v. Gray noise is drawn
-    from the luma and has the shape (N, 1, H, W).
+    of levels that occur in the picture, rounded up to a power of two. The noise is count / L - v, (N, 3, H, W). Gray
+    noise is drawn from the luma and has the shape (N, 1, H, W).
     """
-    levels = (brightness(images) if gray else images).mul(255).round_().clamp_(0, 255).int()
+    source = torch.stack([brightness(image) if gray else image for image in images])
+    levels = source.mul_(255).round_().clamp_(0, 255).int()
     grades = _grades(levels)
-    counts = _poisson_counts(levels, grades, generator).to(images.dtype)
-    photons = torch.tensor([2.0**grade for grade in grades]).to(images).view(-1, 1, 1, 1)
-    return counts.mul_(scale.view(-1, 1, 1, 1) / photons).sub_(levels * (scale.view(-1, 1, 1, 1) / 255))
+    counts = _poisson_counts(levels, grades, generator)
+    photons = torch.tensor([2.0**grade for grade in grades]).to(scale)
+    noise = counts.to(scale.dtype).mul_((255 / photons).view(-1, 1, 1, 1)).sub_(levels)
+    return noise.mul_(scale.view(-1, 1, 1, 1) / 255)
 
 
-def brightness(images: Tensor) -> Tensor:
-    """The luma (N, 1, H, W) of RGB pictures."""
-    red, green, blue = torch.split(images, 1, 1)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+def brightness(image: Tensor) -> Tensor:
+    """The luma (1, H, W) of an RGB picture."""
+    return (image[:1] * LUMA[0]).add_(image[1:2], alpha=LUMA[1]).add_(image[2:], alpha=LUMA[2])
 
 
 def _grades(levels: Tensor) -> list[int]:
@@ -93,25 +94,27 @@ def _poisson_counts(levels: Tensor, grades: list[int], generator: torch.Generato
     first = torch.tensor([used.index(grade) << (8 + COUNT_BITS) for grade in grades], dtype=torch.int32)
     random = torch.empty_like(levels).random_(generator=generator)  # 31 bits
     column = random & (2**COUNT_BITS - 1)
-    entry = (levels << COUNT_BITS).add_(column).add_(first.to(levels.device).view(-1, 1, 1, 1))
+    entry = torch.add(column, levels, alpha=2**COUNT_BITS)
+    if len(used) > 1:
+        entry += first.to(levels.device).view(-1, 1, 1, 1)
     found = table.index_select(0, entry.view(-1)).view_as(levels)
-    leave = (random >> (31 - KEEP_BITS)) >= (found >> STEP_BITS)
-    step = (found & (2**STEP_BITS - 1)).sub_(2**COUNT_BITS)
-    counts: Tensor = column.add_(step.mul_(leave))
-    return counts
+    leave = random >= found
+    step = (found & (2**STEP_BITS - 1)).sub_(2**COUNT_BITS).mul_(leave)
+    return torch.add(column, step)
 
 
 @lru_cache(maxsize=9)
 def _alias_table(grade: int) -> Tensor:
-    """(256 * 512,), int32: for each level and column k the probability to keep the count k, in units of 2^-20, and in
-    the ten lower bits the step from k to the count taken otherwise, plus 512."""
+    """(256 * 512,), int32: for each level and column k, in the upper bits the probability to keep the count k, in the
+    ten lower ones the step from k to the count taken otherwise, plus 512. A random number of 31 bits that is at least
+    the entry leaves k."""
     probability = _poisson_probabilities(np.arange(256) / 255 * 2**grade)
     keep, alias = np.ones_like(probability), np.tile(np.arange(2**COUNT_BITS), (256, 1))
     for level in range(256):
         _fill_alias(probability[level] * 2**COUNT_BITS, keep[level], alias[level])
     step = alias - np.arange(2**COUNT_BITS) + 2**COUNT_BITS
-    packed = np.rint(keep * 2**KEEP_BITS).astype(np.int32) << STEP_BITS | step.astype(np.int32)
-    return torch.from_numpy(packed.ravel())
+    upper = np.minimum(np.rint(keep * 2**KEEP_BITS), 2**KEEP_BITS - 1).astype(np.int32)
+    return torch.from_numpy((upper << STEP_BITS | step.astype(np.int32)).ravel())
 
 
 def _poisson_probabilities(means: NDArray[np.float64]) -> NDArray[np.float64]:
