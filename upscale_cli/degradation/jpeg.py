@@ -66,14 +66,15 @@ def to_rgb(y: Tensor, cb: Tensor, cr: Tensor) -> Tensor:
 
 
 def halved(planes: Tensor) -> Tensor:
-    """(N, H, W) at half the size, in whole levels: the mean of 2x2 pixels."""
+    """(N, H, W) at half the size, in whole levels: the mean of 2x2 pixels, halves rounded down and up in turn."""
     rows = planes[:, ::2] + planes[:, 1::2]
-    return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25).round_()
+    bias = torch.tensor([1.0, 2.0], device=planes.device).repeat((rows.shape[-1] // 2 + 1) // 2)
+    return (rows[..., ::2] + rows[..., 1::2]).add_(bias[: rows.shape[-1] // 2]).mul_(0.25).floor_()
 
 
 def doubled(planes: Tensor) -> Tensor:
-    """(N, h, w) at twice the size, by libjpeg's "fancy" filter: 9, 3, 3 and 1 sixteenths of the nearest."""
-    return F.interpolate(planes[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+    """(N, h, w) at twice the size, by libjpeg's filter, 9, 3, 3 and 1 sixteenths of the nearest; whole levels."""
+    return F.interpolate(planes[None], scale_factor=2, mode="bilinear", align_corners=False)[0].round_()
 
 
 def quantisation(quality: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def _poisson_counts(levels: Tensor, grades: list[int], generator: torch.Generato
     if len(used) > 1:
         entry += first.to(levels.device).view(-1, 1, 1, 1)
     found = table.index_select(0, entry.view(-1)).view_as(levels)
-    leave = random >= found
+    leave = random.bitwise_or_(2**STEP_BITS - 1) >= found  # compares the upper bits alone
     step = (found & (2**STEP_BITS - 1)).sub_(2**COUNT_BITS).mul_(leave)
     return torch.add(column, step)
 
@@ -106,8 +106,8 @@ def _poisson_counts(levels: Tensor, grades: list[int], generator: torch.Generato
 @lru_cache(maxsize=9)
 def _alias_table(grade: int) -> Tensor:
     """(256 * 512,), int32: for each level and column k, in the upper bits the probability to keep the count k, in the
-    ten lower ones the step from k to the count taken otherwise, plus 512. A random number of 31 bits that is at least
-    the entry leaves k."""
+    ten lower ones the step from k to the count taken otherwise, plus 512. A random number whose 21
+    upper bits of 31 are at least the probability leaves k."""
     probability = _poisson_probabilities(np.arange(256) / 255 * 2**grade)
     keep, alias = np.ones_like(probability), np.tile(np.arange(2**COUNT_BITS), (256, 1))
     for level in range(256):
