@@ -37,6 +37,11 @@ def msrresnet(blocks: int, steps: int, factor: int, radius: int) -> NetworkSpec:
     return NetworkSpec("msrresnet", factor**steps, 3, 3, radius, 1, sizes)
 
 
+def enhancenet(blocks: int, doublings: int, radius: int) -> NetworkSpec:
+    sizes = {"features": 6, "blocks": blocks, "doublings": doublings}
+    return NetworkSpec("enhancenet", 2**doublings, 3, 3, radius, 1, sizes)
+
+
 EXAMPLES = [
     *(rrdbnet(3, 1, doublings, 1) for doublings in range(5)),
     rrdbnet(3, 2, 2, 2),
@@ -52,6 +57,9 @@ EXAMPLES = [
     msrresnet(2, 2, 2, 7),
     msrresnet(2, 1, 3, 7),
     msrresnet(1, 1, 2, 5),
+    enhancenet(2, 2, 7),
+    enhancenet(1, 1, 5),
+    enhancenet(1, 3, 5),
 ]
 each_example = pytest.mark.parametrize("spec", EXAMPLES, ids=lambda s: f"{s.architecture}-x{s.scale}-{s.in_channels}ch")
 

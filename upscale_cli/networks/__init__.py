@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict
 from upscale_cli.networks.compact import COMPACT
+from upscale_cli.networks.enhancenet import ENHANCENET
 from upscale_cli.networks.msrresnet import MSRRESNET
 from upscale_cli.networks.rrdbnet import RRDBNET
 from upscale_cli.networks.srresnet import SRRESNET
 
 __all__ = ["ARCHITECTURES", "Architecture", "NetworkSpec", "StateDict", "build", "recognise"]
 
-ARCHITECTURES: tuple[Architecture, ...] = (RRDBNET, COMPACT, SRRESNET, MSRRESNET)
+ARCHITECTURES: tuple[Architecture, ...] = (RRDBNET, COMPACT, SRRESNET, MSRRESNET, ENHANCENET)
 
 
 def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:
