@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +35,8 @@ def evaluate(hr: Path, sr: Path, scale: int, border: int | None, as_json: bool) 
     \b
     Example:  upscale Set5/LR -s 4 -o results/ && upscale eval Set5/HR results/
     """
+    from upscale_cli.images.pairs import paired
+
     pairs = paired(hr, sr)
     scores = [_score(truth, result, scale, scale if border is None else border) for truth, result in pairs]
     rows = [(truth.stem, asdict(score)) for (truth, _), score in zip(pairs, scores, strict=True)]
@@ -62,41 +63,6 @@ def _row(name: str, width: int, values: dict[str, float]) -> str:
 
 def _means(rows: list[Scores]) -> dict[str, float]:
     return {measure: sum(getattr(row, measure) for row in rows) / len(rows) for measure in MEASURES}
-
-
-def paired(hr: Path, sr: Path) -> list[tuple[Path, Path]]:
-    """(truth, result) for every picture of ``hr``. Raises InputError naming those without exactly one partner."""
-    if not hr.is_dir() and not sr.is_dir():
-        return [(hr, sr)]
-    if not hr.is_dir() or not sr.is_dir():
-        raise InputError(f"{hr} and {sr} must be two folders or two files.", "Check the paths.")
-    truths, results = _pictures(hr), _pictures(sr)
-    owned: dict[Path, list[Path]] = {truth: [] for truth in truths}
-    for result in results:
-        owners = [truth for truth in truths if _is_named_after(result, truth)]
-        if owners:
-            owned[max(owners, key=lambda truth: len(truth.stem))].append(result)
-    pairs = [(truth, [p for p in found if p.stem == truth.stem] or found) for truth, found in owned.items()]
-    for truth, partners in pairs:
-        if len(partners) != 1:
-            found = f"{len(partners)} results ({', '.join(p.name for p in partners)})" if partners else "no result"
-            raise InputError(f"{truth.name} has {found} in {sr}.", "Give each result the name of its true picture.")
-    return [(truth, partners[0]) for truth, partners in pairs]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    from upscale_cli.images.formats import EXTENSIONS
-
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.name[0] != "." and p.is_file())
-    if not found:
-        raise InputError(f"There are no pictures in {folder}.", "Check the path.")
-    return found
-
-
-def _is_named_after(result: Path, truth: Path) -> bool:
-    """Whether the result has the true picture's name, with LR, SR or nothing for its HR, and perhaps more after it."""
-    base = re.sub(r"_HR$", "", truth.stem)
-    return re.match(re.escape(base) + r"(x\d+)?([\W_].*)?$", result.stem) is not None
 
 
 def _score(truth: Path, result: Path, scale: int, border: int) -> Scores:

@@ -1,0 +1,73 @@
+"""Which picture belongs to which: true pictures and results, HR and LR, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from upscale_cli.errors import InputError
+from upscale_cli.images.formats import EXTENSIONS
+
+
+def pictures_in(folder: Path, recursive: bool = False) -> list[Path]:
+    """The pictures of a folder, sorted; hidden ones are left out. Raises InputError where there are none."""
+    found = sorted(path for path in _files(folder, recursive) if path.suffix.lower() in EXTENSIONS)
+    if not found:
+        raise InputError(f"There are no pictures in {folder}.", "Check the path.")
+    return found
+
+
+def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", "Check the path.")
+    for path in folder.rglob("*") if recursive else folder.iterdir():
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def paired(truth: Path, other: Path, recursive: bool = False, kind: str = "result") -> list[tuple[Path, Path]]:
+    """(truth, other) for every picture of the folder ``truth``, or of two files; ``kind`` is what others are called.
+
+    baby.png belongs to baby.png, baby_x4.png, babyx4.png or, in the usual packaging of Set5, img_001_SRF_4_HR to
+    img_001_SRF_4_LR. Raises InputError naming those without exactly one partner.
+    """
+    if not truth.is_dir() and not other.is_dir():
+        return [(truth, other)]
+    if not truth.is_dir() or not other.is_dir():
+        raise InputError(f"{truth} and {other} must be two folders or two files.", "Check the paths.")
+    truths, others = pictures_in(truth, recursive), pictures_in(other, recursive)
+    partners_of = _partners({path: _key(path, truth) for path in truths}, {path: _key(path, other) for path in others})
+    for path, partners in partners_of.items():
+        if len(partners) != 1:
+            found = f"{len(partners)} {kind}s ({', '.join(p.name for p in partners)})" if partners else f"no {kind}"
+            raise InputError(f"{path.name} has {found} in {other}.", "Give each result the name of its true picture.")
+    return [(path, partners[0]) for path, partners in partners_of.items()]
+
+
+Key = tuple[str, str]  # folder below the root, and name without suffix
+
+
+def _key(path: Path, root: Path) -> Key:
+    return str(path.relative_to(root).parent), path.stem
+
+
+def _partners(truths: dict[Path, Key], others: dict[Path, Key]) -> dict[Path, list[Path]]:
+    """Those of exactly the same name; for the rest, the longest true name that a name begins with."""
+    by_key = {key: path for path, key in truths.items()}
+    owned: dict[Path, list[Path]] = {path: [] for path in truths}
+    for path, key in others.items():
+        if key in by_key:
+            owned[by_key[key]].append(path)
+    lonely = [path for path, partners in owned.items() if not partners]
+    for path, key in others.items():
+        owners = [owner for owner in lonely if key not in by_key and _is_named_after(key, truths[owner])]
+        if owners:
+            owned[max(owners, key=lambda owner: len(owner.stem))].append(path)
+    return owned
+
+
+def _is_named_after(key: Key, truth: Key) -> bool:
+    """Whether the name is the true picture's, with LR, SR or nothing for its HR, and perhaps more after it."""
+    base = re.sub(r"_HR$", "", truth[1])
+    return key[0] == truth[0] and re.match(re.escape(base) + r"(x\d+)?([\W_].*)?$", key[1]) is not None
