@@ -108,11 +108,9 @@ def _label(step: Step) -> str:
 
 
 def plot(steps: Sequence[Step], path: Path) -> None:
-    """PSNR and SSIM on Y over α, as a picture. Raises UsageError where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("The plot needs matplotlib.", "Install it with: pip install 'upscale-cli[plot]'.") from error
+    """PSNR and SSIM on Y over α, as a picture."""
+    from matplotlib.figure import Figure
+
     alphas = [step.alpha for step in steps]
     figure = Figure(figsize=(6, 4), layout="constrained")
     left = figure.add_subplot()
