@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from terminal import Terminal
+from tiny_training import painted, save
 
 ROOT = Path(__file__).resolve().parent.parent
 # Examples are the same on every run, and slow machines are no failure.
@@ -62,3 +63,12 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
     save_state(path, build(spec).state_dict(), {})
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four pictures of different sizes."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number, size in enumerate([(70, 90), (64, 64), (81, 67), (120, 75)]):
+        save(painted(number, *size), folder / f"{number}.png")
+    return folder

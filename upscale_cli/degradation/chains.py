@@ -234,7 +234,7 @@ def _smooth(images: Tensor) -> Tensor:
     count, channels, height, width = images.shape
     line = _opencv_gaussian(USM_SIZE).to(images).expand(count * channels, 1, USM_SIZE)
     radius = USM_SIZE // 2
-    planes = blur.reflected(images, radius).view(1, count * channels, height + 2 * radius, width + 2 * radius)
+    planes = blur.reflected(images, radius).reshape(1, count * channels, height + 2 * radius, width + 2 * radius)
     planes = F.conv2d(planes, line[..., None], groups=count * channels)
     return F.conv2d(planes, line[:, :, None], groups=count * channels).view_as(images)
 

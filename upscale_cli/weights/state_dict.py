@@ -54,6 +54,16 @@ def open_state(path: Path) -> OpenedState:
     return OpenedState(unwrapped(content, path), _facts(content))
 
 
+def load_checkpoint(path: Path) -> Mapping[str, Any]:
+    """The whole content of a training checkpoint: tensors, numbers and texts. Raises WeightsError."""
+    if not path.is_file():
+        raise WeightsError(f"There is no checkpoint {path}.", "Check the path.")
+    content = _load_pickle(path)
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path} is no checkpoint.", "Check the path.")
+    return content
+
+
 def _facts(content: Any) -> dict[str, str]:
     facts = content.get("facts") if isinstance(content, Mapping) else None
     texts = facts.items() if isinstance(facts, Mapping) else ()

@@ -1,0 +1,316 @@
+"""Whole runs, small: every recipe learns, and a run that was stopped goes on as if it had not been."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import TINY, tiny
+
+from upscale_cli import Upscaler
+from upscale_cli.errors import UpscaleError, UsageError, WeightsError
+from upscale_cli.training import loop, setup
+from upscale_cli.training.distributed import Team
+from upscale_cli.training.patches import Batch
+from upscale_cli.training.recipe import Recipe, load_recipe, names
+from upscale_cli.training.state import TrainingState, open_checkpoint
+from upscale_cli.training.step import Tools, train_step
+from upscale_cli.training.validation import Figures
+
+CPU = torch.device("cpu")
+
+
+class Heard:
+    """What a run told, and when it was to be stopped."""
+
+    def __init__(self, stop_after: int = 10**9) -> None:
+        self.losses: list[Mapping[str, float]] = []
+        self.figures: list[Figures] = []
+        self._stop_after = stop_after
+        self._step = 0
+
+    def listener(self) -> loop.Listener:
+        return loop.Listener(self._hear, lambda step, figures, best: self.figures.append(figures), self._stop)
+
+    def _hear(self, step: int, losses: Mapping[str, float]) -> None:
+        self.losses.append(losses)
+        self._step = step
+
+    def _stop(self) -> bool:
+        return self._step >= self._stop_after
+
+
+def prepared(recipe: Recipe, folder: Path, told: list[str] | None = None) -> setup.Training:
+    notify = (told if told is not None else []).append
+    return setup.prepare(recipe, folder, CPU, Team(), lambda name, done, total: None, notify)
+
+
+def trained(recipe: Recipe, folder: Path, heard: Heard | None = None) -> Heard:
+    heard = heard or Heard()
+    loop.run(prepared(recipe, folder), heard.listener())
+    return heard
+
+
+def tiny_recipe(name: str, photos: Path, iterations: int, *settings: str) -> Recipe:
+    own = [f'data.hr=["{photos}"]', f"schedule.iterations={iterations}", "start=scratch"]
+    return load_recipe(name, [*tiny(name), *own, *settings])
+
+
+def moved(before: dict[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> bool:
+    return all(not torch.equal(before[key], after[key]) for key in before if key.endswith("weight"))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_recipe_learns_and_its_checkpoint_enlarges(name: str, photos: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(name, photos, 20)
+    training = prepared(recipe, tmp_path)
+    state = training.state
+    generator = {key: value.clone() for key, value in state.generator.state_dict().items()}
+    critic = {k: v.clone() for k, v in state.discriminator.named_parameters()} if state.discriminator else {}
+    heard = Heard()
+    assert loop.run(training, heard.listener())
+    assert len(heard.losses) == 20
+    assert all(np.isfinite(list(losses.values())).all() for losses in heard.losses)
+    assert moved(generator, state.generator.state_dict())
+    assert state.discriminator is None or moved(critic, dict(state.discriminator.named_parameters()))
+    image = np.random.default_rng(0).random((9, 11, 3), np.float32)
+    weights, checkpoint = (
+        Upscaler(tmp_path / file, device="cpu").upscale(image) for file in ("last.safetensors", "last.pt")
+    )
+    assert weights.shape == (36, 44, 3)
+    assert np.array_equal(weights, checkpoint)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["compact", "esrgan", "realesrgan", "enhancenet-pat"])
+def test_recipes_learn_from_real_photographs(name: str, shared: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(name, shared / "data" / "bsds400", 20)
+    heard = trained(recipe, tmp_path)
+    assert all(np.isfinite(list(losses.values())).all() for losses in heard.losses)
+
+
+def test_training_approaches_the_pictures(photos: Path, tmp_path: Path) -> None:
+    heard = trained(tiny_recipe("compact", photos, 120, "optimizer.rate=3e-3"), tmp_path)
+    losses = [values["pixel"] for values in heard.losses]
+    assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("compact", ["run.precision=bf16"]),
+        ("compact", ["run.precision=fp16", "optimizer.clip=0.5"]),
+        ("srgan", []),
+        ("realesrgan", []),
+        ("enhancenet-pat", []),
+    ],
+)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+    name: str, settings: list[str], photos: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(name, photos, 9, "run.log_every=2", *settings)
+    trained(recipe, tmp_path / "whole")
+    trained(recipe, tmp_path / "parts", Heard(stop_after=4))
+    assert open_checkpoint(tmp_path / "parts" / "last.pt").content["step"] == 4
+    trained(recipe, tmp_path / "parts")
+    whole, parts = (open_checkpoint(tmp_path / run / "last.pt").content for run in ("whole", "parts"))
+    assert set(whole) == set(parts)
+    for key in set(whole) - {"seconds"}:
+        assert equal(whole[key], parts[key]), key
+
+
+def equal(a: object, b: object) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+def test_a_seed_decides_everything(photos: Path, tmp_path: Path) -> None:
+    first, same, other = (
+        trained(tiny_recipe("esrgan", photos, 3, f"run.seed={seed}"), tmp_path / name).losses
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == same
+    assert first != other
+
+
+def test_the_log_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
+    settings = ["run.log_every=2", "validation.every=4", f'validation.hr="{photos}"']
+    recipe = tiny_recipe("compact", photos, 8, *settings)
+    trained(recipe, tmp_path, Heard(stop_after=5))
+    heard = trained(recipe, tmp_path)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4", "6", "8"]
+    assert [bool(row["psnr_y"]) for row in rows] == [False, True, False, True]
+    assert float(rows[-1]["psnr_y"]) == pytest.approx(heard.figures[-1].psnr_y, abs=1e-3)
+    files = ("best.safetensors", "curve.png", "recipe.toml", "samples/0000004.png", "samples/0000008.png")
+    assert all((tmp_path / name).stat().st_size > 0 for name in files)
+    assert load_recipe(tmp_path / "recipe.toml") == recipe
+
+
+def test_the_best_network_is_kept_beside_the_last(photos: Path, tmp_path: Path) -> None:
+    """At this rate the second half of the run only does damage."""
+    settings = ["validation.every=5", f'validation.hr="{photos}"', "run.ema=0", "optimizer.rate=0.3"]
+    heard = trained(tiny_recipe("compact", photos, 20, *settings), tmp_path)
+    figures = [figure.psnr_y for figure in heard.figures]
+    assert figures[-1] < max(figures)
+    best = open_checkpoint(tmp_path / "last.pt").content["best"]
+    assert best == max(figures)
+    assert (tmp_path / "best.safetensors").read_bytes() != (tmp_path / "last.safetensors").read_bytes()
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe("compact", photos, 6, "run.checkpoint_minutes=1e-9")
+
+    def failing(state: TrainingState, recipe: Recipe, tools: Tools, batch: Batch) -> dict[str, float]:
+        if state.step == 3:
+            with torch.no_grad():
+                next(state.generator.parameters()).fill_(float("nan"))
+        return train_step(state, recipe, tools, batch)
+
+    monkeypatch.setattr(loop, "train_step", failing)
+    with pytest.raises(UpscaleError, match="pixel loss became nan in iteration 4: the last good checkpoint is kept"):
+        trained(recipe, tmp_path)
+    content = open_checkpoint(tmp_path / "last.pt").content
+    assert content["step"] == 3
+    assert all(tensor.isfinite().all() for tensor in content["params"].values())
+
+
+def test_the_enhancenet_discriminator_rests_while_it_is_right(photos: Path, tmp_path: Path) -> None:
+    training = prepared(tiny_recipe("enhancenet-pa", photos, 2), tmp_path)
+    training.state.accuracy = (0.9, 0.9)
+    assert training.state.discriminator is not None
+    before = [parameter.clone() for parameter in training.state.discriminator.parameters()]
+    (batch,) = training.patches.from_step(0, 1)
+    train_step(training.state, training.recipe, training.tools, batch)
+    assert all(map(torch.equal, before, training.state.discriminator.parameters()))
+    training.state.accuracy = (0.9, 0.79)
+    train_step(training.state, training.recipe, training.tools, batch)
+    assert not any(map(torch.equal, before, training.state.discriminator.parameters()))
+
+
+def test_a_gan_stage_starts_from_the_weights_it_is_given(photos: Path, tmp_path: Path) -> None:
+    trained(tiny_recipe("esrgan-psnr", photos, 2), tmp_path / "psnr")
+    start = tmp_path / "psnr" / "last.safetensors"
+    training = prepared(tiny_recipe("esrgan", photos, 2, f'start="{start}"'), tmp_path / "gan")
+    stage = open_checkpoint(tmp_path / "psnr" / "last.pt").content["params"]
+    assert equal(stage, dict(training.state.generator.state_dict()))
+    with pytest.raises(UsageError, match="starts from a network that esrgan-psnr trained"):
+        prepared(tiny_recipe("esrgan", photos, 2, "start=''"), tmp_path / "none")
+
+
+def test_fine_tuning_takes_the_structure_of_the_weights(photos: Path, tmp_path: Path, network: str) -> None:
+    told: list[str] = []
+    settings = [f'start="{network}"', "network.scale=2"]
+    training = prepared(tiny_recipe("esrgan", photos, 2, *settings), tmp_path, told)
+    assert training.state.spec.architecture == "compact"
+    assert any("not the recipe's: compact" in sentence for sentence in told)
+    with pytest.raises(UsageError, match="enlarges 2 times and the recipe 4 times"):
+        prepared(tiny_recipe("esrgan", photos, 2, f'start="{network}"'), tmp_path / "other")
+
+
+def test_another_recipe_in_the_same_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+    trained(tiny_recipe("compact", photos, 2), tmp_path)
+    with pytest.raises(UsageError, match=r"data\.batch = 2, and now it is 3.*--overwrite"):
+        prepared(tiny_recipe("compact", photos, 2, "data.batch=3"), tmp_path)
+    with pytest.raises(UsageError, match=r"run\.seed"):
+        prepared(tiny_recipe("compact", photos, 2, "run.seed=9"), tmp_path)
+    prepared(tiny_recipe("compact", photos, 2, "run.log_every=7"), tmp_path)
+    (tmp_path / "last.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(WeightsError, match="damaged"):
+        prepared(tiny_recipe("compact", photos, 2), tmp_path)
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_reads_anything(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"needs about [\d.]+ GiB.*data\.batch"):
+        prepared(tiny_recipe("compact", photos, 2, "data.batch=100000000"), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_a_compiled_network_learns_the_same(photos: Path, tmp_path: Path) -> None:
+    plain = trained(tiny_recipe("compact", photos, 2), tmp_path / "plain").losses
+    compiled = trained(tiny_recipe("compact", photos, 2, "run.compile=true"), tmp_path / "compiled").losses
+    assert [loss["pixel"] for loss in compiled] == pytest.approx([loss["pixel"] for loss in plain], rel=1e-4)
+
+
+def test_a_teacher_is_followed(photos: Path, tmp_path: Path) -> None:
+    settings = ["teacher.weights=lite-x4", "pixel.weight=0", "optimizer.rate=3e-3"]
+    losses = [values["teacher"] for values in trained(tiny_recipe("compact", photos, 60, *settings), tmp_path).losses]
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
+
+
+COMMAND = (sys.executable, "-m", "upscale_cli", "train")
+
+
+def arguments(photos: Path, iterations: int) -> list[str]:
+    settings = [f"--set={setting}" for setting in TINY]
+    return ["compact", "--hr", str(photos), f"--iterations={iterations}", "--threads=1", "--device=cpu", *settings]
+
+
+def waiting_for(path: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert path.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_loses_nothing_and_kill_only_what_came_after_the_checkpoint(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    common = [*COMMAND, *arguments(photos, 10**6), "-o", str(run)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([*common, "--set=run.log_every=1"], stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("5/"):
+            process.send_signal(signal.SIGINT)
+            break
+    _, err = process.communicate(timeout=60)
+    stopped = open_checkpoint(run / "last.pt").content["step"]
+    assert process.returncode == 130
+    assert f"Stopped after iteration {stopped}" in err
+    assert stopped >= 5
+    (run / "last.safetensors").unlink()
+    onward = subprocess.Popen([*common, "--set=run.checkpoint_minutes=1e-9"], stdout=subprocess.DEVNULL)
+    waiting_for(run / "last.safetensors")
+    onward.kill()
+    onward.wait()
+    assert open_checkpoint(run / "last.pt").content["step"] > stopped
+
+
+@pytest.mark.parametrize("name", ["compact", "esrgan"])
+def test_two_processes_lose_as_one_with_the_doubled_batch(name: str, photos: Path, tmp_path: Path) -> None:
+    settings = [*tiny(name), "run.log_every=1", "start=scratch"]
+    # BatchNorm sees each process's own samples, so the discriminator is the one without it.
+    settings += ["adversarial.discriminator=unet"] if name == "esrgan" else []
+    options = [name, "--hr", str(photos), "--iterations=3", "--threads=1", "--device=cpu"]
+
+    def losses(launcher: list[str], batch: int, run: Path) -> list[dict[str, str]]:
+        changed = [f"--set={setting}" for setting in (*settings, f"data.batch={batch}")]
+        command = [*launcher, "-m", "upscale_cli", "train", *options, *changed, "-o", str(run)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        with (run / "log.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    team, single = losses(torchrun, 2, tmp_path / "team"), losses([sys.executable], 4, tmp_path / "single")
+    assert [row["step"] for row in team] == ["1", "2", "3"]
+    for ours, theirs in zip(team, single, strict=True):
+        for column in set(ours) - {"step", "seconds", "psnr_y", "ssim_y"}:
+            assert float(ours[column]) == pytest.approx(float(theirs[column]), rel=2e-4), column

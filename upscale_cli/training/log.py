@@ -1,0 +1,99 @@
+"""What a run leaves to read: a CSV table, its curve as a picture, and, on request, TensorBoard's files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from upscale_cli import atomic
+from upscale_cli.errors import UsageError
+
+FIGURES = ("psnr_y", "ssim_y")
+Row = dict[str, str]
+
+
+class RunLog:
+    """Rows of (step, seconds, rate, losses, validation figures), kept in memory and in ``log.csv``."""
+
+    def __init__(self, folder: Path, losses: Sequence[str], first_step: int, tensorboard: bool) -> None:
+        self._path, self._curve = folder / "log.csv", folder / "curve.png"
+        self._losses = list(losses)
+        self._columns = ["step", "seconds", "rate", *losses, *FIGURES]
+        self._rows = [row for row in _read(self._path) if int(row["step"]) <= first_step] if first_step else []
+        self._board = _board(folder / "tensorboard") if tensorboard else None
+
+    def add(self, step: int, seconds: float, rate: float, losses: Mapping[str, float]) -> None:
+        """Note the mean losses since the last note."""
+        known = {"step": str(step), "seconds": f"{seconds:.0f}", "rate": f"{rate:.4g}"}
+        self._rows.append(known | {name: f"{value:.6g}" for name, value in losses.items()})
+        self._send(step, {"rate": rate, **{f"loss/{name}": value for name, value in losses.items()}})
+
+    def add_figures(self, step: int, seconds: float, figures: Mapping[str, float]) -> None:
+        """Note a validation, in the row of its step."""
+        texts = {"psnr_y": f"{figures['psnr_y']:.4f}", "ssim_y": f"{figures['ssim_y']:.5f}"}
+        if self._rows and self._rows[-1]["step"] == str(step):
+            self._rows[-1] |= texts
+        else:
+            self._rows.append({"step": str(step), "seconds": f"{seconds:.0f}"} | texts)
+        self._send(step, {f"validation/{name}": value for name, value in figures.items()})
+
+    def _send(self, step: int, values: Mapping[str, float]) -> None:
+        if self._board is None:
+            return
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def write(self) -> None:
+        """Write the table and the curve. Raises OutputError."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        atomic.write_bytes(self._path, text.getvalue().encode())
+        if self._rows:
+            atomic.write_bytes(self._curve, draw_curve(self._rows, self._losses))
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def _board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        hint = "Install it with: pip install 'upscale-cli[tensorboard]', or leave run.tensorboard."
+        raise UsageError("TensorBoard is not installed.", hint) from error
+    return SummaryWriter(str(folder))
+
+
+def draw_curve(rows: Sequence[Row], losses: Sequence[str]) -> bytes:
+    """A PNG: losses over iterations, and the validation's PSNR where there is one."""
+    from matplotlib.figure import Figure
+
+    measured = [row for row in rows if row.get("psnr_y")]
+    figure = Figure(figsize=(9, 7 if measured else 4), layout="constrained")
+    axes = figure.subplots(2 if measured else 1, 1, squeeze=False)[:, 0]
+    for name in losses:
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        axes[0].plot([step for step, _ in points], [value for _, value in points], label=name)
+    axes[0].set(xlabel="iteration", ylabel="loss", yscale="log")
+    axes[0].legend()
+    if measured:
+        axes[1].plot([int(row["step"]) for row in measured], [float(row["psnr_y"]) for row in measured], ".-")
+        axes[1].set(xlabel="iteration", ylabel="PSNR on Y (dB)")
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()

@@ -1,0 +1,57 @@
+"""How much memory a run will need, before anything is allocated."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from upscale_cli import device as devices
+from upscale_cli.errors import UsageError
+from upscale_cli.networks import build
+from upscale_cli.training.discriminators import DISCRIMINATORS
+from upscale_cli.training.generator import spec_of
+from upscale_cli.training.recipe import Recipe
+
+BYTES_PER_PARAMETER = 16  # fp32 weights, gradients and Adam's two averages
+VGG_VALUES_PER_PIXEL = 560  # outputs of VGG19's layers up to conv5_4, ReLUs included
+
+
+def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
+    """Bytes for networks, optimisers and what backpropagation keeps; what libraries add is not in it."""
+    side, batch = recipe.data.hr_patch, recipe.data.batch
+    with torch.device("meta"):
+        generator = build(spec_of(recipe.network)).train()
+        parameters, values = _sizes(generator, side // recipe.network.scale)
+        if recipe.adversarial is not None:
+            make = DISCRIMINATORS[recipe.adversarial.discriminator]
+            own, seen = _sizes(make(3, recipe.adversarial.features, side), side)
+            parameters, values = parameters + own, values + 2 * seen
+    if recipe.perceptual is not None or recipe.texture is not None:
+        values += VGG_VALUES_PER_PIXEL * side**2
+    return parameters * BYTES_PER_PARAMETER + values * batch * dtype.itemsize
+
+
+def _sizes(module: nn.Module, side: int) -> tuple[int, int]:
+    """Parameters, and values that all layers put out for one picture of that side."""
+    values = 0
+
+    def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal values
+        values += output.numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in module.modules() if not list(layer.children())]
+    module(torch.empty(2, 3, side, side))  # two pictures, as BatchNorm needs more than one value
+    for hook in hooks:
+        hook.remove()
+    return sum(parameter.numel() for parameter in module.parameters()), values // 2
+
+
+def require(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a run that cannot fit. Raises UsageError."""
+    needed, free = estimate(recipe, dtype), devices.free_memory(device)
+    if needed > free:
+        sizes = f"about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on {device}"
+        raise UsageError(
+            f"Training {recipe.name} needs {sizes}.",
+            f"Lower the batch of {recipe.data.batch} or the patch of {recipe.data.hr_patch}: --set data.batch=4.",
+        )

@@ -1,0 +1,189 @@
+"""Everything that changes during a run, in one place, and its way to a file and back.
+
+Beside it a run is determined by its recipe: rates follow from the step, and all that is drawn from (seed, step).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from upscale_cli import atomic
+from upscale_cli.degradation.pool import PairPool
+from upscale_cli.errors import WeightsError
+from upscale_cli.networks import NetworkSpec, recognise
+from upscale_cli.training.discriminators import DISCRIMINATORS
+from upscale_cli.training.generator import trainable
+from upscale_cli.training.recipe import Optimizer, Recipe, checked, public, to_table, to_toml
+from upscale_cli.weights.state_dict import load_checkpoint, save_state
+
+FORMAT = 1
+
+
+@dataclass
+class TrainingState:
+    """``average`` is the EMA network, or None. ``accuracy``: how often the discriminator was right on real and on
+    generated pictures in the last batch. ``best``: the best validation figure so far.
+    """
+
+    spec: NetworkSpec
+    generator: nn.Module
+    optimizer: Adam
+    scaler: torch.amp.GradScaler
+    average: nn.Module | None = None
+    discriminator: nn.Module | None = None
+    discriminator_optimizer: Adam | None = None
+    pool: PairPool | None = None
+    step: int = 0
+    seconds: float = 0.0
+    best: float = float("-inf")
+    accuracy: tuple[float, float] = (0.0, 0.0)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> nn.Module:
+        """The network that users get."""
+        return self.average if self.average is not None else self.generator
+
+
+def new_state(
+    recipe: Recipe,
+    spec: NetworkSpec,
+    generator: nn.Module,
+    critic_weights: Mapping[str, Tensor] | None,
+    device: torch.device,
+    scaled: bool,
+) -> TrainingState:
+    """The state before the first step. ``scaled``: gradients are scaled, as fp16 needs it."""
+    generator = _placed(generator, device)
+    state = TrainingState(
+        spec=spec,
+        generator=generator,
+        optimizer=_adam(generator.parameters(), recipe.optimizer, recipe.optimizer.rate),
+        scaler=torch.amp.GradScaler(device.type, enabled=scaled),
+    )
+    if recipe.run.ema:
+        state.average = copy.deepcopy(generator).requires_grad_(False).eval()
+    if recipe.adversarial is not None:
+        critic = _critic(recipe, critic_weights)
+        state.discriminator = _placed(critic, device)
+        rate = recipe.adversarial.rate or recipe.optimizer.rate
+        state.discriminator_optimizer = _adam(state.discriminator.parameters(), recipe.optimizer, rate)
+    if recipe.degradation.pool:
+        state.pool = PairPool(recipe.degradation.pool)
+    return state
+
+
+def _placed(module: nn.Module, device: torch.device) -> nn.Module:
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _adam(parameters: Iterable[nn.Parameter], optimizer: Optimizer, rate: float) -> Adam:
+    return Adam(parameters, lr=rate, betas=optimizer.betas, weight_decay=optimizer.weight_decay)
+
+
+def _critic(recipe: Recipe, weights: Mapping[str, Tensor] | None) -> nn.Module:
+    assert recipe.adversarial is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.run.seed + 1)
+        make = DISCRIMINATORS[recipe.adversarial.discriminator]
+        critic = make(3, recipe.adversarial.features, recipe.data.hr_patch)
+    if weights is not None:
+        try:
+            critic.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            name = f"{recipe.adversarial.weights} does not fit the discriminator {recipe.adversarial.discriminator}"
+            raise WeightsError(
+                f"{name}.", "Change adversarial.discriminator and .features, or leave .weights."
+            ) from error
+    return critic.train()
+
+
+def save_checkpoint(path: Path, state: TrainingState, recipe: Recipe) -> None:
+    """The whole state, which ``load_state`` continues from and ``upscale -m`` opens as weights. Raises OutputError."""
+    content: dict[str, Any] = {
+        "params": state.generator.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+        "best": state.best,
+        "accuracy": list(state.accuracy),
+        "recipe": to_table(recipe),
+        "facts": facts(state, recipe),
+        "format": FORMAT,
+    }
+    if state.average is not None:
+        content["params_ema"] = state.average.state_dict()
+    if state.discriminator is not None and state.discriminator_optimizer is not None:
+        content["discriminator"] = state.discriminator.state_dict()
+        content["discriminator_optimizer"] = state.discriminator_optimizer.state_dict()
+    if state.pool is not None:
+        content["pool"] = state.pool.state_dict()
+    with atomic.replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
+    """What a weights file says of its making."""
+    return {
+        "made by": f"upscale train {recipe.name}",
+        "iterations": str(state.step),
+        "seed": str(recipe.run.seed),
+        "recipe": to_toml(public(recipe)),
+        **state.facts,
+    }
+
+
+def save_weights(path: Path, state: TrainingState, recipe: Recipe) -> None:
+    """The network that users get, with its facts."""
+    save_state(path, state.shown.state_dict(), facts(state, recipe))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of ``save_checkpoint`` holds."""
+
+    path: Path
+    recipe: Recipe
+    content: Mapping[str, Any]
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises WeightsError where it is missing, damaged or none."""
+    content = load_checkpoint(path)
+    if content.get("format") != FORMAT or not isinstance(content.get("recipe"), Mapping):
+        raise WeightsError(f"{path} is no checkpoint of `upscale train`.", "Give --from FILE to start from weights.")
+    return Checkpoint(path, checked(content["recipe"], str(path)), content)
+
+
+def restored(checkpoint: Checkpoint, recipe: Recipe, device: torch.device, scaled: bool) -> TrainingState:
+    """The state as it was saved; ``recipe`` is the checkpoint's, but for how it runs. Raises WeightsError."""
+    content = checkpoint.content
+    try:
+        spec, tensors = recognise(content["params"])
+        state = new_state(recipe, spec, trainable(spec, tensors), None, device, scaled)
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.scaler.load_state_dict(content["scaler"])
+        if state.average is not None:
+            state.average.load_state_dict(content["params_ema"])
+        if state.discriminator is not None and state.discriminator_optimizer is not None:
+            state.discriminator.load_state_dict(content["discriminator"])
+            state.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
+        if state.pool is not None:
+            state.pool.load_state_dict(content["pool"], device)
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise WeightsError(f"The checkpoint {checkpoint.path} is damaged.", "Start anew with --overwrite.") from error
+    state.step, state.seconds, state.best = content["step"], content["seconds"], content["best"]
+    real, fake = content["accuracy"]
+    state.accuracy = (real, fake)
+    known = facts(state, recipe)
+    state.facts = {key: text for key, text in content["facts"].items() if key not in known}
+    return state

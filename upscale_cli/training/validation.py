@@ -1,0 +1,131 @@
+"""How good the network is by now: PSNR and SSIM on pictures it does not learn from, and some of them to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from upscale_cli import metrics, tiling
+from upscale_cli.degradation import chains
+from upscale_cli.errors import InputError
+from upscale_cli.images.formats import by_name
+from upscale_cli.images.pairs import paired, pictures_in
+from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.images.read import read_picture
+from upscale_cli.images.sheet import contact_sheet
+from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.networks import NetworkSpec
+from upscale_cli.resize import resize
+from upscale_cli.training.recipe import Validation
+
+TILE, HALO = 512, 48  # LR pixels
+SAMPLE_SIDE = 320  # most pixels of a sample's crop
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over the validation pictures, on Y."""
+
+    psnr_y: float
+    ssim_y: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """A validation picture: uint8 (H, W, 3) HR, and (1, 3, h, w) LR in [0, 1]."""
+
+    name: str
+    hr: Pixels
+    lr: Tensor
+
+
+def find(validation: Validation) -> list[tuple[Path, Path | None]]:
+    """The files of (HR, LR or None), checked to be there. Raises InputError."""
+    if not validation.hr:
+        return []
+    if validation.lr:
+        return [(hr, lr) for hr, lr in paired(Path(validation.hr), Path(validation.lr), kind="LR picture")]
+    return [(path, None) for path in pictures_in(Path(validation.hr))]
+
+
+def load_case(hr_path: Path, lr_path: Path | None, scale: int) -> Case:
+    """Read a validation picture, and its LR, or make that by MATLAB's bicubic. Raises InputError."""
+    hr = _levels(hr_path)
+    hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
+    if min(hr.shape[:2]) < metrics.WINDOW + 2 * scale:
+        raise InputError(f"{hr_path} is too small to be measured.", "Take it out of the validation folder.")
+    lr = chains.bicubic(_planes(hr), scale) if lr_path is None else _planes(_levels(lr_path))
+    if lr.shape[-2] * scale != hr.shape[0] or lr.shape[-1] * scale != hr.shape[1]:
+        raise InputError(f"{lr_path} is no {scale}th of {hr_path}.", "Give LR pictures of the recipe's scale.")
+    return Case(hr_path.stem, hr, lr)
+
+
+def _levels(path: Path) -> Pixels:
+    color = read_picture(path).color
+    color = color if color.dtype == np.uint8 else np.rint(color / 257).astype(np.uint8)
+    return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
+
+
+def _planes(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+
+
+@torch.inference_mode()
+def enlarge(module: nn.Module, spec: NetworkSpec, lr: Tensor, device: torch.device) -> Pixels:
+    """uint8 (H, W, 3), as ``upscale`` would make it in fp32."""
+    padded = tiling.pad_to_multiple(lr, spec.size_multiple)
+    halo = min(spec.receptive_radius, HALO * spec.size_multiple)
+
+    def call(tile: Tensor) -> Tensor:
+        result: Tensor = module(tile.to(device)).float().cpu()
+        return result
+
+    tiles = tiling.plan(padded.shape[-2], padded.shape[-1], TILE, halo, spec.size_multiple)
+    sr = tiling.run(call, padded, tiles, spec.scale, halo=halo, multiple=spec.size_multiple, dtype=torch.uint8)
+    pixels: Pixels = sr[0, :, : lr.shape[-2] * spec.scale, : lr.shape[-1] * spec.scale].permute(1, 2, 0).numpy()
+    return pixels
+
+
+def validate(
+    module: nn.Module, spec: NetworkSpec, cases: list[Case], device: torch.device, samples: Path | None, count: int
+) -> Figures:
+    """Measure the network on all cases; write bicubic, SR and HR of the first ``count`` to the sheet ``samples``."""
+    training = module.training
+    module.eval()
+    scores, cells, labels = [], [], []
+    for case in cases:
+        sr = enlarge(module, spec, case.lr, device)
+        score = metrics.score(sr, case.hr, border=spec.scale)
+        scores.append(score)
+        if len(scores) <= count:
+            cells += _cells(case, sr)
+            labels += [f"{case.name}: bicubic", f"{score.psnr_y:.2f} dB", "HR"]
+    module.train(training)
+    if samples is not None and cells:
+        samples.parent.mkdir(parents=True, exist_ok=True)
+        write_image(contact_sheet(_of_one_size(cells), labels), samples, WriteOptions(by_name("png")))
+    return Figures(fmean(s.psnr_y for s in scores), fmean(s.ssim_y for s in scores))
+
+
+def _cells(case: Case, sr: Pixels) -> list[Pixels]:
+    """The middle of the bicubic enlargement, of the result, and of the truth."""
+    height, width = case.hr.shape[:2]
+    bicubic = tiling.quantise(resize(case.lr, (height, width)), torch.uint8)[0].permute(1, 2, 0).numpy()
+    top, left = max(0, height - SAMPLE_SIDE) // 2, max(0, width - SAMPLE_SIDE) // 2
+    return [p[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE] for p in (bicubic, sr, case.hr)]
+
+
+def _of_one_size(cells: list[Pixels]) -> list[Picture]:
+    """Laid on white, where crops are smaller than the largest."""
+    height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
+    pictures = []
+    for cell in cells:
+        page = np.full((height, width, 3), 255, np.uint8)
+        page[: cell.shape[0], : cell.shape[1]] = cell
+        pictures.append(Picture(page))
+    return pictures

@@ -1,0 +1,184 @@
+"""Features of pictures: VGG networks of several origins, told apart by their keys.
+
+Layers are named conv3_4 (before its ReLU), relu3_4 (after), pool3. Pictures are (N, 3, H, W), RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.errors import DownloadError, UsageError, WeightsError
+from upscale_cli.networks.architecture import StateDict
+from upscale_cli.weights.download import Progress
+from upscale_cli.weights.load import is_path, locate
+from upscale_cli.weights.manifest import load_manifest
+from upscale_cli.weights.state_dict import open_state
+
+RANDOM = "random"
+VGG16, VGG19 = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)  # convolutions per stage
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN = (103.939 / 255, 116.779 / 255, 123.68 / 255)  # BGR
+
+
+class Features(nn.Module):
+    """Convolutions with ReLU, in stages with a 2×2 maximum between; ``prepare`` turns RGB into what the first takes."""
+
+    def __init__(self, convolutions: Mapping[str, nn.Conv2d], prepare: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleDict(convolutions)
+        self._prepare = prepare
+
+    def available(self) -> list[str]:
+        """Names of all layers, from the first to the last."""
+        names: list[str] = []
+        for name in self.convolutions:
+            if int(name[4]) > 1 and name.endswith("_1"):
+                names.append(f"pool{int(name[4]) - 1}")
+            names += [name, name.replace("conv", "relu")]
+        return [*names, f"pool{names[-1][4]}"]
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        wanted = set(layers)
+        found: dict[str, Tensor] = {}
+        x, stage = self._prepare(image), 1
+        for name, convolution in self.convolutions.items():
+            if int(name[4]) > stage:
+                x = found[f"pool{stage}"] = F.max_pool2d(x, 2)
+                stage += 1
+            found[name] = convolution(x)
+            x = found[name.replace("conv", "relu")] = F.relu(found[name])
+            if wanted <= found.keys():
+                break
+        found.setdefault(f"pool{stage}", F.max_pool2d(x, 2))
+        return {layer: found[layer] for layer in wanted}
+
+
+def load_features(weights: str, layers: Iterable[str], seed: int, progress: Progress) -> Features:
+    """The feature network of a manifest name or a file, or "random" weights, frozen.
+
+    Raises UsageError for layers it does not have, WeightsError and DownloadError where it cannot be had.
+    """
+    features = (_random(seed) if weights == RANDOM else _of_state(_open(weights, progress), weights)).eval()
+    unknown = [layer for layer in layers if layer not in features.available()]
+    if unknown:
+        known = ", ".join(features.available())
+        raise UsageError(f"The feature network {weights} has no layer {', '.join(unknown)}.", f"It has: {known}.")
+    return features.requires_grad_(False)
+
+
+def _open(weights: str, progress: Progress) -> StateDict:
+    if is_path(weights):
+        return open_state(Path(weights)).tensors
+    record = load_manifest().find(weights)
+    if record.kind != "features":
+        raise WeightsError(f"{record.name} is no feature network.", "Choose vgg19, vgg16, or a file.")
+    try:
+        return open_state(locate(record, progress)).tensors
+    except DownloadError as error:
+        hint = "Give a file: --set perceptual.weights=FILE (and texture.weights for textures)."
+        raise DownloadError(f"The feature network {weights} cannot be had: {error.message}", hint) from error
+
+
+def _of_state(state: StateDict, name: str) -> Features:
+    for key, read in _LAYOUTS.items():
+        if key in state:
+            try:
+                return read(state)
+            except (KeyError, ValueError) as error:
+                raise WeightsError(
+                    f"The feature network {name} is incomplete ({error}).", "Get the file again."
+                ) from error
+    known = "torchvision's VGG16 and VGG19, the normalised VGG19, its distilled form, and the MINC-trained VGG16"
+    raise WeightsError(f"{name} is no known feature network.", f"Known are {known}.")
+
+
+def _names(stages: Iterable[int]) -> list[str]:
+    return [f"conv{stage}_{number}" for stage, count in enumerate(stages, 1) for number in range(1, count + 1)]
+
+
+def _convolution(state: StateDict, key: str, padding_mode: Literal["zeros", "reflect"] = "zeros") -> nn.Conv2d:
+    weight = state[f"{key}.weight"].float()
+    outer, inner, size, _ = weight.shape
+    convolution = nn.Conv2d(inner, outer, size, padding=size // 2, padding_mode=padding_mode)
+    convolution.load_state_dict({"weight": weight, "bias": state[f"{key}.bias"].float()})
+    return convolution
+
+
+def _numbered(state: StateDict, prefix: str) -> list[int]:
+    matches = (re.fullmatch(rf"{prefix}(\d+)\.weight", key) for key in state)
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def _torchvision(state: StateDict) -> Features:
+    """Zero padding; RGB, normalised by ImageNet's mean and deviation."""
+    numbers = _numbered(state, r"features\.")
+    stages = {sum(VGG16): VGG16, sum(VGG19): VGG19}.get(len(numbers))
+    if stages is None:
+        raise ValueError(f"{len(numbers)} convolutions")
+    pairs = zip(_names(stages), numbers, strict=True)
+    return Features({name: _convolution(state, f"features.{number}") for name, number in pairs}, _by_imagenet)
+
+
+def _normalised(state: StateDict) -> Features:
+    """Reflecting padding; its first layer takes RGB in [0, 1]. Files may end at any layer."""
+    first, *numbers = _numbered(state, "")
+    names = _names(VGG19)[: len(numbers)]
+    pairs = zip(names, numbers, strict=True)
+    convolutions = {name: _convolution(state, str(number), "reflect") for name, number in pairs}
+    return Features(convolutions, _convolution(state, str(first)))
+
+
+def _distilled(state: StateDict) -> Features:
+    """As the normalised one, narrower (Wang et al. 2020, Collaborative Distillation).
+
+    Its 1×1 convolutions to the teacher's width were for its own training and are left out.
+    """
+    keys = {name: name.replace("_", "") for name in _names(VGG19)}
+    present = {name: key for name, key in keys.items() if f"{key}.weight" in state}
+    convolutions = {name: _convolution(state, key, "reflect") for name, key in present.items()}
+    return Features(convolutions, _convolution(state, "conv0"))
+
+
+def _minc(state: StateDict) -> Features:
+    """ESRGAN's texture-oriented VGG16: zero padding; BGR in [0, 1] less the mean."""
+    return Features({name: _convolution(state, name) for name in _names(VGG16)}, _as_caffe)
+
+
+_LAYOUTS: Mapping[str, Callable[[StateDict], Features]] = {
+    "features.0.weight": _torchvision,
+    "0.weight": _normalised,
+    "conv0.weight": _distilled,
+    "conv1_1.weight": _minc,
+}
+
+
+def _random(seed: int) -> Features:
+    """VGG19's shape with drawn weights: its features mean nothing, and tests need no more."""
+    generator = torch.Generator().manual_seed(seed)
+    widths, inner = (64, 128, 256, 512, 512), 3
+    convolutions = {}
+    for name in _names(VGG19):
+        width = widths[int(name[4]) - 1]
+        convolution = nn.Conv2d(inner, width, 3, padding=1)
+        with torch.no_grad():
+            convolution.weight.normal_(0, (2 / (9 * inner)) ** 0.5, generator=generator)
+            convolution.bias.zero_()  # type: ignore[union-attr]
+        convolutions[name] = convolution
+        inner = width
+    return Features(convolutions, _by_imagenet)
+
+
+def _by_imagenet(image: Tensor) -> Tensor:
+    mean, deviation = (image.new_tensor(v).reshape(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (image - mean) / deviation
+
+
+def _as_caffe(image: Tensor) -> Tensor:
+    return image.flip(1) - image.new_tensor(CAFFE_MEAN).reshape(1, 3, 1, 1)
