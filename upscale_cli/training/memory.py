@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from upscale_cli import device as devices
 from upscale_cli.errors import UsageError
@@ -13,13 +14,14 @@ from upscale_cli.training.generator import spec_of
 from upscale_cli.training.recipe import Recipe
 
 BYTES_PER_PARAMETER = 16  # fp32 weights, gradients and Adam's two averages
+FP32 = 4
 VGG_VALUES_PER_PIXEL = 560  # outputs of VGG19's layers up to conv5_4, ReLUs included
 
 
 def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
     """Bytes for networks, optimisers and what backpropagation keeps; what libraries add is not in it."""
     side, batch = recipe.data.hr_patch, recipe.data.batch
-    with torch.device("meta"):
+    with torch.device("meta"):  # shapes without memory
         generator = build(spec_of(recipe.network)).train()
         parameters, values = _sizes(generator, side // recipe.network.scale)
         if recipe.adversarial is not None:
@@ -32,17 +34,19 @@ def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
 
 
 def _sizes(module: nn.Module, side: int) -> tuple[int, int]:
-    """Parameters, and values that all layers put out for one picture of that side."""
-    values = 0
+    """Parameters, and values that backpropagation keeps for one picture of that side."""
+    kept: dict[int, int] = {}
 
-    def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal values
-        values += output.numel()
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes() // FP32
+        return tensor
 
-    hooks = [layer.register_forward_hook(count) for layer in module.modules() if not list(layer.children())]
-    module(torch.empty(2, 3, side, side))  # two pictures, as BatchNorm needs more than one value
-    for hook in hooks:
-        hook.remove()
+    own = [tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())]
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = module(torch.empty(2, 3, side, side))  # two pictures, as BatchNorm needs more than one value
+    values = sum(count for storage, count in kept.items() if storage not in own)
+    del result  # so long it held what was kept, and no storage took another's place
     return sum(parameter.numel() for parameter in module.parameters()), values // 2
 
 
