@@ -304,7 +304,7 @@ def test_two_processes_lose_as_one_with_the_doubled_batch(name: str, photos: Pat
     def losses(launcher: list[str], batch: int, run: Path) -> list[dict[str, str]]:
         changed = [f"--set={setting}" for setting in (*settings, f"data.batch={batch}")]
         command = [*launcher, "-m", "upscale_cli", "train", *options, *changed, "-o", str(run)]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
         with (run / "log.csv").open() as file:
             return list(csv.DictReader(file))
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+LETTING_GO = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ def joined(device: torch.device) -> Iterator[Team]:
     try:
         yield Team(dist.get_rank(), dist.get_world_size())
     finally:
+        # gloo's threads need the interpreter's lock to release the last tensors they worked on. Its destructor waits
+        # for these threads while it holds that lock, so they must be done by then, or the process hangs forever.
+        time.sleep(LETTING_GO)
         dist.destroy_process_group()
 
 
@@ -51,7 +57,25 @@ def parallel(module: nn.Module, team: Team) -> nn.Module:
     if team.size == 1:
         return module
     # Buffers are each process's own: spectral normalisation's are equal anyway, and BatchNorm's only matter in use.
-    return DistributedDataParallel(module, broadcast_buffers=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the option's new name is unknown to older versions of torch
+        return DistributedDataParallel(module, broadcast_buffers=False)
+
+
+class _TeamSum(torch.autograd.Function):
+    """Sum over all processes of a number each has; the gradient of every share is the sum of all gradients."""
+
+    @staticmethod
+    def forward(ctx: object, share: Tensor) -> Tensor:
+        total = share.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
 
 
 def team_mean(values: Tensor) -> Tensor:
@@ -59,7 +83,7 @@ def team_mean(values: Tensor) -> Tensor:
     mean = values.mean()
     if not dist.is_initialized():
         return mean
-    total: Tensor = differentiable.all_reduce(mean)  # type: ignore[no-untyped-call]
+    total: Tensor = _TeamSum.apply(mean)  # type: ignore[no-untyped-call]
     return total / dist.get_world_size()
 
 

@@ -113,7 +113,8 @@ def prepare(
     dtype = precision_of(recipe, device)
     state = _state(recipe, checkpoint, device, dtype, progress, notify)
     tools = _tools(state, recipe, device, dtype, team, progress, notify)
-    _require_writable(folder)
+    if team.leads:
+        _require_writable(folder)
     data = recipe.data
     store = pictures.PictureStore(sources, recipe.network.scale, data.draw, data.cache, notify)
     notify(f"{len(store)} training pictures, {dtype} on {devices.describe(device)}.".replace("torch.", ""))
