@@ -17,6 +17,7 @@ ROWS = (
     ("cli",),
     ("benchmarking",),  # measures what the next row does
     ("upscaling", "training", "kernel_estimation"),
+    ("evaluation",),
     ("weights", "degradation", "metrics"),
     ("networks", "images", "tiling", "device"),
     ("atomic", "resize"),

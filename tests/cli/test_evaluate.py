@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from terminal import Terminal
 
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Picture
+from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.resize import matlab_bicubic
 
 
 def draw(path: Path, seed: int = 0, height: int = 24, width: int = 28, depth: int = 8) -> None:
@@ -87,7 +92,7 @@ def test_the_table_ends_with_the_means(terminal: Terminal) -> None:
         draw(Path(f"hr/{name}.png"), seed)
         draw(Path(f"sr/{name}.png"), seed + 2)
     heading, *rows = (line.split() for line in terminal("eval", "hr", "sr").out.splitlines())
-    assert " ".join(heading) == "PSNR Y SSIM Y PSNR RGB SSIM RGB"
+    assert " ".join(heading) == "picture PSNR Y SSIM Y PSNR RGB SSIM RGB"
     assert [row[0] for row in rows] == ["a", "b", "mean"]
     first, second, mean = (np.array(row[1:], float) for row in rows)
     assert mean == pytest.approx((first + second) / 2, abs=0.01)
@@ -132,6 +137,119 @@ def test_a_border_larger_than_the_picture_is_refused(terminal: Terminal) -> None
     draw(Path("a.png"))
     assert "all border" in terminal("eval", "a.png", "a.png", "--border", "12").err
     assert "two folders or two files" in terminal("eval", ".", "a.png").err
+
+
+def scene(path: Path, seed: int = 0) -> None:
+    """Soft shapes of 64x48 pixels, which survive shrinking."""
+    path.parent.mkdir(exist_ok=True)
+    coarse = np.random.default_rng(seed).uniform(0, 255, (6, 8, 3))
+    pixels = np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
+    write_image(Picture(pixels), path, WriteOptions(by_name("png")))
+
+
+def test_networks_are_run_and_measured_as_their_results_are(terminal: Terminal) -> None:
+    for seed, name in enumerate(("a", "b")):
+        scene(Path(f"hr/{name}.png"), seed)
+        hr = read_picture(Path(f"hr/{name}.png")).color
+        lr = matlab_bicubic(torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255, 1 / 4)
+        pixels = (lr.clamp(0, 1) * 255).round().to(torch.uint8)[0].permute(1, 2, 0).numpy()
+        Path("lr").mkdir(exist_ok=True)
+        write_image(Picture(pixels), Path(f"lr/{name}.png"), WriteOptions(by_name("png")))
+    assert terminal("lr", "-m", "lite-x4", "-o", "sr", "--device", "cpu").code == 0
+    of_files = json.loads(terminal("eval", "hr", "sr", "--json").out.splitlines()[-1])
+    for lr_option in ([], ["--lr", "lr"]):
+        said = terminal("eval", "--model", "lite-x4", "--hr", "hr", *lr_option, "--json", "--device", "cpu")
+        rows = [json.loads(line) for line in said.out.splitlines()]
+        assert [(row["model"], row["name"]) for row in rows] == [
+            (model, name) for model in ("bicubic x4", "lite-x4") for name in ("a", "b", "mean")
+        ]
+        assert all(rows[-1][measure] == pytest.approx(of_files[measure]) for measure in of_files if measure != "name")
+        assert rows[-1]["seconds"] > 0
+
+
+def test_the_row_of_bicubic_is_bicubic_interpolation(terminal: Terminal) -> None:
+    scene(Path("hr/a.png"))
+    hr = torch.from_numpy(read_picture(Path("hr/a.png")).color).permute(2, 0, 1)[None].float() / 255
+    lr = (matlab_bicubic(hr, 1 / 4) * 255).clamp(0, 255).round() / 255
+    sr = (matlab_bicubic(lr, 4) * 255).clamp(0, 255).round()
+    error = ((sr - hr * 255)[..., 4:-4, 4:-4] ** 2).mean().item()
+    said = terminal("eval", "--model", "lite-x4", "--hr", "hr", "--json", "--device", "cpu")
+    row = json.loads(said.out.splitlines()[0])
+    assert row["psnr_rgb"] == pytest.approx(10 * math.log10(255**2 / error), abs=0.01)
+
+
+def test_several_networks_stand_in_one_table_of_markdown(terminal: Terminal) -> None:
+    scene(Path("hr/a.png"))
+    said = terminal("eval", "--model", "lite-x4", "lite-x4-restore", "--hr", "hr", "--markdown", "--device", "cpu")
+    heading, line, *rows = said.out.splitlines()
+    assert heading == "| network | PSNR Y | SSIM Y | PSNR RGB | SSIM RGB | s/picture |"
+    assert line == "|---|--:|--:|--:|--:|--:|"
+    assert [row.split(" | ")[0] for row in rows] == ["| bicubic x4", "| lite-x4", "| lite-x4-restore"]
+
+
+def test_another_scale_than_the_networks_is_measured_at_that_scale(terminal: Terminal) -> None:
+    scene(Path("hr/a.png"))
+    said = terminal("eval", "--model", "lite-x4", "--hr", "hr/a.png", "-s", "2", "--device", "cpu")
+    assert (said.code, "bicubic x2" in said.out, "bicubic x4" in said.out) == (0, True, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "lite-x4"], "Add --hr DIR"),
+        (["hr", "hr", "--hr", "hr"], "--hr works with --model only"),
+        (["hr", "hr", "--lpips"], "--lpips works with --model only"),
+        (["hr"], "Two paths, HR and SR, are compared, not 1"),
+        (["hr", "hr", "--json", "--markdown"], "exclude each other"),
+        (["--model", "lite-x4", "--hr", "hr", "--lr", "hr"], "hr/a.png has 64x48 pixels"),
+        (["--model", "lite-x4", "--hr", "nothing"], "nothing"),
+        (["--model", "nothing", "--hr", "hr"], "nothing"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(
+    terminal: Terminal, arguments: list[str], sentence: str
+) -> None:
+    scene(Path("hr/a.png"))
+    said = terminal("eval", *arguments)
+    assert said.code != 0
+    assert sentence in said.err
+    assert "Traceback" not in said.err
+
+
+LIBRARY = """
+import torch
+class LPIPS(torch.nn.Module):
+    def __init__(self, net, verbose):
+        super().__init__()
+        {start}
+    def forward(self, a, b):
+        assert a.shape == b.shape == (1, 3, 40, 56) and a.min() >= -1 and a.max() <= 1
+        return (a - b).abs().mean()[None, None, None, None]
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "sentence"),
+    [
+        ("raise ImportError", "pip install 'upscale-cli[lpips]'"),
+        ("raise RuntimeError('operator missing')", "Install the torchvision that fits"),
+        (LIBRARY.format(start="raise OSError('no network')"), "AlexNet's weights for LPIPS cannot be had: no network"),
+        (LIBRARY.format(start="pass"), ""),
+    ],
+)
+def test_lpips_is_measured_or_missed_in_a_sentence(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, sentence: str
+) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "lpips.py").write_text(library)
+    monkeypatch.syspath_prepend(str(tmp_path / "library"))
+    monkeypatch.delitem(sys.modules, "lpips", raising=False)
+    scene(Path("hr/a.png"))
+    said = terminal("eval", "--model", "lite-x4", "--hr", "hr", "--lpips", "--json", "--device", "cpu")
+    assert sentence in said.err
+    assert (said.code == 0) == (not sentence)
+    if not sentence:
+        assert 0 < json.loads(said.out.splitlines()[-1])["lpips"] < 1
 
 
 @pytest.mark.shared

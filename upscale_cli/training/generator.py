@@ -57,8 +57,10 @@ def fresh(network: Network, seed: int) -> tuple[NetworkSpec, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build(spec_of(network))
-        if network.architecture in ("rrdbnet", "msrresnet"):
+        if network.architecture == "msrresnet":
             _start_small(module)
+        if network.architecture == "rrdbnet":
+            _start_small(module.body)
     spec, _ = recognise(module.state_dict())
     return spec, module.train()
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from upscale_cli import device as devices
 from upscale_cli.degradation.blur_kernel import BlurKernel, for_scale, read_kernels
 from upscale_cli.errors import OutputError, UsageError
+from upscale_cli.evaluation import Case, load_case
 from upscale_cli.training import memory, pictures, validation
 from upscale_cli.training.discriminators import MULTIPLE
 from upscale_cli.training.distributed import Team, parallel
@@ -48,7 +49,7 @@ class Training:
     state: TrainingState
     tools: Tools
     patches: Patches
-    cases: list[validation.Case]
+    cases: list[Case]
     folder: Path
     team: Team
 
@@ -123,7 +124,7 @@ def prepare(
         state=state,
         tools=tools,
         patches=Patches(recipe, store, kernels, device, team),
-        cases=[validation.load_case(hr, lr, recipe.network.scale) for hr, lr in cases] if team.leads else [],
+        cases=[load_case(hr, lr, recipe.network.scale) for hr, lr in cases] if team.leads else [],
         folder=folder,
         team=team,
     )

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from upscale_cli import metrics, tiling
-from upscale_cli.degradation import chains
-from upscale_cli.errors import InputError
+from upscale_cli.evaluation import Case, find_cases
 from upscale_cli.images.formats import by_name
-from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Picture, Pixels
-from upscale_cli.images.read import read_picture
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.networks import NetworkSpec
@@ -35,44 +32,11 @@ class Figures:
     ssim_y: float
 
 
-@dataclass(frozen=True)
-class Case:
-    """A validation picture: uint8 (H, W, 3) HR, and (1, 3, h, w) LR in [0, 1]."""
-
-    name: str
-    hr: Pixels
-    lr: Tensor
-
-
 def find(validation: Validation) -> list[tuple[Path, Path | None]]:
     """The files of (HR, LR or None), checked to be there. Raises InputError."""
     if not validation.hr:
         return []
-    if validation.lr:
-        return [(hr, lr) for hr, lr in paired(Path(validation.hr), Path(validation.lr), kind="LR picture")]
-    return [(path, None) for path in pictures_in(Path(validation.hr))]
-
-
-def load_case(hr_path: Path, lr_path: Path | None, scale: int) -> Case:
-    """Read a validation picture, and its LR, or make that by MATLAB's bicubic. Raises InputError."""
-    hr = _levels(hr_path)
-    hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
-    if min(hr.shape[:2]) < metrics.WINDOW + 2 * scale:
-        raise InputError(f"{hr_path} is too small to be measured.", "Take it out of the validation folder.")
-    lr = chains.bicubic(_planes(hr), scale) if lr_path is None else _planes(_levels(lr_path))
-    if lr.shape[-2] * scale != hr.shape[0] or lr.shape[-1] * scale != hr.shape[1]:
-        raise InputError(f"{lr_path} is no {scale}th of {hr_path}.", "Give LR pictures of the recipe's scale.")
-    return Case(hr_path.stem, hr, lr)
-
-
-def _levels(path: Path) -> Pixels:
-    color = read_picture(path).color
-    color = color if color.dtype == np.uint8 else np.rint(color / 257).astype(np.uint8)
-    return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
-
-
-def _planes(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    return find_cases(Path(validation.hr), Path(validation.lr) if validation.lr else None)
 
 
 @torch.inference_mode()

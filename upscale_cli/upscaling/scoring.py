@@ -1,0 +1,91 @@
+"""Networks at work on pictures whose truth is known: how close they come, and how long they take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import fmean
+
+import torch
+
+from upscale_cli import tiling
+from upscale_cli.errors import DownloadError, UsageError
+from upscale_cli.evaluation import Case
+from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.metrics import score
+from upscale_cli.resize import resize
+from upscale_cli.upscaling.size import Size
+from upscale_cli.upscaling.upscaler import Upscaler
+
+Enlarge = Callable[[Picture], Pixels]
+Distance = Callable[[Pixels, Pixels], float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one method made of one picture; ``values``: its measures by name, and the seconds it took."""
+
+    method: str
+    picture: str
+    values: dict[str, float]
+
+
+def network(upscaler: Upscaler, scale: int) -> Enlarge:
+    """The network, as ``upscale`` runs it."""
+    return lambda picture: upscaler.upscale_picture(picture, Size(scale=scale)).color
+
+
+def bicubic(scale: int) -> Enlarge:
+    """MATLAB's bicubic interpolation: what every network must beat."""
+
+    def enlarge(picture: Picture) -> Pixels:
+        lr = torch.from_numpy(picture.color).permute(2, 0, 1)[None].float() / 255
+        sr = resize(lr, (picture.height * scale, picture.width * scale), "bicubic")
+        pixels: Pixels = tiling.quantise(sr, torch.uint8)[0].permute(1, 2, 0).numpy()
+        return pixels
+
+    return enlarge
+
+
+def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distance | None = None) -> Result:
+    """Enlarge the LR picture of ``case`` and compare the result with HR."""
+    pixels: Pixels = (case.lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous().numpy()
+    started = time.perf_counter()
+    sr = enlarge(Picture(pixels))
+    seconds = time.perf_counter() - started
+    values = asdict(score(sr, case.hr, border)) | {"seconds": seconds}
+    if lpips is not None:
+        inside = slice(border, -border or None)
+        values["lpips"] = lpips(sr[inside, inside], case.hr[inside, inside])
+    return Result(method, case.name, values)
+
+
+def mean(results: list[Result]) -> Result:
+    """Of one method on all pictures."""
+    names = results[0].values
+    return Result(results[0].method, "mean", {name: fmean(r.values[name] for r in results) for name in names})
+
+
+def lpips_distance() -> Distance:
+    """LPIPS 0.1 on AlexNet (Zhang et al. 2018, arXiv:1801.03924) of uint8 (H, W, 3) pictures, by its authors' library.
+
+    Raises UsageError without the library, DownloadError where AlexNet's weights cannot be had.
+    """
+    try:
+        from lpips import LPIPS
+    except ImportError as error:
+        raise UsageError("LPIPS is not installed.", "Run: pip install 'upscale-cli[lpips]'") from error
+    except RuntimeError as error:
+        raise UsageError(f"LPIPS does not load: {error}.", "Install the torchvision that fits your torch.") from error
+    try:
+        network = LPIPS(net="alex", verbose=False).eval()
+    except OSError as error:
+        raise DownloadError(f"AlexNet's weights for LPIPS cannot be had: {error}.", "Leave out --lpips.") from error
+
+    @torch.inference_mode()
+    def distance(a: Pixels, b: Pixels) -> float:
+        planes = (torch.from_numpy(p.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in (a, b))
+        return float(network(*planes))
+
+    return distance
