@@ -14,7 +14,7 @@ from upscale_cli.training.recipe import Network
 from upscale_cli.weights.download import Progress
 from upscale_cli.weights.load import Notify, load
 
-RESIDUAL_INITIAL_SCALE = 0.1  # ESRGAN and BasicSR start networks without BatchNorm from small weights
+RESIDUAL_INITIAL_SCALE = 0.1  # of ESRGAN's dense blocks and of MSRResNet, which have no BatchNorm
 
 
 def spec_of(network: Network) -> NetworkSpec:
@@ -60,7 +60,7 @@ def fresh(network: Network, seed: int) -> tuple[NetworkSpec, nn.Module]:
         if network.architecture == "msrresnet":
             _start_small(module)
         if network.architecture == "rrdbnet":
-            _start_small(module.body)
+            _start_small(module.get_submodule("body"))
     spec, _ = recognise(module.state_dict())
     return spec, module.train()
 

@@ -1,0 +1,51 @@
+"""The network that is trained: how its weights start."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from upscale_cli.errors import UsageError
+from upscale_cli.training.generator import fresh
+from upscale_cli.training.recipe import load_recipe
+
+
+def convolutions(name: str, prefix: str = "") -> dict[str, nn.Conv2d]:
+    settings = ["network.features=32", "network.blocks=2"] + (["network.growth=16"] if "esrgan" in name else [])
+    _, module = fresh(load_recipe(name, settings).network, seed=1)
+    layers = {key: layer for key, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
+    return {key: layer for key, layer in layers.items() if key.startswith(prefix)}
+
+
+def he_share(layer: nn.Conv2d) -> float:
+    """Deviation of the weights in units of He's (2015): sqrt(2 / fan in)."""
+    return float(layer.weight.detach().std()) / math.sqrt(2 / layer.weight[0].numel())
+
+
+def test_dense_blocks_start_at_a_tenth_and_the_layers_around_them_do_not() -> None:
+    layers = convolutions("esrgan-psnr")
+    dense = {key for key in layers if key.startswith("body.")}
+    assert len(dense) == 2 * 3 * 5
+    for key, layer in layers.items():
+        assert he_share(layer) == pytest.approx(0.1, rel=0.1) if key in dense else he_share(layer) > 0.3, key
+        assert layer.bias is not None
+        assert bool(torch.all(layer.bias == 0)) == (key in dense), key
+
+
+def test_msrresnet_starts_at_a_tenth_everywhere() -> None:
+    assert all(he_share(layer) == pytest.approx(0.1, rel=0.15) for layer in convolutions("msrresnet").values())
+
+
+def test_the_seed_alone_decides_the_weights() -> None:
+    torch.manual_seed(3)
+    first = convolutions("compact")
+    torch.manual_seed(4)
+    assert all(torch.equal(layer.weight, first[key].weight) for key, layer in convolutions("compact").items())
+
+
+def test_scales_a_network_cannot_have_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot enlarge 3 times"):
+        fresh(load_recipe("esrgan-psnr", ["network.scale=3", "data.hr_patch=96"]).network, seed=0)
