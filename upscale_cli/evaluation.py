@@ -28,6 +28,8 @@ class Case:
 
 def find_cases(hr: Path, lr: Path | None) -> list[tuple[Path, Path | None]]:
     """The files of (HR, LR or None) in folders, or these files themselves. Raises InputError."""
+    if not hr.exists():
+        raise InputError(f"There is no {hr}.", "Check the path.")
     if lr is not None:
         return [(truth, small) for truth, small in paired(hr, lr, kind="LR picture")]
     return [(path, None) for path in (pictures_in(hr) if hr.is_dir() else [hr])]

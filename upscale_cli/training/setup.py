@@ -31,12 +31,13 @@ from upscale_cli.weights.state_dict import open_state
 
 SCRATCH = "scratch"
 CHECKPOINT = "last.pt"
-# What says how a run goes and not what comes out may differ when it is resumed.
+# What says how a run goes and not what comes out may differ when it is resumed; and it may go on for longer.
 FREE_ON_RESUME = {
     "about": None,
     "paper": None,
     "validation": None,
     "data": {"workers", "cache"},
+    "schedule": {"iterations"},
     "run": {"log_every", "checkpoint_minutes", "tensorboard", "compile"},
 }
 
