@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from upscale_cli.errors import UsageError
-from upscale_cli.training.generator import fresh
+from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.recipe import load_recipe
+from upscale_cli.weights.load import load
 
 
 def convolutions(name: str, prefix: str = "") -> dict[str, nn.Conv2d]:
@@ -49,3 +50,15 @@ def test_the_seed_alone_decides_the_weights() -> None:
 def test_scales_a_network_cannot_have_are_refused() -> None:
     with pytest.raises(UsageError, match="cannot enlarge 3 times"):
         fresh(load_recipe("esrgan-psnr", ["network.scale=3", "data.hr_patch=96"]).network, seed=0)
+
+
+def test_a_network_of_another_scale_gives_what_fits() -> None:
+    told: list[str] = []
+    network = load_recipe("compact", ["network.scale=2"]).network
+    spec, module = started("lite-x4", network, 0, lambda name, done, total: None, told.append)
+    given = load("lite-x4", lambda name, done, total: None, told.append).tensors
+    own = module.state_dict()
+    assert spec.scale == 2
+    different = [key for key in own if not torch.equal(own[key], given[key].float())]
+    assert sorted(different) == ["body.18.bias", "body.18.weight"]
+    assert "27 of 29 tensors come from it" in told[-1]

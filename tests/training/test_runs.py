@@ -221,7 +221,7 @@ def test_fine_tuning_takes_the_structure_of_the_weights(photos: Path, tmp_path: 
     training = prepared(tiny_recipe("esrgan", photos, 2, *settings), tmp_path, told)
     assert training.state.spec.architecture == "compact"
     assert any("not the recipe's: compact" in sentence for sentence in told)
-    with pytest.raises(UsageError, match="enlarges 2 times and the recipe 4 times"):
+    with pytest.raises(UsageError, match="enlarges 2 times, the recipe 4 times, and of"):
         prepared(tiny_recipe("esrgan", photos, 2, f'start="{network}"'), tmp_path / "other")
 
 

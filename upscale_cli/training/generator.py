@@ -12,9 +12,10 @@ from upscale_cli.errors import UsageError
 from upscale_cli.networks import NetworkSpec, build, recognise
 from upscale_cli.training.recipe import Network
 from upscale_cli.weights.download import Progress
-from upscale_cli.weights.load import Notify, load
+from upscale_cli.weights.load import LoadedWeights, Notify, load
 
 RESIDUAL_INITIAL_SCALE = 0.1  # of ESRGAN's dense blocks and of MSRResNet, which have no BatchNorm
+LEAST_FITTING = 0.5  # share of the tensors that a network of another scale must have in common
 
 
 def spec_of(network: Network) -> NetworkSpec:
@@ -82,23 +83,44 @@ def trainable(spec: NetworkSpec, tensors: dict[str, Tensor]) -> nn.Module:
     return build(spec, state).requires_grad_(True).train()
 
 
-def started(start: str, network: Network, progress: Progress, notify: Notify) -> tuple[NetworkSpec, nn.Module]:
-    """The network of a manifest name or a file, to be trained on. Its structure is the file's.
+def started(
+    start: str, network: Network, seed: int, progress: Progress, notify: Notify
+) -> tuple[NetworkSpec, nn.Module]:
+    """The network of a manifest name or a file, to be trained on. Its structure is the file's, unless that enlarges by
+    another scale: then it is the recipe's, with all tensors of the file that fit, and the others drawn by ``seed``
+    (as Lim et al. 2017, EDSR, do).
 
-    Raises WeightsError and DownloadError, and UsageError where it enlarges by another scale than the recipe.
+    Raises WeightsError and DownloadError, and UsageError where nearly nothing fits.
     """
     weights = load(Path(start) if Path(start).is_file() else start, progress, notify)
-    if weights.spec.scale != network.scale:
-        raise UsageError(
-            f"{weights.name} enlarges {weights.spec.scale} times and the recipe {network.scale} times.",
-            f"Add --set network.scale={weights.spec.scale}, or start from other weights.",
-        )
     if weights.spec.in_channels != 3:
         raise UsageError(f"{weights.name} takes {weights.spec.in_channels} channel.", "Start from an RGB network.")
+    if weights.spec.scale != network.scale:
+        return _of_another_scale(weights, network, seed, notify)
     if _differs(weights.spec, network):
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
         notify(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}.")
     return weights.spec, trainable(weights.spec, weights.tensors)
+
+
+def _of_another_scale(
+    weights: LoadedWeights, network: Network, seed: int, notify: Notify
+) -> tuple[NetworkSpec, nn.Module]:
+    spec, module = fresh(network, seed)
+    own = module.state_dict()
+    fitting = {k: t.float() for k, t in weights.tensors.items() if k in own and own[k].shape == t.shape}
+    if len(fitting) < LEAST_FITTING * len(own):
+        raise UsageError(
+            f"{weights.name} enlarges {weights.spec.scale} times, the recipe {network.scale} times, and of "
+            f"{len(own)} tensors only {len(fitting)} fit.",
+            f"Add --set network.scale={weights.spec.scale}, or start from other weights.",
+        )
+    module.load_state_dict(own | fitting)
+    notify(
+        f"{weights.name} enlarges {weights.spec.scale} times, the recipe {network.scale} times: {len(fitting)} of "
+        f"{len(own)} tensors come from it, the others are new."
+    )
+    return spec, module
 
 
 def _differs(spec: NetworkSpec, network: Network) -> bool:

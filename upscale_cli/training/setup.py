@@ -179,7 +179,7 @@ def _state(
         notify(f"Going on from iteration {checkpoint.content['step']} of {checkpoint.path}.")
         return restored(checkpoint, recipe, device, scaled)
     if recipe.start and recipe.start != SCRATCH:
-        spec, generator = started(recipe.start, recipe.network, progress, notify)
+        spec, generator = started(recipe.start, recipe.network, recipe.run.seed, progress, notify)
     else:
         spec, generator = fresh(recipe.network, recipe.run.seed)
     state = new_state(recipe, spec, generator, _critic_weights(recipe, progress), device, scaled)
