@@ -20,7 +20,7 @@ ROWS = (
     ("evaluation",),
     ("weights", "degradation", "metrics"),
     ("networks", "images", "tiling", "device"),
-    ("atomic", "resize"),
+    ("atomic", "resize", "orientation"),
     ("errors",),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

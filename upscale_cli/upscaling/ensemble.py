@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-
-def _orient(image: Tensor, turns: int, mirrored: bool) -> Tensor:
-    image = image.flip(-1) if mirrored else image
-    return torch.rot90(image, turns, (-2, -1))
-
-
-def _restore(image: Tensor, turns: int, mirrored: bool) -> Tensor:
-    image = torch.rot90(image, -turns, (-2, -1))
-    return image.flip(-1) if mirrored else image
+from upscale_cli.orientation import ORIENTATIONS, orient, restore
 
 
 def eightfold(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -23,11 +14,10 @@ def eightfold(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
 
     def averaged(image: Tensor) -> Tensor:
         total: Tensor | None = None
-        for mirrored in (False, True):
-            for turns in range(4):
-                result = _restore(function(_orient(image, turns, mirrored)), turns, mirrored).float()
-                total = result if total is None else total + result
+        for orientation in ORIENTATIONS:
+            result = restore(function(orient(image, orientation)), orientation).float()
+            total = result if total is None else total + result
         assert total is not None
-        return total / 8
+        return total / len(ORIENTATIONS)
 
     return averaged

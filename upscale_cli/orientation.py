@@ -1,0 +1,31 @@
+"""The eight orientations of a picture: four rotations, of it and of its mirror image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Orientation(NamedTuple):
+    """Quarter turns (0 to 3, anticlockwise), of the mirror image where ``mirrored``."""
+
+    turns: int
+    mirrored: bool
+
+
+ORIENTATIONS = tuple(Orientation(turns, mirrored) for mirrored in (False, True) for turns in range(4))
+UPRIGHT = ORIENTATIONS[0]
+
+
+def orient(image: Tensor, orientation: Orientation) -> Tensor:
+    """(..., H, W), mirrored if so and then turned: (..., H, W) or (..., W, H)."""
+    image = image.flip(-1) if orientation.mirrored else image
+    return torch.rot90(image, orientation.turns, (-2, -1))
+
+
+def restore(image: Tensor, orientation: Orientation) -> Tensor:
+    """The inverse of ``orient``."""
+    image = torch.rot90(image, -orientation.turns, (-2, -1))
+    return image.flip(-1) if orientation.mirrored else image
