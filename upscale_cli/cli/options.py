@@ -35,8 +35,10 @@ def parse_tile(text: str) -> TileChoice:
     return int(text)
 
 
-def chosen_size(scale: float | None, width: int | None, height: int | None, fit: str | None) -> Size:
-    """The one size that was asked for, or the default scale."""
+def chosen_size(
+    scale: float | None, width: int | None, height: int | None, fit: str | None, default: float = DEFAULT_SCALE
+) -> Size:
+    """The one size that was asked for, or the ``default`` scale."""
     from upscale_cli.upscaling.size import Size
 
     given = [
@@ -47,7 +49,7 @@ def chosen_size(scale: float | None, width: int | None, height: int | None, fit:
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} both state the size.", "Give one of them.")
     if not given and (scale, width, height) == (None, None, None):
-        scale = DEFAULT_SCALE
+        scale = default
     return Size(scale, width, height, parse_width_height(fit) if fit else None)
 
 

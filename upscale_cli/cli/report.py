@@ -12,10 +12,14 @@ import click
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from upscale_cli.kernel_estimation.zssr import Progress
     from upscale_cli.upscaling.batch import Outcome
     from upscale_cli.upscaling.targets import Job, Plan
 
 Style = Literal["bar", "lines", "json", "quiet"]
+
+TRAINING_SHARE = 0.9  # of a picture's time, where a network is trained on it
+LINE_EVERY = 500  # iterations
 
 
 def chosen_style(quiet: bool, as_json: bool) -> Style:
@@ -69,6 +73,17 @@ class Report:
         self._bar.set_postfix_str(f"tile {self._tiles}/{tiles}, {megapixels / seconds:.2f} MP/s", refresh=False)
         if done == total:
             self._tiles = 0  # another pass, or the transparency, may follow
+
+    def training(self, progress: Progress) -> None:
+        """A network is trained on the current picture."""
+        state = f"iteration {progress.iteration}/{progress.limit}, loss {progress.loss:.4f}"
+        if self._bar is not None:
+            fraction = max(self._fraction, TRAINING_SHARE * progress.iteration / progress.limit)
+            self._bar.set_postfix_str(f"{state}, learning rate {progress.learning_rate:.0e}", refresh=False)
+            self._bar.update(fraction - self._fraction)
+            self._fraction = fraction
+        elif self._style == "lines" and progress.iteration % LINE_EVERY == 0:
+            self._line(f"Training: {state}", err=True)
 
     def outcome(self, outcome: Outcome) -> None:
         """One picture is done or has failed."""

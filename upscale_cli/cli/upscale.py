@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from upscale_cli.cli.options import DEFAULT_SCALE, Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
 from upscale_cli.cli.report import DownloadBar, Report, chosen_style
+from upscale_cli.cli.zero_shot import NAME, chosen_kernel, zero_shot_upscaler
 from upscale_cli.errors import UpscaleError
 
 if TYPE_CHECKING:
-    from upscale_cli.upscaling.batch import Settings
+    from upscale_cli.degradation.blur_kernel import BlurKernel
+    from upscale_cli.upscaling.batch import PictureUpscaler, Settings
     from upscale_cli.upscaling.size import Size
     from upscale_cli.upscaling.targets import Job, Plan
 
 
 @click.command("run", cls=Heading, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: 4]")
+@click.option(
+    "-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: 4; with --kernel the kernel's]"
+)
 @click.option("--width", type=int, help="Width of the result in pixels; the height follows.")
 @click.option("--height", type=int, help="Height of the result in pixels; the width follows.")
 @click.option("--fit", metavar="WxH", help="As large as fits into a box of that many pixels.")
@@ -40,6 +46,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="What enlarges transparency.",
 )
+@click.option(
+    "--kernel",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="The kernel the pictures were shrunk with: trains a network on each picture itself (ZSSR), in minutes.",
+)
+@click.option("--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]")
+@click.option("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]")
 @click.option(
     "-o", "--output", metavar="PATH", help="File for one picture (its extension decides the format), else folder."
 )
@@ -77,8 +91,11 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
       upscale photo.jpg -s 2.5 -o big.png
       upscale scans/ -r -m realesr-general-x4v3 -dn 0.3 --tile 400 --half
       upscale "*.png" --width 3840 --format webp --quality 90
+      upscale photo.png --kernel photo_kernel.mat
     """
-    size = chosen_size(options["scale"], options["width"], options["height"], options["fit"])
+    kernel = chosen_kernel(options)
+    default = kernel.scale if kernel else DEFAULT_SCALE
+    size = chosen_size(options["scale"], options["width"], options["height"], options["fit"], default)
     network = _network_options(size, options)
     plan = _plan(paths, size.label(), options)
     settings = _settings(plan, size, options)
@@ -90,7 +107,7 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
         return
     report.skipped(plan.skipped)
     if plan.jobs:
-        _work(plan, settings, report, network, options)
+        _work(plan, settings, report, options, partial(_upscaler, kernel, network, options, report))
     report.summary(plan)
     _exit_with(report, len(plan.jobs))
 
@@ -98,6 +115,7 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
 run.headings = {
     "Size": ("scale", "width", "height", "fit"),
     "Network": ("model", "alpha", "denoise", "tta", "alpha_upsampler"),
+    "Network of the picture's own": ("kernel", "iterations", "seed"),
     "Files": (
         "output",
         "suffix",
@@ -173,14 +191,26 @@ def _network_options(size: Size, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _work(plan: Plan, settings: Settings, report: Report, network: dict[str, Any], options: dict[str, Any]) -> None:
-    from upscale_cli.upscaling import batch
+def _upscaler(
+    kernel: BlurKernel | None, network: dict[str, Any], options: dict[str, Any], report: Report
+) -> PictureUpscaler:
+    if kernel is not None:
+        report.model = NAME
+        return zero_shot_upscaler(kernel, network, options, report)
     from upscale_cli.upscaling.upscaler import Upscaler
 
+    upscaler = Upscaler(**network, progress=DownloadBar(options["quiet"]), notify=report.notify)
+    report.model = upscaler.name
+    return upscaler
+
+
+def _work(
+    plan: Plan, settings: Settings, report: Report, options: dict[str, Any], make: Callable[[], PictureUpscaler]
+) -> None:
+    from upscale_cli.upscaling import batch
+
     try:
-        upscaler = Upscaler(**network, progress=DownloadBar(options["quiet"]), notify=report.notify)
-        report.model = upscaler.name
-        outcomes = batch.run(plan.jobs, upscaler, settings, report.start, report.tile)
+        outcomes = batch.run(plan.jobs, make(), settings, report.start, report.tile)
         with contextlib.closing(report), contextlib.closing(outcomes):  # type: ignore[type-var]
             for outcome in outcomes:
                 report.outcome(outcome)

@@ -108,7 +108,7 @@ class Upscaler:
         uint8 and uint16 use their whole range, floating point [0, 1]; the result has the same kind and channels.
         """
         size = self._size if scale is None else Size(scale=scale)
-        planes = _to_tensor(array if array.ndim == 3 else array[..., None])
+        planes = to_tensor(array if array.ndim == 3 else array[..., None])
         if planes.shape[1] not in (1, 2, 3, 4) or 0 in planes.shape:
             raise UsageError(f"An array of shape {array.shape} is no picture.", "Give (H, W) or (H, W, 1 to 4).")
         target = size.pixels(planes.shape[-2], planes.shape[-1])
@@ -128,10 +128,10 @@ class Upscaler:
         """
         target = size.pixels(picture.height, picture.width)
         dtype = _TORCH_DTYPES[picture.color.dtype.name]
-        color = self._enlarge_color(_to_tensor(picture.color), target, dtype, on_tile)
+        color = self._enlarge_color(to_tensor(picture.color), target, dtype, on_tile)
         alpha = None
         if picture.alpha is not None:
-            alpha = _to_pixels(self._enlarge_alpha(_to_tensor(picture.alpha[..., None]), target, dtype))[..., 0]
+            alpha = _to_pixels(self._enlarge_alpha(to_tensor(picture.alpha[..., None]), target, dtype))[..., 0]
         return Picture(_to_pixels(color), alpha, picture.metadata)
 
     def _enlarge_color(
@@ -198,7 +198,7 @@ def _require_picture_network(network: ResolvedNetwork) -> None:
         )
 
 
-def _to_tensor(pixels: NDArray[Any]) -> Tensor:
+def to_tensor(pixels: NDArray[Any]) -> Tensor:
     """(H, W, C) to float32 (1, C, H, W); integers from their full range to [0, 1]."""
     if pixels.dtype.kind == "f":
         values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))

@@ -1,0 +1,75 @@
+"""``upscale run --kernel``: networks that are trained on the picture itself take the place of pretrained ones."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upscale_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from upscale_cli.cli.report import Report
+    from upscale_cli.degradation.blur_kernel import BlurKernel
+    from upscale_cli.upscaling.self_trained import SelfTrainedUpscaler
+    from upscale_cli.weights.resolve import ResolvedNetwork
+
+NAME = "zssr"
+OF_PRETRAINED = {"model": "-m", "alpha": "--alpha", "denoise": "--denoise"}
+OF_TRAINING = {"iterations": "--iterations", "seed": "--seed"}
+
+
+def chosen_kernel(options: dict[str, Any]) -> BlurKernel | None:
+    """The kernel of ``--kernel``. Raises InputError, and UsageError for options that contradict it or need it."""
+    if options["kernel"] is None:
+        _refuse(options, OF_TRAINING, "trains a network on the picture itself.", "Add --kernel FILE, or leave it out.")
+        return None
+    _refuse(options, OF_PRETRAINED, "chooses a pretrained network, and --kernel trains one.", "Give one of them.")
+    if options["tta"]:
+        raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
+    from upscale_cli.degradation.blur_kernel import read_kernel
+
+    return read_kernel(Path(options["kernel"]))
+
+
+def _refuse(options: dict[str, Any], names: dict[str, str], reason: str, hint: str) -> None:
+    given = next((option for name, option in names.items() if options[name] is not None), None)
+    if given:
+        raise UsageError(f"{given} {reason}", hint)
+
+
+def zero_shot_upscaler(
+    kernel: BlurKernel, network: dict[str, Any], options: dict[str, Any], report: Report
+) -> SelfTrainedUpscaler:
+    """``network``: the options of ``Upscaler``. Raises DeviceError."""
+    import torch
+
+    from upscale_cli import device as devices
+    from upscale_cli.kernel_estimation import zssr
+    from upscale_cli.upscaling.self_trained import SelfTrainedUpscaler
+    from upscale_cli.upscaling.upscaler import Upscaler
+
+    if network["threads"]:
+        torch.set_num_threads(network["threads"])
+    device = devices.select(network["device"])
+    training = {
+        "seed": options["seed"] or 0,
+        "iterations": options["iterations"] or zssr.ITERATIONS,
+        "device": device,
+        "bf16": zssr.trains_in_bf16(device, network["precision"]),
+    }
+    halo = zssr.HALO if network["tile_pad"] is None else network["tile_pad"]
+    running = network | {"tile_pad": halo}
+    running.pop("model")
+    fit = partial(_fitted, kernel=kernel, training=training, report=report)
+    return SelfTrainedUpscaler(fit, partial(Upscaler, **running, notify=report.notify))
+
+
+def _fitted(color: Tensor, kernel: BlurKernel, training: dict[str, Any], report: Report) -> ResolvedNetwork:
+    from upscale_cli.kernel_estimation import zssr
+    from upscale_cli.weights.resolve import ResolvedNetwork
+
+    module = zssr.fit(color, kernel, **training, on_step=report.training)
+    return ResolvedNetwork(NAME, module.spec, module, {})

@@ -1,0 +1,81 @@
+"""What a picture teaches about itself: crops of it as HR, the same crops shrunk by its kernel and enlarged as LR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscale_cli.degradation.blur_kernel import BlurKernel, shrink
+from upscale_cli.orientation import ORIENTATIONS, orient
+from upscale_cli.resize import resize
+
+FACTORS = (1.0, 0.85, 0.7, 0.5)  # of the picture's size: its own smaller versions are examples too
+SHARE_UNRESIZED = 0.5
+INTERPOLATION_REACH = 2  # LR pixels that a bicubically interpolated pixel sees on each side
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``interpolated``: LR enlarged bicubically, ``hr``: what it should become. Both (N, C, H, W) in [0, 1]."""
+
+    interpolated: Tensor
+    hr: Tensor
+
+
+def interpolate(lr: Tensor, scale: int) -> Tensor:
+    """``lr`` (N, C, H, W) at ``scale`` times its size, bicubically, in float32."""
+    return resize(lr.float(), (lr.shape[-2] * scale, lr.shape[-1] * scale), "bicubic")
+
+
+def paired(hr: Tensor, kernel: BlurKernel) -> Pair:
+    """``hr`` (N, C, H, W) beside what is left of it after shrinking by ``kernel`` and interpolating."""
+    enlarged = interpolate(shrink(hr, kernel, kernel.scale), kernel.scale)
+    return Pair(enlarged[..., : hr.shape[-2], : hr.shape[-1]], hr)
+
+
+class Examples:
+    """Random square crops of ``side`` pixels of ``image`` (1, C, H, W), at least so large, and its smaller versions."""
+
+    def __init__(self, image: Tensor, kernel: BlurKernel, side: int, seed: int) -> None:
+        self._kernel, self._side = kernel, side
+        self._rng = np.random.default_rng(seed)
+        self._versions = _versions(image, side)
+        scale = kernel.scale
+        self._margin = scale * (-(-(kernel.size // 2) // scale) + INTERPOLATION_REACH)
+
+    def draw(self, count: int) -> Pair:
+        """``count`` crops."""
+        pairs = [self._drawn() for _ in range(count)]
+        return Pair(torch.cat([pair.interpolated for pair in pairs]), torch.cat([pair.hr for pair in pairs]))
+
+    def _drawn(self) -> Pair:
+        """A crop in one of eight orientations. Its LR is blurred from beyond its border where the picture goes on."""
+        version = self._versions[self._drawn_version()]
+        version = orient(version, ORIENTATIONS[self._rng.integers(len(ORIENTATIONS))])
+        (top, above), (left, before) = (self._span(length) for length in version.shape[-2:])
+        window = version[..., top - above : top + self._side + self._margin, :]
+        window = window[..., left - before : left + self._side + self._margin]
+        pair = paired(window, self._kernel)
+        inside = (..., slice(above, above + self._side), slice(before, before + self._side))
+        return Pair(pair.interpolated[inside], pair.hr[inside])
+
+    def _drawn_version(self) -> int:
+        if len(self._versions) == 1 or self._rng.random() < SHARE_UNRESIZED:
+            return 0
+        return int(self._rng.integers(1, len(self._versions)))
+
+    def _span(self, length: int) -> tuple[int, int]:
+        """Where a crop starts, and how many pixels before it are used: as many as keep LR's grid on the crop's."""
+        start = int(self._rng.integers(length - self._side + 1))
+        scale = self._kernel.scale
+        return start, min(self._margin, start // scale * scale)
+
+
+def _versions(image: Tensor, side: int) -> list[Tensor]:
+    """``image`` itself and smaller, as long as a crop fits."""
+    height, width = image.shape[-2:]
+    sizes = [(round(height * factor), round(width * factor)) for factor in FACTORS]
+    return [image] + [resize(image, size, "bicubic").clamp(0, 1) for size in sizes[1:] if min(size) >= side]
