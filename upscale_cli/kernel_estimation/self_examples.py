@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from upscale_cli.degradation.blur_kernel import BlurKernel, shrink
-from upscale_cli.orientation import ORIENTATIONS, orient
+from upscale_cli.orientation import ORIENTATIONS, orient, restore
 from upscale_cli.resize import resize
 
 FACTORS = (1.0, 0.85, 0.7, 0.5)  # of the picture's size: its own smaller versions are examples too
@@ -54,24 +54,29 @@ class Examples:
     def _drawn(self) -> Pair:
         """A crop in one of eight orientations. Its LR is blurred from beyond its border where the picture goes on."""
         version = self._versions[self._drawn_version()]
-        version = orient(version, ORIENTATIONS[self._rng.integers(len(ORIENTATIONS))])
-        (top, above), (left, before) = (self._span(length) for length in version.shape[-2:])
-        window = version[..., top - above : top + self._side + self._margin, :]
-        window = window[..., left - before : left + self._side + self._margin]
-        pair = paired(window, self._kernel)
-        inside = (..., slice(above, above + self._side), slice(before, before + self._side))
-        return Pair(pair.interpolated[inside], pair.hr[inside])
+        orientation = ORIENTATIONS[self._rng.integers(len(ORIENTATIONS))]
+        (rows, above), (columns, before) = (self._span(length) for length in version.shape[-2:])
+        pair = paired(orient(version[..., rows, columns], orientation), self._kernel)
+
+        def cropped(window: Tensor) -> Tensor:
+            upright = restore(window, orientation)
+            return orient(upright[..., above : above + self._side, before : before + self._side], orientation)
+
+        return Pair(cropped(pair.interpolated), cropped(pair.hr))
 
     def _drawn_version(self) -> int:
         if len(self._versions) == 1 or self._rng.random() < SHARE_UNRESIZED:
             return 0
         return int(self._rng.integers(1, len(self._versions)))
 
-    def _span(self, length: int) -> tuple[int, int]:
-        """Where a crop starts, and how many pixels before it are used: as many as keep LR's grid on the crop's."""
+    def _span(self, length: int) -> tuple[slice, int]:
+        """Of a crop and what surrounds it, and where the crop starts in it: on LR's grid, from either end."""
         start = int(self._rng.integers(length - self._side + 1))
-        scale = self._kernel.scale
-        return start, min(self._margin, start // scale * scale)
+        before, after = (self._on_grid(room) for room in (start, length - self._side - start))
+        return slice(start - before, start + self._side + after), before
+
+    def _on_grid(self, room: int) -> int:
+        return min(self._margin, room // self._kernel.scale * self._kernel.scale)
 
 
 def _versions(image: Tensor, side: int) -> list[Tensor]:

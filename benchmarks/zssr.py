@@ -1,0 +1,142 @@
+"""PSNR and time of zero-shot super-resolution on DIV2KRK's pictures, by the kernel it is told.
+
+    python benchmarks/zssr.py DIV2KRK [--cases 14 24] [--kernels bicubic true] [--estimated DIR] [--crop 480]
+    python benchmarks/zssr.py DIV2KRK --scale 4
+
+DIV2KRK is a folder of gt/im_N.png, lr_x2/im_N.png and gt_k_x2/kernel_N.mat; of ``--estimated`` the kernels have names
+that end in the number of their picture: kernel_14.mat, im_14.npy. LR is the middle of the picture, ``--crop`` pixels
+wide and high. PSNR is that of Y, as `upscale eval` counts it; seconds are those of one core's work, training and
+enlarging.
+
+``--scale 4`` compares the two ways to four times the size with a kernel for two: the network twice, or one trained with
+the kernel of shrinking twice. DIV2KRK's pictures for it being larger than they need to be, LR is made from gt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscale_cli import device as devices
+from upscale_cli import metrics
+from upscale_cli.degradation.blur_kernel import SUFFIXES, BlurKernel, applied_twice, bicubic, read_kernel, shrink
+from upscale_cli.images.read import read_picture
+from upscale_cli.kernel_estimation import zssr
+from upscale_cli.kernel_estimation.self_examples import interpolate
+from upscale_cli.tiling import quantise
+
+Kernels = dict[str, BlurKernel]
+
+
+@dataclass(frozen=True)
+class Case:
+    """``lr`` (1, 3, H, W) and ``hr`` (1, 3, scale·H, scale·W) in [0, 1]."""
+
+    number: int
+    lr: Tensor
+    hr: Tensor
+    kernels: Kernels
+
+    @property
+    def scale(self) -> int:
+        return self.hr.shape[-1] // self.lr.shape[-1]
+
+
+def image(path: Path) -> Tensor:
+    return torch.from_numpy(read_picture(path).color.copy()).permute(2, 0, 1)[None] / 255
+
+
+def levels(planes: Tensor) -> metrics.Levels:
+    return quantise(planes, torch.uint8)[0].permute(1, 2, 0).numpy()
+
+
+def psnr(a: Tensor, b: Tensor, border: int) -> float:
+    inner = (slice(border, -border),) * 2
+    return metrics.psnr(*(metrics.luma(levels(planes))[inner] for planes in (a, b)))
+
+
+def numbers(folder: Path) -> list[int]:
+    """Of the pictures whose truth is there."""
+    return sorted(int(path.stem.removeprefix("im_")) for path in (folder / "gt").glob("im_*.png"))
+
+
+def of_picture(folder: Path, number: int) -> BlurKernel:
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    return read_kernel(next(path for path in files if re.findall(r"\d+", path.stem)[-1:] == [str(number)]))
+
+
+def twice(folder: Path, number: int, options: argparse.Namespace) -> Case:
+    """DIV2KRK's own LR, its middle; the kernels by their names."""
+    lr, hr = (image(folder / part / f"im_{number}.png") for part in ("lr_x2", "gt"))
+    true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
+    print(f"case {number}: gt shrunk by its kernel is LR within {psnr(shrink(hr, true, 2), lr, 8):.1f} dB", flush=True)
+    kernels = {name: {"true": true, "bicubic": bicubic(2)}[name] for name in options.kernels}
+    if options.estimated:
+        kernels["estimated"] = of_picture(options.estimated, number)
+    return Case(number, *middle(lr, hr, options.crop), kernels)
+
+
+def four_times(folder: Path, number: int, options: argparse.Namespace) -> Case:
+    """LR from gt by the kernel applied twice."""
+    true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
+    hr = image(folder / "gt" / f"im_{number}.png")
+    hr = hr[..., : hr.shape[-2] // 4 * 4, : hr.shape[-1] // 4 * 4]
+    lr = quantise(shrink(hr, applied_twice(true), 4), torch.uint8) / 255
+    return Case(number, *middle(lr, hr, options.crop), {"twice": true, "once": applied_twice(true)})
+
+
+def middle(lr: Tensor, hr: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    scale = hr.shape[-1] // lr.shape[-1]
+    height, width = (min(side, length) for length in lr.shape[-2:])
+    top, left = (lr.shape[-2] - height) // 2, (lr.shape[-1] - width) // 2
+    cropped = hr[..., top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    return lr[..., top : top + height, left : left + width], cropped
+
+
+def measured(case: Case, kernel: BlurKernel, options: argparse.Namespace) -> tuple[float, float]:
+    """(dB, seconds)."""
+    start = time.process_time()
+    sr = zssr.upscale(
+        case.lr, kernel, case.scale, seed=options.seed, iterations=options.iterations, bf16=devices.cpu_has_bf16()
+    )
+    return psnr(sr, case.hr, case.scale), time.process_time() - start
+
+
+def report(case: Case, options: argparse.Namespace) -> list[float]:
+    """One row of the table; its decibels."""
+    results = [measured(case, kernel, options) for kernel in case.kernels.values()]
+    decibels = [psnr(interpolate(case.lr, case.scale), case.hr, case.scale), *(db for db, _ in results)]
+    cells = [f"{decibels[0]:.2f}", *(f"{db:.2f} ({seconds:.0f} s)" for db, seconds in results)]
+    print(f"| {case.number} | " + " | ".join(cells) + " |", flush=True)
+    return decibels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cases", type=int, nargs="+", help="numbers of pictures; default: all that have a truth")
+    parser.add_argument("--kernels", nargs="*", choices=["bicubic", "true"], default=["bicubic", "true"])
+    parser.add_argument("--estimated", type=Path, help="folder of estimated kernels")
+    parser.add_argument("--crop", type=int, default=480, help="LR pixels")
+    parser.add_argument("--scale", type=int, choices=[2, 4], default=2)
+    parser.add_argument("--iterations", type=int, default=zssr.ITERATIONS)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    make = twice if options.scale == 2 else four_times
+    cases = [make(options.folder, number, options) for number in options.cases or numbers(options.folder)]
+    header = ["case", "interpolated", *cases[0].kernels]
+    print("| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
+    rows = [report(case, options) for case in cases]
+    print("| mean | " + " | ".join(f"{mean:.2f}" for mean in np.mean(rows, 0)) + " |")
+
+
+if __name__ == "__main__":
+    main()
