@@ -1,10 +1,15 @@
 """PSNR and time of zero-shot super-resolution on DIV2KRK's pictures, by the kernel it is told.
 
-    python benchmarks/zssr.py DIV2KRK [--kernels true bicubic FOLDER ...] [--cases 3 14] [--crop 480]
+    python benchmarks/zssr.py DIV2KRK [--cases 14 24] [--kernels bicubic true] [--estimated DIR] [--crop 480]
+    python benchmarks/zssr.py DIV2KRK --scale 4
 
-DIV2KRK holds lr_x2/im_N.png, gt/im_N.png and gt_k_x2/kernel_N.mat; a FOLDER holds estimated kernels, kernel_N.npy, .mat
-or .json. Prints a table of PSNR on Y in dB, of the middle of each picture without a border of SCALE pixels, and of the
-seconds of processor time that training and enlarging took.
+DIV2KRK is a folder of gt/im_N.png, lr_x2/im_N.png and gt_k_x2/kernel_N.mat; of ``--estimated`` the kernels have names
+that end in the number of their picture: kernel_14.mat, im_14.npy. LR is the middle of the picture, ``--crop`` pixels
+wide and high. PSNR is that of Y, as `upscale eval` counts it; seconds are those of one core's work, training and
+enlarging.
+
+``--scale 4`` compares the two ways to four times the size with a kernel for two: the network twice, or one trained with
+the kernel of shrinking twice. DIV2KRK's pictures for it being larger than they need to be, LR is made from gt.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from upscale_cli import device as devices
 from upscale_cli import metrics
 from upscale_cli.degradation.blur_kernel import SUFFIXES, BlurKernel, applied_twice, bicubic, read_kernel, shrink
 from upscale_cli.images.read import read_picture
