@@ -1,0 +1,290 @@
+"""Zero-shot super-resolution: the network, its examples, the falling learning rate, back-projection, and learning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tiny_training import painted
+from torch import Tensor, nn
+
+from upscale_cli import metrics
+from upscale_cli.degradation.blur_kernel import BlurKernel, bicubic, centred, read_kernel, shrink
+from upscale_cli.errors import InputError, UsageError
+from upscale_cli.images.read import read_picture
+from upscale_cli.kernel_estimation import self_examples, zssr
+from upscale_cli.kernel_estimation.self_examples import Examples, interpolate, paired
+from upscale_cli.kernel_estimation.zssr import Progress, ZeroShotNetwork, back_projected, fit, initial, stagnates
+
+
+def gaussian(sigma_y: float = 1.5, sigma_x: float = 1.5, angle: float = 0.0, scale: int = 2) -> BlurKernel:
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    inverse = np.linalg.inv(turn @ np.diag([sigma_y**2, sigma_x**2]) @ turn.T)
+    grid = np.stack(np.mgrid[:11, :11], -1) - (5 + (scale - 1) / 2)
+    return centred(np.exp(-0.5 * np.sum((grid @ inverse) * grid, -1)), scale)
+
+
+def image(height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
+    return torch.from_numpy(painted(seed, height, width).color[..., :channels] / 255).float().permute(2, 0, 1)[None]
+
+
+def ramp(height: int, width: int) -> Tensor:
+    """A plane, different in all orientations: what bicubic interpolation and centred kernels leave as it is."""
+    y, x = np.mgrid[:height, :width]
+    return torch.from_numpy((y + 2.5 * x) / 600).float()[None, None]
+
+
+def silent(network: ZeroShotNetwork) -> ZeroShotNetwork:
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    network.back_projections = 0
+    return network
+
+
+def decibels(a: Tensor, b: Tensor) -> float:
+    return metrics.psnr(a[..., 4:-4, 4:-4].numpy() * 255, b[..., 4:-4, 4:-4].numpy() * 255)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_network_has_eight_layers_of_64(channels: int) -> None:
+    network = ZeroShotNetwork(channels, gaussian())
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.weight.shape[:2] for layer in layers] == [(64, channels), *[(64, 64)] * 6, (channels, 64)]
+    assert all(layer.kernel_size == (3, 3) and layer.bias is not None for layer in layers)
+    assert sum(isinstance(layer, nn.ReLU) for layer in network.modules()) == 7
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_without_weights_it_interpolates_with_pixel_centres_in_place(scale: int) -> None:
+    lr = ramp(20, 24)
+    sr = silent(ZeroShotNetwork(1, gaussian(scale=scale)))(lr)
+    y, x = np.mgrid[: 20 * scale, : 24 * scale]
+    wanted = ((y + 0.5) / scale - 0.5 + 2.5 * ((x + 0.5) / scale - 0.5)) / 600
+    inner = slice(3 * scale, -3 * scale)
+    assert sr.shape == (1, 1, 20 * scale, 24 * scale)
+    np.testing.assert_allclose(sr[0, 0, inner, inner], wanted[inner, inner], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_what_was_shrunk_and_interpolated_lies_where_it_was(scale: int) -> None:
+    hr = ramp(60, 71)
+    pair = paired(hr, gaussian(2.0, 1.0, 0.4, scale))
+    assert pair.interpolated.shape == hr.shape
+    inner = (..., slice(20, -20), slice(20, -20))
+    np.testing.assert_allclose(pair.interpolated[inner], hr[inner], atol=2e-4)
+
+
+def test_its_receptive_radius_is_enough() -> None:
+    network = initial(1, gaussian(), seed=0)
+    network.back_projections = 1
+    radius = network.spec.receptive_radius
+    lr = torch.rand(1, 1, 2 * radius + 9, 2 * radius + 9, generator=torch.Generator().manual_seed(0))
+    middle = radius + 4
+    changed = lr.clone()
+    distance = (torch.arange(lr.shape[-1]) - middle).abs()
+    changed[..., torch.maximum(distance[:, None], distance[None]) > radius] = 0.0
+    with torch.no_grad():
+        before, after = (
+            network(x)[..., 2 * middle : 2 * middle + 2, 2 * middle : 2 * middle + 2] for x in (lr, changed)
+        )
+    torch.testing.assert_close(before, after, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "count"),
+    [
+        (bicubic(2), 8),
+        (gaussian(1.5, 1.5), 8),
+        (gaussian(2.0, 0.8), 4),  # two half turns, two mirrors
+        (gaussian(2.0, 0.8, np.pi / 4), 4),
+        (gaussian(2.0, 0.8, 0.4), 2),
+    ],
+)
+def test_the_ensemble_takes_the_orientations_that_leave_the_kernel(kernel: BlurKernel, count: int) -> None:
+    assert len(zssr.symmetries(kernel)) == count
+
+
+def test_the_ensemble_of_a_symmetric_kernel_turns_with_the_picture() -> None:
+    network = initial(1, gaussian(), seed=0)
+    network.back_projections = 0
+    lr = torch.rand(1, 1, 12, 15, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(network(lr.rot90(1, (-2, -1))), network(lr).rot90(1, (-2, -1)), rtol=0, atol=1e-5)
+
+
+def places(crop: Tensor, version: Tensor) -> list[int]:
+    """In which of eight orientations of ``version`` (H, W), all of whose values differ, ``crop`` lies."""
+    found = []
+    for number in range(8):
+        whole: NDArray[np.float32] = np.rot90(np.fliplr(version) if number > 3 else version, number % 4)
+        at = np.argwhere(whole == crop[0, 0].numpy())
+        if len(at) == 1:
+            top, left = at[0]
+            side = crop.shape[-1]
+            if np.array_equal(whole[top : top + side, left : left + side], crop):
+                found.append(number)
+    return found
+
+
+def test_half_of_the_examples_are_the_picture_in_all_orientations() -> None:
+    picture = torch.rand(1, 1, 50, 60, generator=torch.Generator().manual_seed(1))
+    examples = Examples(picture, gaussian(), 16, seed=0)
+    drawn = examples.draw(400).hr
+    found = [places(crop, picture[0, 0].numpy()) for crop in drawn]
+    unresized = [numbers[0] for numbers in found if numbers]
+    assert drawn.shape == (400, 1, 16, 16)
+    assert all(len(numbers) <= 1 for numbers in found)
+    assert 160 < len(unresized) < 240
+    assert min(unresized.count(number) for number in range(8)) > 8
+
+
+def test_the_other_examples_are_smaller_versions() -> None:
+    """The ramp is as steep as the picture is large: of the crops' slopes those of every version are found."""
+    drawn = Examples(ramp(96, 96), gaussian(), 16, seed=0).draw(200).hr[:, 0]
+    steps = torch.stack([drawn.diff(dim=1).abs().mean((1, 2)), drawn.diff(dim=2).abs().mean((1, 2))]).amax(0) * 600
+    slopes = {round(float(step) / 2.5, 1) for step in steps}
+    assert slopes >= {1.0, 1.2, 1.4, 2.0}
+
+
+def test_crops_see_the_picture_beyond_their_border() -> None:
+    picture = ramp(120, 120)
+    pair = Examples(picture, gaussian(), 32, seed=0).draw(100)
+    for interpolated, hr in zip(pair.interpolated, pair.hr, strict=True):
+        inner = (..., slice(10, -10), slice(10, -10))
+        torch.testing.assert_close(interpolated[inner], hr[inner], rtol=0, atol=1e-3)
+    inside = (pair.hr.amin((1, 2, 3)) > 60 / 600) & (pair.hr.amax((1, 2, 3)) < 350 / 600)
+    assert inside.sum() > 5
+    errors = (pair.interpolated - pair.hr).abs().amax((1, 2, 3))
+    assert (errors[inside] < 1e-3).float().mean() > 0.5  # without the surroundings all of them would be wrong
+
+
+def test_a_seed_decides_the_examples() -> None:
+    first, again, other = (Examples(image(40, 40), gaussian(), 16, seed).draw(3).hr for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=6, max_size=6, unique=True))
+def test_the_error_stagnates_where_a_fitted_slope_is_uncertain(errors: list[float]) -> None:
+    (slope, _), covariance = np.polyfit(range(6), errors, 1, cov=True)
+    margin = -1.5 * slope - np.sqrt(covariance[0, 0])
+    if abs(margin) > 1e-9:
+        assert stagnates(errors) == (margin <= 0)
+
+
+def test_the_rate_falls_after_six_tests_without_progress_and_not_before() -> None:
+    rate = zssr.FallingRate()
+    for error in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2):
+        rate.hear(error)
+    assert rate.value == 1e-3
+    values = []
+    for _ in range(30):
+        rate.hear(0.2)
+        values.append(rate.value)
+    falls = [index for index in range(1, 30) if values[index] < values[index - 1]]
+    assert np.diff(falls).tolist() == [6] * (len(falls) - 1)
+    assert min(values) < 1e-6
+
+
+def test_training_ends_when_the_rate_has_fallen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zssr, "TEST_EVERY", 2)
+    monkeypatch.setattr(zssr, "stagnates", lambda errors: True)
+    heard: list[Progress] = []
+    fit(image(20, 20), gaussian(), iterations=99, on_step=heard.append)
+    assert [step.iteration for step in heard] == list(range(1, 37))
+    assert [step.learning_rate for step in heard] == pytest.approx([1e-3] * 12 + [1e-4] * 12 + [1e-5] * 12)
+    assert {step.limit for step in heard} == {99}
+
+
+def test_the_loss_is_the_mean_distance_from_the_truth() -> None:
+    heard: list[Progress] = []
+    picture = image(16, 16)
+    network = initial(3, gaussian(), seed=4)
+    # One crop as large as the picture, in some orientation: for this kernel and the untrained network nearly the same.
+    pair = paired(picture, gaussian())
+    with torch.no_grad():
+        wanted = (pair.interpolated + network.residual(pair.interpolated) - pair.hr).abs().mean()
+    fit(picture, gaussian(), seed=4, iterations=1, on_step=heard.append)
+    assert heard[0].loss == pytest.approx(float(wanted), rel=0.2)
+
+
+def test_back_projection_comes_ever_closer_to_the_picture() -> None:
+    kernel, lr = gaussian(1.8, 1.0, 0.5), image(30, 34)
+    sr = interpolate(lr, 2)
+    errors = [float((shrink(back_projected(sr, lr, kernel, times), kernel, 2) - lr).abs().mean()) for times in range(6)]
+    assert all(after < 0.9 * before for before, after in zip(errors[:-1], errors[1:], strict=True))
+
+
+def test_a_seed_decides_the_result() -> None:
+    first, again, other = (zssr.upscale(image(20, 22), gaussian(), 2, seed=seed, iterations=3) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_powers_of_the_kernels_scale_are_reached(channels: int, scale: int) -> None:
+    sr = zssr.upscale(image(18, 21, channels), gaussian(), scale, iterations=1)
+    assert sr.shape == (1, channels, 18 * scale, 21 * scale)
+    assert sr.dtype == torch.float32
+    assert 0 <= sr.min() < sr.max() <= 1
+
+
+def test_it_learns_what_its_kernel_did() -> None:
+    hr, kernel = image(160, 160, seed=3), gaussian(1.6, 1.1, 0.3)
+    lr = shrink(hr, kernel, 2)
+    sr = zssr.upscale(lr, kernel, 2, iterations=80)
+    assert decibels(sr, hr) > decibels(interpolate(lr, 2), hr) + 3
+
+
+def test_tiles_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    lr = image(70, 60)
+    network = fit(lr, gaussian(), iterations=40)
+    whole = zssr.enlarged(lr, network)
+    monkeypatch.setattr(zssr, "TILE", 24)
+    assert (zssr.enlarged(lr, network) - whole).abs().max() < 0.5 / 255
+
+
+def test_a_flat_picture_stays_flat() -> None:
+    sr = zssr.upscale(torch.full((1, 3, 20, 20), 0.25), gaussian(), 2, iterations=30)
+    assert (sr - 0.25).abs().max() < 0.05
+
+
+def test_pictures_too_small_to_learn_from_are_refused() -> None:
+    with pytest.raises(InputError, match="32x32"):
+        fit(image(31, 90), gaussian(scale=4))
+    fit(image(32, 32), gaussian(scale=4), iterations=1)
+
+
+@pytest.mark.parametrize("scale", [1, 3, 6])
+def test_other_scales_than_the_kernels_are_refused(scale: int) -> None:
+    with pytest.raises(UsageError, match=f"does not enlarge {scale} times"):
+        zssr.upscale(image(20, 20), gaussian(), scale)
+
+
+def test_full_precision_is_kept_where_it_is_asked_for() -> None:
+    assert not zssr.trains_in_bf16(torch.device("cpu"), "fp32")
+    assert not zssr.trains_in_bf16(torch.device("cuda"), "half")
+
+
+def test_small_pictures_have_no_smaller_versions() -> None:
+    assert len(self_examples._versions(image(40, 80), 30)) == 2
+    assert len(self_examples._versions(image(30, 80), 30)) == 1
+
+
+@pytest.mark.shared
+def test_the_true_kernel_teaches_more_than_the_bicubic_one(shared: Path) -> None:
+    folder = shared / "data" / "DIV2KRK_10"
+    lr, hr = (
+        torch.from_numpy(read_picture(folder / part / "im_14.png").color.copy()).permute(2, 0, 1)[None] / 255
+        for part in ("lr_x2", "gt")
+    )
+    lr, hr = lr[..., 200:280, 200:280], hr[..., 400:560, 400:560]
+    true = read_kernel(folder / "gt_k_x2" / "kernel_14.mat")
+    by_true, by_bicubic = (decibels(zssr.upscale(lr, kernel, 2, iterations=60), hr) for kernel in (true, bicubic(2)))
+    assert by_true > by_bicubic + 1
