@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from tiny_training import painted
 from upscale_cli.cli import report
 from upscale_cli.degradation.blur_kernel import bicubic, write_kernel
 from upscale_cli.images.formats import by_name
-from upscale_cli.images.picture import Picture
-from upscale_cli.images.read import read_picture
+from upscale_cli.images.picture import Animation, Picture
+from upscale_cli.images.read import read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.kernel_estimation import zssr
 from upscale_cli.resize import resize
 
 SHORT = ("--iterations", "2")
@@ -118,6 +120,42 @@ def test_a_folder_goes_on_after_a_picture_too_small_to_learn_from(terminal: Term
     errors = [line["error"] for line in lines if "error" in line]
     assert errors == ["A picture of 30x10 pixels is too small to learn from. With this kernel it takes 16x16."]
     assert sorted(path.name for path in Path("in_x2").iterdir()) == ["a.png", "c.png"]
+
+
+def test_an_animation_has_one_network(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = tuple(painted(seed, 18, 22) for seed in range(3))
+    write_image(Animation(frames, (100, 100, 100), 0), Path("a.png"), WriteOptions(by_name("png")))
+    trained = []
+    fit = zssr.fit
+
+    def counted(image: torch.Tensor, *rest: Any, **options: Any) -> zssr.ZeroShotNetwork:
+        trained.append(image)
+        return fit(image, *rest, **options)
+
+    monkeypatch.setattr(zssr, "fit", counted)
+    assert terminal("a.png", "--kernel", kernel, *SHORT).code == 0
+    result = read_image(Path("a_x2.png"))
+    assert isinstance(result, Animation)
+    assert [(frame.width, frame.height) for frame in result.frames] == [(44, 36)] * 3
+    assert len(trained) == 1
+
+
+def test_an_impossible_size_is_refused_before_the_training(
+    terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("a.png")
+    monkeypatch.setattr(zssr, "fit", None)
+    said = terminal("a.png", "--kernel", kernel, "--width", "2000")
+    assert said.code == 2
+    assert "Factors from 0.1 to 32 are possible." in said.err
+
+
+def test_a_kernel_that_shrinks_nothing_is_refused(terminal: Terminal) -> None:
+    save("a.png")
+    Path("blur.json").write_text(json.dumps({"scale": 1, "kernel": bicubic(2).values.tolist()}))
+    said = terminal("a.png", "--kernel", "blur.json")
+    assert said.code == 2
+    assert "blur.json says that its scale is 1." in said.err
 
 
 def test_results_that_exist_stay(terminal: Terminal, kernel: str) -> None:

@@ -54,7 +54,7 @@ def jobs(folder: Path, *widths: int, compare: bool = False) -> list[Job]:
 
 
 def run(work: list[Job], upscaler: Doubling, settings: Settings = TWICE) -> list[Outcome]:
-    outcomes = list(batch.run(work, upscaler, settings))
+    outcomes = list(batch.run(work, lambda picture: upscaler, settings))
     return sorted(outcomes, key=lambda outcome: outcome.job.source)
 
 
@@ -190,7 +190,9 @@ def test_progress_over_an_animation_goes_from_start_to_end_once(tmp_path: Path) 
     frames = tuple(Picture(np.full((8, 8, 3), level, np.uint8)) for level in (0, 120, 255))
     write_image(Animation(frames, (50, 60, 70), 0), source, WriteOptions(by_name("gif")))
     shares: list[float] = []
-    list(batch.run([Job(source, target)], Doubling(), TWICE, on_tile=lambda done, total: shares.append(done / total)))
+    upscaler = Doubling()
+    work = [Job(source, target)]
+    list(batch.run(work, lambda picture: upscaler, TWICE, on_tile=lambda done, total: shares.append(done / total)))
     assert shares == sorted(shares)
     assert shares[0] < 1 / 3
     assert shares.count(1.0) == 1

@@ -11,12 +11,12 @@ import click
 
 from upscale_cli.cli.options import DEFAULT_SCALE, Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
 from upscale_cli.cli.report import DownloadBar, Report, chosen_style
-from upscale_cli.cli.zero_shot import NAME, chosen_kernel, zero_shot_upscaler
+from upscale_cli.cli.zero_shot import NAME, chosen_kernel, zero_shot_upscaler_for
 from upscale_cli.errors import UpscaleError
 
 if TYPE_CHECKING:
     from upscale_cli.degradation.blur_kernel import BlurKernel
-    from upscale_cli.upscaling.batch import PictureUpscaler, Settings
+    from upscale_cli.upscaling.batch import Settings, UpscalerFor
     from upscale_cli.upscaling.size import Size
     from upscale_cli.upscaling.targets import Job, Plan
 
@@ -107,7 +107,7 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
         return
     report.skipped(plan.skipped)
     if plan.jobs:
-        _work(plan, settings, report, options, partial(_upscaler, kernel, network, options, report))
+        _work(plan, settings, report, options, partial(_upscaler_for, kernel, network, options, report))
     report.summary(plan)
     _exit_with(report, len(plan.jobs))
 
@@ -191,21 +191,21 @@ def _network_options(size: Size, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _upscaler(
+def _upscaler_for(
     kernel: BlurKernel | None, network: dict[str, Any], options: dict[str, Any], report: Report
-) -> PictureUpscaler:
+) -> UpscalerFor:
     if kernel is not None:
         report.model = NAME
-        return zero_shot_upscaler(kernel, network, options, report)
+        return zero_shot_upscaler_for(kernel, network, options, report)
     from upscale_cli.upscaling.upscaler import Upscaler
 
     upscaler = Upscaler(**network, progress=DownloadBar(options["quiet"]), notify=report.notify)
     report.model = upscaler.name
-    return upscaler
+    return lambda picture: upscaler
 
 
 def _work(
-    plan: Plan, settings: Settings, report: Report, options: dict[str, Any], make: Callable[[], PictureUpscaler]
+    plan: Plan, settings: Settings, report: Report, options: dict[str, Any], make: Callable[[], UpscalerFor]
 ) -> None:
     from upscale_cli.upscaling import batch
 

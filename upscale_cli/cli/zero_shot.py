@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ if TYPE_CHECKING:
 
     from upscale_cli.cli.report import Report
     from upscale_cli.degradation.blur_kernel import BlurKernel
-    from upscale_cli.upscaling.self_trained import SelfTrainedUpscaler
+    from upscale_cli.images.picture import Picture
+    from upscale_cli.upscaling.batch import UpscalerFor
     from upscale_cli.weights.resolve import ResolvedNetwork
 
 NAME = "zssr"
@@ -31,7 +31,12 @@ def chosen_kernel(options: dict[str, Any]) -> BlurKernel | None:
         raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
     from upscale_cli.degradation.blur_kernel import read_kernel
 
-    return read_kernel(Path(options["kernel"]))
+    kernel = read_kernel(Path(options["kernel"]))
+    if kernel.scale == 1:
+        raise UsageError(
+            f"{options['kernel']} says that its scale is 1.", "Give the kernel of a picture that was shrunk."
+        )
+    return kernel
 
 
 def _refuse(options: dict[str, Any], names: dict[str, str], reason: str, hint: str) -> None:
@@ -40,16 +45,18 @@ def _refuse(options: dict[str, Any], names: dict[str, str], reason: str, hint: s
         raise UsageError(f"{given} {reason}", hint)
 
 
-def zero_shot_upscaler(
+def zero_shot_upscaler_for(
     kernel: BlurKernel, network: dict[str, Any], options: dict[str, Any], report: Report
-) -> SelfTrainedUpscaler:
-    """``network``: the options of ``Upscaler``. Raises DeviceError."""
+) -> UpscalerFor:
+    """Trains a network on the colours of each picture, of animations on the first frame's.
+
+    ``network``: the options of ``Upscaler``. Raises DeviceError.
+    """
     import torch
 
     from upscale_cli import device as devices
     from upscale_cli.kernel_estimation import zssr
-    from upscale_cli.upscaling.self_trained import SelfTrainedUpscaler
-    from upscale_cli.upscaling.upscaler import Upscaler
+    from upscale_cli.upscaling.upscaler import Upscaler, to_tensor
 
     if network["threads"]:
         torch.set_num_threads(network["threads"])
@@ -63,8 +70,12 @@ def zero_shot_upscaler(
     halo = zssr.HALO if network["tile_pad"] is None else network["tile_pad"]
     running = network | {"tile_pad": halo}
     running.pop("model")
-    fit = partial(_fitted, kernel=kernel, training=training, report=report)
-    return SelfTrainedUpscaler(fit, partial(Upscaler, **running, notify=report.notify))
+
+    def upscaler_for(picture: Picture) -> Upscaler:
+        network = _fitted(to_tensor(picture.color), kernel, training, report)
+        return Upscaler(network, **running, notify=report.notify)
+
+    return upscaler_for
 
 
 def _fitted(color: Tensor, kernel: BlurKernel, training: dict[str, Any], report: Report) -> ResolvedNetwork:

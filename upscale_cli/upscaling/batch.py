@@ -28,6 +28,9 @@ class PictureUpscaler(Protocol):
     def upscale_picture(self, picture: Picture, size: Size, on_tile: Callable[[int, int], None] = ...) -> Picture: ...
 
 
+UpscalerFor = Callable[[Picture], PictureUpscaler]
+
+
 @dataclass(frozen=True)
 class Settings:
     """What holds for every picture of a run."""
@@ -64,14 +67,15 @@ class Outcome:
 
 def run(
     jobs: Sequence[Job],
-    upscaler: PictureUpscaler,
+    upscaler_for: UpscalerFor,
     settings: Settings,
     on_start: Callable[[Job], None] = lambda job: None,
     on_tile: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Outcome]:
     """Do all ``jobs``, yielding an Outcome for each once its file is written or it has failed.
 
-    A picture that fails does not stop the others. Closing the iterator (Ctrl-C) leaves no partial file behind.
+    ``upscaler_for`` is asked once for every picture, and for an animation with its first frame. A picture that fails
+    does not stop the others. Closing the iterator (Ctrl-C) leaves no partial file behind.
     """
     writes: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
@@ -82,7 +86,9 @@ def run(
                 image = reads.popleft().result()
                 if index + 1 < len(jobs):
                     reads.append(reader.submit(_read, jobs[index + 1], settings))
-                result = image if isinstance(image, Outcome) else _enlarge(job, image, upscaler, settings.size, on_tile)
+                result = (
+                    image if isinstance(image, Outcome) else _enlarge(job, image, upscaler_for, settings.size, on_tile)
+                )
                 if isinstance(result, Outcome):
                     yield result
                     continue
@@ -119,18 +125,21 @@ def _read(job: Job, settings: Settings) -> Image | Outcome:
 
 
 def _enlarge(
-    job: Job, image: Image, upscaler: PictureUpscaler, size: Size, on_tile: Callable[[int, int], None]
+    job: Job, image: Image, upscaler_for: UpscalerFor, size: Size, on_tile: Callable[[int, int], None]
 ) -> tuple[Image, Image, Outcome] | Outcome:
     """The image, its enlargement, and what is known of the outcome so far."""
     start = time.perf_counter()
+    before = _first(image)
     try:
+        size.pixels(before.height, before.width)  # an impossible size is refused before anything is trained for it
+        upscaler = upscaler_for(before)
         if isinstance(image, Picture):
             result: Image = upscaler.upscale_picture(image, size, on_tile)
         else:
             result = _enlarge_frames(image, upscaler, size, on_tile)
     except _ONE_PICTURES_FAULT as error:
         return _failure(job, error)
-    before, after = _first(image), _first(result)
+    after = _first(result)
     seconds = time.perf_counter() - start
     return image, result, Outcome(job, seconds, (before.width, before.height), (after.width, after.height))
 
