@@ -103,9 +103,8 @@ def middle(lr: Tensor, hr: Tensor, side: int) -> tuple[Tensor, Tensor]:
 def measured(case: Case, kernel: BlurKernel, options: argparse.Namespace) -> tuple[float, float]:
     """(dB, seconds)."""
     start = time.process_time()
-    sr = zssr.upscale(
-        case.lr, kernel, case.scale, seed=options.seed, iterations=options.iterations, bf16=devices.cpu_has_bf16()
-    )
+    bf16 = devices.cpu_has_bf16() and not options.fp32
+    sr = zssr.upscale(case.lr, kernel, case.scale, seed=options.seed, iterations=options.iterations, bf16=bf16)
     return psnr(sr, case.hr, case.scale), time.process_time() - start
 
 
@@ -128,6 +127,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, choices=[2, 4], default=2)
     parser.add_argument("--iterations", type=int, default=zssr.ITERATIONS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fp32", action="store_true", help="train in full precision")
     options = parser.parse_args()
     torch.set_num_threads(1)
     make = twice if options.scale == 2 else four_times
