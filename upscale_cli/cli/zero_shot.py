@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 from upscale_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from upscale_cli.cli.report import Report
     from upscale_cli.degradation.blur_kernel import BlurKernel
     from upscale_cli.images.picture import Picture
     from upscale_cli.upscaling.batch import UpscalerFor
-    from upscale_cli.weights.resolve import ResolvedNetwork
 
 NAME = "zssr"
 OF_PRETRAINED = {"model": "-m", "alpha": "--alpha", "denoise": "--denoise"}
@@ -57,30 +54,22 @@ def zero_shot_upscaler_for(
     from upscale_cli import device as devices
     from upscale_cli.kernel_estimation import zssr
     from upscale_cli.upscaling.upscaler import Upscaler, to_tensor
+    from upscale_cli.weights.resolve import ResolvedNetwork
 
     if network["threads"]:
         torch.set_num_threads(network["threads"])
     device = devices.select(network["device"])
-    training = {
+    training: dict[str, Any] = {
         "seed": options["seed"] or 0,
         "iterations": options["iterations"] or zssr.ITERATIONS,
         "device": device,
         "bf16": zssr.trains_in_bf16(device, network["precision"]),
     }
-    halo = zssr.HALO if network["tile_pad"] is None else network["tile_pad"]
-    running = network | {"tile_pad": halo}
-    running.pop("model")
 
     def upscaler_for(picture: Picture) -> Upscaler:
-        network = _fitted(to_tensor(picture.color), kernel, training, report)
-        return Upscaler(network, **running, notify=report.notify)
+        module = zssr.fit(to_tensor(picture.color), kernel, **training, on_step=report.training)
+        halo = module.halo if network["tile_pad"] is None else network["tile_pad"]
+        running = network | {"model": ResolvedNetwork(NAME, module.spec, module, {}), "tile_pad": halo}
+        return Upscaler(**running, notify=report.notify)
 
     return upscaler_for
-
-
-def _fitted(color: Tensor, kernel: BlurKernel, training: dict[str, Any], report: Report) -> ResolvedNetwork:
-    from upscale_cli.kernel_estimation import zssr
-    from upscale_cli.weights.resolve import ResolvedNetwork
-
-    module = zssr.fit(color, kernel, **training, on_step=report.training)
-    return ResolvedNetwork(NAME, module.spec, module, {})

@@ -35,7 +35,8 @@ BACK_PROJECTIONS = 10
 SAME_KERNEL = 0.99  # cross-correlation
 SMALLEST_SIDE = 8  # LR pixels after shrinking once more
 LOSS_SMOOTHING = 0.05  # share of the newest in the running mean
-TILE, HALO = 256, 16  # LR pixels
+TILE = 256  # LR pixels
+PROJECTIONS_SEEN = 2  # by tiles: what the others bring from further away is less than a level (docs/zssr.md)
 CPU = torch.device("cpu")
 MIDDLE_GRAY = 0.5  # taken from the input: without, training starts several times slower
 
@@ -72,12 +73,19 @@ class ZeroShotNetwork(nn.Module):
 
     @property
     def spec(self) -> NetworkSpec:
-        """``receptive_radius`` counts interpolation, layers and back-projections; ``HALO`` is enough in practice."""
+        """``receptive_radius`` counts interpolation, layers, all back-projections; ``halo`` is enough in practice."""
+        radius = self._radius(self.back_projections)
+        return NetworkSpec("zssr", self.kernel.scale, self._channels, self._channels, radius)
+
+    @property
+    def halo(self) -> int:
+        """LR pixels that a tile should see around it."""
+        return self._radius(min(PROJECTIONS_SEEN, self.back_projections))
+
+    def _radius(self, projections: int) -> int:
         scale = self.kernel.scale
         layers = INTERPOLATION_REACH + -(-LAYERS // scale)
-        projection = 2 * INTERPOLATION_REACH + -(-self.kernel.size // 2 // scale)
-        radius = layers + self.back_projections * projection
-        return NetworkSpec("zssr", scale, self._channels, self._channels, radius)
+        return layers + projections * (2 * INTERPOLATION_REACH + -(-self.kernel.size // 2 // scale))
 
     def residual(self, interpolated: Tensor) -> Tensor:
         """What is missing in ``interpolated`` (N, C, H, W): as large, in float32."""
@@ -273,6 +281,6 @@ def _passes(kernel_scale: int, scale: int) -> int:
 @torch.inference_mode()
 def enlarged(image: Tensor, network: ZeroShotNetwork, device: torch.device = CPU) -> Tensor:
     """One pass of ``network``, which is on ``device``, tile by tile; the result is on the CPU."""
-    tiles = tiling.plan(image.shape[-2], image.shape[-1], TILE, HALO)
-    sr = tiling.run(lambda tile: network(tile.to(device)).cpu(), image.cpu(), tiles, network.kernel.scale, halo=HALO)
-    return sr.clamp(0, 1)
+    halo, scale = network.halo, network.kernel.scale
+    tiles = tiling.plan(image.shape[-2], image.shape[-1], TILE, halo)
+    return tiling.run(lambda tile: network(tile.to(device)).cpu(), image.cpu(), tiles, scale, halo=halo).clamp(0, 1)
