@@ -257,7 +257,8 @@ def test_it_learns_what_its_kernel_did() -> None:
 @pytest.mark.parametrize("kernel", [gaussian(), centred(np.outer(*[np.hanning(43)] * 2), 2)])
 def test_tiles_leave_no_seams(kernel: BlurKernel, monkeypatch: pytest.MonkeyPatch) -> None:
     lr = image(70, 60)
-    network = fit(lr, kernel, iterations=15)
+    network = initial(3, kernel, seed=0).requires_grad_(False)
+    network.orientations = network.orientations[:1]
     whole = zssr.enlarged(lr, network)
     monkeypatch.setattr(zssr, "TILE", 24)
     assert (zssr.enlarged(lr, network) - whole).abs().max() < 0.5 / 255
