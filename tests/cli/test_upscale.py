@@ -309,3 +309,19 @@ def test_ctrl_c_leaves_no_partial_file_and_the_same_command_continues(tmp_path: 
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no size"):
         options.parse_width_height(text)
+
+
+def test_restore_runs_the_restoring_network_alone_or_mixed(terminal: Terminal, photos: Path) -> None:
+    picture = str(next(photos.glob("*.png")))
+    for number, arguments in enumerate((["--restore"], ["-m", "lite-x4-restore"], ["--restore", "--alpha", "0.5"], [])):
+        assert terminal(picture, *arguments, "-o", f"{number}.png", "--device", "cpu").code == 0
+    restored, named, half, default = (read_picture(Path(f"{number}.png")).color for number in range(4))
+    assert np.array_equal(restored, named)
+    assert not np.array_equal(half, restored)
+    assert not np.array_equal(default, restored)
+
+
+@pytest.mark.parametrize("other", [["-m", "lite-x4"], ["-dn", "0.5"], ["--kernel", "k.npy"]])
+def test_restore_and_another_choice_of_network_are_refused(terminal: Terminal, photos: Path, other: list[str]) -> None:
+    said = terminal(str(next(photos.glob("*.png"))), "--restore", *other)
+    assert (said.code, "Give one of them." in said.err, said.err.count("\n")) == (2, True, 1)

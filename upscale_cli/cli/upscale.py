@@ -12,13 +12,15 @@ import click
 from upscale_cli.cli.options import DEFAULT_SCALE, Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
 from upscale_cli.cli.report import DownloadBar, Report, chosen_style
 from upscale_cli.cli.zero_shot import NAME, chosen_kernel, zero_shot_upscaler_for
-from upscale_cli.errors import UpscaleError
+from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.degradation.blur_kernel import BlurKernel
     from upscale_cli.upscaling.batch import Settings, UpscalerFor
     from upscale_cli.upscaling.size import Size
     from upscale_cli.upscaling.targets import Job, Plan
+
+RESTORING = "lite-x4-restore"
 
 
 @click.command("run", cls=Heading, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--height", type=int, help="Height of the result in pixels; the width follows.")
 @click.option("--fit", metavar="WxH", help="As large as fits into a box of that many pixels.")
 @click.option("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]")
+@click.option("--restore", is_flag=True, help=f"For noisy or compressed pictures: -m {RESTORING}.")
 @click.option(
     "--alpha",
     type=float,
@@ -114,7 +117,7 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
 
 run.headings = {
     "Size": ("scale", "width", "height", "fit"),
-    "Network": ("model", "alpha", "denoise", "tta", "alpha_upsampler"),
+    "Network": ("model", "restore", "alpha", "denoise", "tta", "alpha_upsampler"),
     "Network of the picture's own": ("kernel", "iterations", "seed"),
     "Files": (
         "output",
@@ -183,12 +186,26 @@ def _sizes(job: Job, settings: Settings) -> str:
 
 def _network_options(size: Size, options: dict[str, Any]) -> dict[str, Any]:
     """The options of ``Upscaler``, checked as far as that goes without loading anything."""
-    names = ("model", "device", "tile_pad", "alpha", "denoise", "tta", "alpha_upsampler", "threads")
+    names = ("device", "tile_pad", "alpha", "denoise", "tta", "alpha_upsampler", "threads")
     return {name: options[name] for name in names} | {
+        "model": _model(options),
         "scale": size.scale or DEFAULT_SCALE,
         "precision": chosen_precision(options["half"], options["fp32"]),
         "tile": parse_tile(options["tile"]),
     }
+
+
+def _model(options: dict[str, Any]) -> str | None:
+    """What ``-m`` or ``--restore`` name; None for the default."""
+    if not options["restore"]:
+        model: str | None = options["model"]
+        return model
+    for name, option in (("model", "-m"), ("denoise", "--denoise")):
+        if options[name] is not None:
+            raise UsageError(
+                f"--restore chooses the network {RESTORING}, and {option} another one.", "Give one of them."
+            )
+    return RESTORING
 
 
 def _upscaler_for(

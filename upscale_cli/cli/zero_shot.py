@@ -24,6 +24,8 @@ def chosen_kernel(options: dict[str, Any]) -> BlurKernel | None:
         _refuse(options, OF_TRAINING, "trains a network on the picture itself.", "Add --kernel FILE, or leave it out.")
         return None
     _refuse(options, OF_PRETRAINED, "chooses a pretrained network, and --kernel trains one.", "Give one of them.")
+    if options["restore"]:
+        raise UsageError("--restore chooses a pretrained network, and --kernel trains one.", "Give one of them.")
     if options["tta"]:
         raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
     from upscale_cli.degradation.blur_kernel import read_kernel

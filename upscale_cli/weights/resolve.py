@@ -100,7 +100,7 @@ def resolve_default(
     if device_type == "cpu":
         notice = (
             f"Using the embedded network {EMBEDDED_DEFAULT}. "
-            "For damaged pictures: -m lite-x4-restore, or, better but far slower on a CPU, -m realesrgan-x4plus."
+            "For damaged pictures: --restore, or, better but far slower on a CPU, -m realesrgan-x4plus."
         )
         return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
     best = "realesrgan-x2plus" if scale <= 2 else "realesrgan-x4plus"
