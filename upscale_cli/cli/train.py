@@ -148,6 +148,7 @@ def _train(recipe: Recipe, options: Mapping[str, Any]) -> None:
         setup.check_all(recipe, device)
         click.echo(f"{recipe.name} can run: its settings, folders and memory are in order.")
         return
+    devices.keep_freed_memory()
     folder = options["resume"] or options["output"] or Path("runs") / recipe.name
     with distributed.joined(device) as team:
         teller = Teller(recipe, options["quiet"] or not team.leads, options["as_json"])

@@ -208,8 +208,8 @@ def in_levels(images: Tensor) -> Tensor:
 
 
 def bicubic(hr: Tensor, scale: int) -> Tensor:
-    """The LR pictures of the benchmarks: MATLAB's ``imresize(hr, 1/scale)`` of (N, 3, H, W) in [0, 1], in levels."""
-    return in_levels(matlab_bicubic(in_levels(hr), 1 / scale))
+    """The LR pictures of the benchmarks, MATLAB's ``imresize(hr, 1/scale)`` of (N, 3, H, W): both in whole levels."""
+    return in_levels(matlab_bicubic(hr, 1 / scale))
 
 
 USM_SIZE, USM_WEIGHT, USM_THRESHOLD = 51, 0.5, 10.0
