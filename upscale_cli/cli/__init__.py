@@ -19,6 +19,7 @@ COMMANDS = {
     "interp": ("interp", "interp", "Mix networks: a weights file, or a contact sheet over the mix."),
     "models": ("models", "models", "List, inspect, download, verify and remove networks."),
     "eval": ("evaluate", "evaluate", "PSNR and SSIM of results against the truth."),
+    "kernel": ("kernel", "kernel", "Estimate the kernel a picture was shrunk with; show and apply kernels."),
     "degrade": ("degrade", "degrade", "A contact sheet of damaged versions: what training shows a network."),
     "benchmark": ("benchmark", "benchmark", "Speed and memory of this machine."),
 }

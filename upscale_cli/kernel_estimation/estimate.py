@@ -1,0 +1,121 @@
+"""From a picture to the kernel it was shrunk with: runs of KernelGAN or a Gaussian, put where kernels belong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscale_cli.degradation import blur_kernel
+from upscale_cli.degradation.blur_kernel import BlurKernel, Values
+from upscale_cli.errors import InputError, UsageError
+from upscale_cli.images.picture import Picture
+from upscale_cli.kernel_estimation import crops, kernelgan, similarity, spectrum
+
+Prior = Literal["none", "gaussian"]
+SCALES = (2, 4)
+SMALLEST_SIDE = max(kernelgan.CROP, spectrum.WINDOW)
+FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
+GAUSSIAN_SIZE = 21
+SMALL_VALUES, SMALL_RANK = 0.75, 40  # values below 0.75 times the 40th largest are taken for noise
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``scale``: how much smaller the picture became, 2 or 4; ``real``: a camera picture, with noise of its own."""
+
+    scale: int = 2
+    iterations: int = kernelgan.ITERATIONS
+    seed: int = 0
+    runs: int = 1
+    prior: Prior = "none"
+    real: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise UsageError(f"Kernels cannot be estimated for a scale of {self.scale}.", "Use 2 or 4.")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``agreement``: mean cross-correlation between the kernels of the runs, the nearer to 1 the surer; None for one
+    run."""
+
+    kernel: BlurKernel
+    agreement: float | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Step ``step`` of run ``run``, both from 0."""
+
+    run: int
+    step: kernelgan.Progress
+
+
+def unheard(progress: Progress) -> None:
+    """Nobody listens."""
+
+
+def estimate(
+    picture: Picture, settings: Settings, on_step: Callable[[Progress], None] = unheard, name: str = "The picture"
+) -> Estimate:
+    """The kernel that ``picture``, called ``name``, was shrunk with; alpha plays no part. Settings decide all.
+
+    Raises InputError for pictures that are too small, or flat.
+    """
+    image = _as_tensor(picture)
+    _require_usable(image, name)
+    found = [_of_run(image, settings, run, on_step) for run in range(settings.runs)]
+    kernel = blur_kernel.centred(similarity.averaged(found), spectrum.SCALE)
+    at_scale = kernel if settings.scale == spectrum.SCALE else blur_kernel.applied_twice(kernel)
+    return Estimate(at_scale, similarity.agreement(found))
+
+
+def _as_tensor(picture: Picture) -> Tensor:
+    """(C, H, W) in [0, 1]."""
+    levels = picture.color.astype(np.float32) / np.iinfo(picture.color.dtype).max
+    return torch.from_numpy(levels).permute(2, 0, 1).contiguous()
+
+
+def _require_usable(image: Tensor, name: str) -> None:
+    height, width = image.shape[1:]
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            f"{name} is only {width}x{height} pixels: too little to tell its kernel from.",
+            f"{SMALLEST_SIDE}x{SMALLEST_SIDE} and more are needed.",
+        )
+    if crops.gradient_map(image).max() < FLATTEST:
+        raise InputError(f"{name} is flat: without edges nothing tells its kernel.", "Take a picture with details.")
+
+
+def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Progress], None]) -> Values:
+    """A kernel of sum 1 for scale 2, not yet centred. Runs of a Gaussian differ in the parts of the picture drawn."""
+    seed = settings.seed + run
+    if settings.prior == "gaussian":
+        seen = spectrum.spectrum(image, settings.real, draw=seed if settings.runs > 1 else None)
+        return gaussian(spectrum.fitted(seen).covariance.numpy())
+    fit = spectrum.fitted(spectrum.spectrum(image, settings.real))
+    trained = kernelgan.train(
+        image, fit, iterations=settings.iterations, seed=seed, on_step=lambda step: on_step(Progress(run, step))
+    )
+    return without_small_values(trained.double().numpy())
+
+
+def gaussian(covariance: Values) -> Values:
+    """Of sum 1, (21, 21), its centre in the middle."""
+    offsets = np.arange(GAUSSIAN_SIZE) - GAUSSIAN_SIZE // 2
+    place = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), -1)
+    distance = np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place)
+    values = np.exp(-0.5 * distance)
+    return np.asarray(values / values.sum())
+
+
+def without_small_values(values: Values) -> Values:
+    """As the published source does: 0.75 times the 40th largest value is taken off, nothing negative left; of sum 1."""
+    clipped = np.clip(values - SMALL_VALUES * np.sort(values, axis=None)[-SMALL_RANK], 0, None)
+    return np.asarray(clipped / clipped.sum())
