@@ -76,7 +76,7 @@ def judge(images: Tensor, network: Discriminator, weights: list[Tensor]) -> Tens
     first, blocks, last = weights
     patches = F.unfold(images, PATCH)  # (N, C·49, positions)
     samples = len(images)
-    patches = patches[0] if samples == 1 else patches.transpose(0, 1).reshape(patches.shape[1], -1)
+    patches = patches.transpose(0, 1).reshape(patches.shape[1], -1)
     gains, shifts = (p.repeat_interleave(samples, 1) for p in (network.gain, network.shift))
     features = _activated((blocks[0] @ first) @ patches, samples, gains[0], shifts[0])
     for index in range(1, BLOCKS):

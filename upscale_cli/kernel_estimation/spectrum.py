@@ -26,6 +26,7 @@ FLOOR_VARIES = 0.01, 2.0  # log of the noise's power: of pictures as they were s
 PRIOR_SHARE = 1 / 900  # of a prior's square in the mean square of the spectrum's residuals
 LEVELS = 255.0
 THINNED = 3
+MOST_DAMPING, LEAST_GAIN, DIFFERENCE = 1e8, 1e-7, 1e-5  # of the least squares
 LEAST_PASSED = 1e-9  # of the power, where kernels let nothing through
 
 
@@ -147,19 +148,24 @@ def least_squares(residuals: Callable[[Tensor], Tensor], start: Tensor, steps: i
     point, damping = start, 1e-2
     errors = residuals(point)
     for _ in range(steps):
-        slopes = torch.func.jacfwd(residuals)(point)
+        slopes = _slopes(residuals, point)
         curvature, downhill = slopes.T @ slopes, -slopes.T @ errors
-        while True:
+        gain = 0.0
+        while gain <= 0 and damping < MOST_DAMPING:
             step = torch.linalg.solve(curvature + damping * torch.diag(curvature.diagonal() + 1e-6), downhill)
             tried = residuals(point + step.clamp(-1, 1))
             gain = float(errors @ errors - tried @ tried)
-            if gain > 0 or damping > 1e8:
-                break
             damping *= 4
-        if gain <= 1e-7 * float(errors @ errors):
+        if gain <= LEAST_GAIN * float(errors @ errors):
             break
-        point, errors, damping = point + step.clamp(-1, 1), tried, damping / 5
+        point, errors, damping = point + step.clamp(-1, 1), tried, damping / 20
     return point
+
+
+def _slopes(residuals: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
+    """(residuals, parameters), by central differences."""
+    steps = DIFFERENCE * torch.eye(len(point), dtype=point.dtype)
+    return torch.stack([(residuals(point + step) - residuals(point - step)) / (2 * DIFFERENCE) for step in steps], 1)
 
 
 @dataclass(frozen=True)
