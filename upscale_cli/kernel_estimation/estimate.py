@@ -21,7 +21,7 @@ SCALES = (2, 4)
 SMALLEST_SIDE = max(kernelgan.CROP, spectrum.WINDOW)
 FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
 GAUSSIAN_SIZE = 21
-SMALL_VALUES, SMALL_RANK = 0.75, 40  # values below 0.75 times the 40th largest are taken for noise
+NOISE_TIMES = 2.0  # what is taken off, in deviations of a kernel's noise
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
     trained = kernelgan.train(
         image, fit, iterations=settings.iterations, seed=seed, on_step=lambda step: on_step(Progress(run, step))
     )
-    return without_small_values(trained.double().numpy())
+    return without_noise(trained.double().numpy())
 
 
 def gaussian(covariance: Values) -> Values:
@@ -115,7 +115,13 @@ def gaussian(covariance: Values) -> Values:
     return np.asarray(values / values.sum())
 
 
-def without_small_values(values: Values) -> Values:
-    """As the published source does: 0.75 times the 40th largest value is taken off, nothing negative left; of sum 1."""
-    clipped = np.clip(values - SMALL_VALUES * np.sort(values, axis=None)[-SMALL_RANK], 0, None)
+def without_noise(values: Values) -> Values:
+    """Of sum 1, nothing negative left.
+
+    Blur adds light and takes none away, so negative values tell how large the noise is: twice their root mean square
+    is taken off. The published source takes off 0.75 times the 40th largest value, too much of wide kernels.
+    """
+    negative = values[values < 0]
+    noise = float(np.sqrt(np.mean(negative**2))) if len(negative) else 0.0
+    clipped = np.clip(values - NOISE_TIMES * noise, 0, None)
     return np.asarray(clipped / clipped.sum())

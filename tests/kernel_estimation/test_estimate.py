@@ -1,0 +1,153 @@
+"""From pictures to kernels: settings decide all, and what tells nothing is refused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from upscale_cli.degradation import blur_kernel
+from upscale_cli.errors import InputError, UsageError
+from upscale_cli.images.picture import Picture
+from upscale_cli.images.read import read_picture
+from upscale_cli.kernel_estimation import kernelgan, spectrum
+from upscale_cli.kernel_estimation.estimate import (
+    Estimate,
+    Progress,
+    Settings,
+    estimate,
+    gaussian,
+    without_noise,
+)
+from upscale_cli.kernel_estimation.similarity import correlation
+
+
+def textured(height: int = 90, width: int = 110, channels: int = 3, seed: int = 0) -> Picture:
+    rng = np.random.default_rng(seed)
+    plane = np.cumsum(np.cumsum(rng.normal(size=(height + 2, width + 2, channels)), 0), 1)
+    plane = 255 * (plane - plane.min()) / (plane.max() - plane.min()) + rng.uniform(0, 30, plane.shape)
+    blurred = sum(plane[y : y + height, x : x + width] for y in range(3) for x in range(3)) / 9
+    return Picture(np.asarray(blurred).clip(0, 255).astype(np.uint8))
+
+
+def short(**options: object) -> Settings:
+    return Settings(iterations=4, **options)  # type: ignore[arg-type]
+
+
+def test_settings_decide_the_kernel() -> None:
+    first, again, other = (estimate(textured(), short(seed=seed)).kernel.values for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_alpha_plays_no_part_and_depth_does_not_matter() -> None:
+    picture = textured()
+    deep = Picture(picture.color.astype(np.uint16) * 257, np.zeros(picture.color.shape[:2], np.uint16))
+    plain, other = (estimate(p, Settings(prior="gaussian")).kernel.values for p in (picture, deep))
+    assert np.allclose(plain, other, atol=1e-6)
+
+
+def test_gray_pictures_have_kernels_too() -> None:
+    assert estimate(textured(channels=1), short()).kernel.values.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("prior", ["none", "gaussian"])
+def test_several_runs_tell_how_far_they_agree(prior: str) -> None:
+    one = estimate(textured(), short(prior=prior))
+    several = estimate(textured(), short(prior=prior, runs=3))
+    assert one.agreement is None
+    assert several.agreement is not None
+    assert 0 < several.agreement < 1
+
+
+def test_a_run_more_takes_the_next_seed() -> None:
+    seen: list[Progress] = []
+    estimate(textured(), short(runs=2, seed=5), seen.append)
+    assert [(told.run, told.step.iteration) for told in seen] == [(run, step) for run in (0, 1) for step in range(4)]
+    alone: list[Progress] = []
+    estimate(textured(), short(seed=6), alone.append)
+    assert torch.equal(seen[-1].step.kernel, alone[-1].step.kernel)
+
+
+def test_for_four_the_kernel_of_two_is_applied_twice() -> None:
+    two, four = (estimate(textured(), Settings(scale, prior="gaussian")).kernel for scale in (2, 4))
+    assert (two.scale, four.scale) == (2, 4)
+    # Shrinking twice blurs by C and, at half the resolution, once more by C, which is 4 C in HR pixels.
+    wanted = 5 * blur_kernel.covariance(two.values)
+    assert np.allclose(blur_kernel.covariance(four.values), wanted, rtol=0.05, atol=0.02)
+
+
+def test_a_gaussian_has_its_covariance() -> None:
+    covariance = np.array([[3.0, 0.7], [0.7, 1.5]])
+    values = gaussian(covariance)
+    assert values.sum() == pytest.approx(1)
+    assert np.allclose(blur_kernel.covariance(values), covariance, atol=0.01)
+
+
+def test_twice_the_negative_values_is_taken_off() -> None:
+    values = np.array([[0.5, -0.03, 0.2], [-0.04, 0.3, 0.07], [0.0, 0.0, 0.0]])
+    off = 2 * ((0.03**2 + 0.04**2) / 2) ** 0.5  # 0.0707
+    wanted = np.array([[0.5 - off, 0, 0.2 - off], [0, 0.3 - off, 0], [0, 0, 0]])
+    assert np.allclose(without_noise(values), wanted / wanted.sum())
+
+
+def test_kernels_without_negative_values_stay() -> None:
+    values = gaussian(np.eye(2))
+    assert np.allclose(without_noise(values), values)
+
+
+@pytest.mark.parametrize(("height", "width"), [(63, 300), (300, 63)])
+def test_pictures_smaller_than_the_crops_are_refused(height: int, width: int) -> None:
+    with pytest.raises(InputError, match="64x64 and more are needed"):
+        estimate(textured(height, width), short())
+
+
+def test_the_smallest_picture_works() -> None:
+    assert estimate(textured(64, 64), short()).kernel.scale == 2
+
+
+def test_flat_pictures_are_refused() -> None:
+    flat = np.full((80, 80, 3), 117, np.uint8)
+    rounded = flat + (np.random.default_rng(0).random(flat.shape) < 0.01)
+    for color in (flat, rounded.astype(np.uint8)):
+        with pytest.raises(InputError, match="is flat"):
+            estimate(Picture(color), short())
+
+
+def test_other_scales_are_refused() -> None:
+    with pytest.raises(UsageError, match="scale of 3"):
+        Settings(3)
+
+
+def test_training_lowers_its_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernelgan, "RATE_FALLS_EVERY", 20)
+    image = torch.from_numpy(textured().color).permute(2, 0, 1) / 255
+    fit = spectrum.fitted(spectrum.spectrum(image))
+    kernels: list[torch.Tensor] = []
+    kernelgan.train(image, fit, iterations=60, on_step=lambda told: kernels.append(told.kernel))
+    steps = [float((after - before).norm()) for before, after in pairwise(kernels)]
+    early, middle, late = (np.mean(steps[start : start + 9]) for start in (10, 21, 41))
+    assert early > 3 * middle > 9 * late
+
+
+@pytest.mark.shared
+def test_the_gaussian_of_a_picture_of_div2krk_is_near_its_kernel(shared: Path) -> None:
+    cases = shared / "data" / "DIV2KRK_10"
+    found = _of(cases / "lr_x2" / "im_14.png", Settings(prior="gaussian"))
+    truth = blur_kernel.read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
+    assert correlation(found.kernel.values, truth.values) > 0.98
+
+
+@pytest.mark.shared
+def test_the_kernel_of_a_picture_of_div2krk_is_found(shared: Path) -> None:
+    cases = shared / "data" / "DIV2KRK_10"
+    found = _of(cases / "lr_x2" / "im_14.png", Settings(iterations=400))
+    truth = blur_kernel.read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
+    assert correlation(found.kernel.values, truth.values) > 0.95
+
+
+def _of(path: Path, settings: Settings) -> Estimate:
+    return estimate(read_picture(path), settings)
