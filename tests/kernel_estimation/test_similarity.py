@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscale_cli.kernel_estimation.similarity import agreement, averaged, correlation, in_middle, psnr
+from upscale_cli.degradation.blur_kernel import center_of_mass
+from upscale_cli.kernel_estimation.similarity import agreement, averaged, correlation, placed, psnr
 
 
 def gaussian(row: float, column: float, variance: float = 2.0, size: int = 21) -> np.ndarray:
@@ -29,9 +30,16 @@ def test_sizes_may_differ() -> None:
 
 
 def test_the_mean_of_shifted_kernels_is_the_kernel() -> None:
-    mean = averaged([gaussian(10, 10), gaussian(9, 12), gaussian(11, 10)])
+    mean = averaged([gaussian(10, 10), gaussian(9, 12), gaussian(11, 10)], 1.0)
+    middle = len(mean) // 2 + 1
     assert mean.sum() == pytest.approx(1)
-    assert np.abs(mean - in_middle(gaussian(10, 10), len(mean))).max() < 1e-6
+    assert np.abs(mean - gaussian(middle, middle, size=len(mean))).max() < 1e-6
+
+
+def test_kernels_are_placed_where_they_shall_lie() -> None:
+    moved = placed(gaussian(10, 10), 27, (12.5, 14.25))
+    assert np.abs(moved - gaussian(12.5, 14.25, size=27)).max() < 2e-3
+    assert np.allclose(center_of_mass(moved), (12.5, 14.25))
 
 
 def test_agreement_is_the_mean_over_pairs() -> None:

@@ -20,6 +20,7 @@ Prior = Literal["none", "gaussian"]
 SCALES = (2, 4)
 SMALLEST_SIDE = max(kernelgan.CROP, spectrum.WINDOW)
 FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
+CENTER = (spectrum.SCALE - 1) / 2  # of kernels, right of and below the middle
 GAUSSIAN_SIZE = 21
 NOISE_TIMES = 2.0  # what is taken off, in deviations of a kernel's noise
 
@@ -42,11 +43,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Estimate:
-    """``agreement``: mean cross-correlation between the kernels of the runs, the nearer to 1 the surer; None for one
-    run."""
+    """``runs``: the kernel of each run for scale 2, of sum 1 but not centred, whose mean ``kernel`` is."""
 
     kernel: BlurKernel
-    agreement: float | None
+    runs: tuple[Values, ...]
+
+    @property
+    def agreement(self) -> float | None:
+        """Mean cross-correlation between the kernels of the runs: the nearer to 1 the surer. None for one run."""
+        return similarity.agreement(self.runs)
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,10 @@ def estimate(
     """
     image = _as_tensor(picture)
     _require_usable(image, name)
-    found = [_of_run(image, settings, run, on_step) for run in range(settings.runs)]
-    kernel = blur_kernel.centred(similarity.averaged(found), spectrum.SCALE)
+    found = tuple(_of_run(image, settings, run, on_step) for run in range(settings.runs))
+    kernel = blur_kernel.centred(similarity.averaged(found, CENTER), spectrum.SCALE)
     at_scale = kernel if settings.scale == spectrum.SCALE else blur_kernel.applied_twice(kernel)
-    return Estimate(at_scale, similarity.agreement(found))
+    return Estimate(at_scale, found)
 
 
 def _as_tensor(picture: Picture) -> Tensor:
@@ -107,8 +112,8 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
 
 
 def gaussian(covariance: Values) -> Values:
-    """Of sum 1, (21, 21), its centre in the middle."""
-    offsets = np.arange(GAUSSIAN_SIZE) - GAUSSIAN_SIZE // 2
+    """Of sum 1, (21, 21), its centre where that of a kernel for scale 2 lies."""
+    offsets = np.arange(GAUSSIAN_SIZE) - GAUSSIAN_SIZE // 2 - CENTER
     place = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), -1)
     distance = np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place)
     values = np.exp(-0.5 * distance)

@@ -12,24 +12,23 @@ from upscale_cli.degradation.blur_kernel import Values, center_of_mass, moved
 
 
 def correlation(first: Values, second: Values) -> float:
-    """Normalised cross-correlation of kernels (k, k) after their centres of mass were laid onto each other: 1 for
-    equal ones, whatever their sum."""
-    size = _common_size((first, second))
-    a, b = in_middle(first, size), in_middle(second, size)
+    """Normalised cross-correlation of kernels (k, k), the first moved onto the second's centre of mass: 1 for equal
+    ones, whatever their sum."""
+    a, b = _laid_onto(first, second)
     return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
 
 
 def psnr(estimate: Values, truth: Values) -> float:
-    """Of kernels of sum 1, aligned, with the largest value of ``truth`` as peak: dB."""
-    size = _common_size((estimate, truth))
-    difference = in_middle(estimate, size) - in_middle(truth, size)
-    return 10 * math.log10(float(truth.max()) ** 2 / float((difference**2).mean()))
+    """Of kernels of sum 1, the first moved onto the second, with the largest value of ``truth`` as peak: dB."""
+    a, b = _laid_onto(estimate, truth)
+    return 10 * math.log10(float(truth.max()) ** 2 / float(((a - b) ** 2).mean()))
 
 
-def averaged(kernels: Sequence[Values]) -> Values:
-    """The mean of kernels of sum 1, each with its centre of mass in the middle: (k, k), k odd."""
+def averaged(kernels: Sequence[Values], offset: float) -> Values:
+    """The mean (k, k), k odd, of kernels of sum 1, each with its centre of mass moved to k // 2 + ``offset``."""
     size = _common_size(kernels)
-    return np.asarray(np.mean([in_middle(kernel, size) for kernel in kernels], axis=0))
+    target = size // 2 + offset
+    return np.asarray(np.mean([placed(kernel, size, (target, target)) for kernel in kernels], axis=0))
 
 
 def agreement(kernels: Sequence[Values]) -> float | None:
@@ -38,12 +37,22 @@ def agreement(kernels: Sequence[Values]) -> float | None:
     return sum(correlation(a, b) for a, b in pairs) / len(pairs) if pairs else None
 
 
-def in_middle(values: Values, size: int) -> Values:
-    """``values`` in (size, size), size odd, with the centre of mass in the middle, of unchanged sum."""
+def placed(values: Values, size: int, center: tuple[float, float]) -> Values:
+    """``values`` in (size, size), of unchanged sum, their centre of mass moved to ``center``."""
+    padded = _padded(values, size)
+    row, column = center_of_mass(padded)
+    return moved(padded, (center[0] - row, center[1] - column))
+
+
+def _laid_onto(first: Values, second: Values) -> tuple[Values, Values]:
+    size = _common_size((first, second))
+    fixed = _padded(second, size)
+    return placed(first, size, center_of_mass(fixed)), fixed
+
+
+def _padded(values: Values, size: int) -> Values:
     margin = size - len(values)
-    placed = np.pad(values, (margin // 2, margin - margin // 2))
-    row, column = center_of_mass(placed)
-    return moved(placed, (size // 2 - row, size // 2 - column))
+    return np.pad(values, (margin // 2, margin - margin // 2))
 
 
 def _common_size(kernels: Sequence[Values]) -> int:

@@ -1,0 +1,157 @@
+"""How near estimated kernels come to the true ones of DIV2KRK, and how long that takes.
+
+    python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 [--runs 3] [--prior gaussian] [--cases 2,14]
+    python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 --bicubic
+    python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 --layer-by-layer 60
+
+The folder holds lr_x2/im_N.png, gt_k_x2/kernel_N.mat and, for some N, gt/im_N.png. Correlations are normalised
+cross-correlations after alignment of the centres of mass. With several runs, "one run" is the first of them. With
+--bicubic the sharp pictures are shrunk by MATLAB's bicubic instead, whose kernel is to be found. One core; seconds are
+those of the processor's work, so that other programs hardly disturb them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from layer_by_layer import seconds_of_composed, seconds_of_layers
+from tqdm import tqdm
+
+from upscale_cli.degradation import blur_kernel
+from upscale_cli.degradation.blur_kernel import BlurKernel
+from upscale_cli.images.picture import Picture
+from upscale_cli.images.read import read_picture
+from upscale_cli.kernel_estimation.estimate import Estimate, Settings, estimate
+from upscale_cli.kernel_estimation.similarity import correlation, psnr
+from upscale_cli.resize import matlab_bicubic
+
+HEADINGS = ("case", "bicubic assumed", "one run", "estimate", "kernel PSNR", "agreement", "seconds")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    picture: Picture
+    truth: BlurKernel
+
+
+@dataclass(frozen=True)
+class Row:
+    """Correlations to the true kernel: of bicubic, of the first run, of all runs; and the rest of ``HEADINGS``."""
+
+    bicubic: float
+    one_run: float
+    estimate: float
+    kernel_psnr: float
+    agreement: float
+    seconds: float
+
+    def cells(self) -> list[str]:
+        quality = [f"{value:.3f}" for value in (self.bicubic, self.one_run, self.estimate)]
+        return [*quality, f"{self.kernel_psnr:.1f} dB", f"{self.agreement:.3f}", f"{self.seconds:.1f}"]
+
+
+def cases(folder: Path, chosen: Sequence[int]) -> list[Case]:
+    numbers = chosen or sorted(int(path.stem.split("_")[1]) for path in (folder / "lr_x2").glob("im_*.png"))
+    return [
+        Case(
+            str(number),
+            read_picture(folder / "lr_x2" / f"im_{number}.png"),
+            blur_kernel.read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat"),
+        )
+        for number in numbers
+    ]
+
+
+def bicubic_cases(folder: Path, chosen: Sequence[int]) -> list[Case]:
+    numbers = chosen or sorted(int(path.stem.split("_")[1]) for path in (folder / "gt").glob("im_*.png"))
+    sharp = {number: read_picture(folder / "gt" / f"im_{number}.png") for number in numbers}
+    return [Case(f"bicubic {n}", shrunk_bicubically(picture), blur_kernel.bicubic(2)) for n, picture in sharp.items()]
+
+
+def shrunk_bicubically(picture: Picture) -> Picture:
+    image = torch.from_numpy(picture.color).permute(2, 0, 1).float()
+    levels = matlab_bicubic(image, 0.5).round().clamp(0, 255).to(torch.uint8)
+    return Picture(levels.permute(1, 2, 0).contiguous().numpy())
+
+
+def measured(case: Case, settings: Settings, save: Path | None) -> Row:
+    steps = settings.runs * settings.iterations if settings.prior == "none" else 0
+    started = time.process_time()
+    with tqdm(total=steps, desc=case.name, leave=False, disable=not steps) as bar:
+        found = estimate(case.picture, settings, lambda _: bar.update())
+    seconds = time.process_time() - started
+    if save:
+        blur_kernel.write_kernel(save / f"kernel_{case.name.replace(' ', '_')}.mat", found.kernel)
+    return row(case.truth, found, seconds)
+
+
+def row(truth: BlurKernel, found: Estimate, seconds: float) -> Row:
+    return Row(
+        bicubic=correlation(blur_kernel.bicubic(2).values, truth.values),
+        one_run=correlation(found.runs[0], truth.values),
+        estimate=correlation(found.kernel.values, truth.values),
+        kernel_psnr=psnr(found.kernel.values, truth.values),
+        agreement=float("nan") if found.agreement is None else found.agreement,
+        seconds=seconds,
+    )
+
+
+def print_row(cells: Sequence[str]) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def mean(rows: Sequence[Row]) -> Row:
+    return Row(*np.mean([list(vars(row).values()) for row in rows], axis=0))
+
+
+def compare_speed(case: Case, iterations: int) -> None:
+    """Both forms from the same start on the same crops, in turns; the seconds are of that many iterations, scaled."""
+    image = torch.from_numpy(case.picture.color).permute(2, 0, 1).float() / 255
+    scaled = 3000 / iterations
+    ours, layers = (of(image, iterations) * scaled for of in (seconds_of_composed, seconds_of_layers))
+    print(f"case {case.name}, {case.picture.width}x{case.picture.height}, one core, {iterations} iterations each")
+    print(f"one kernel      {ours:7.1f} s for 3000 iterations")
+    print(f"layer by layer  {layers:7.1f} s for 3000 iterations")
+    print(f"ratio           {layers / ours:7.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cases", type=lambda text: [int(part) for part in text.split(",")], default=[])
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--prior", choices=["none", "gaussian"], default="none")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--iterations", type=int)
+    parser.add_argument("--bicubic", action="store_true")
+    parser.add_argument("--save", type=Path, help="folder for the kernels found")
+    parser.add_argument("--layer-by-layer", type=int, metavar="ITERATIONS", help="compare the speed of both forms")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = Settings(seed=options.seed, runs=options.runs, prior=options.prior)
+    if options.iterations:
+        settings = replace(settings, iterations=options.iterations)
+    found = (bicubic_cases if options.bicubic else cases)(options.folder, options.cases)
+    if options.layer_by_layer:
+        compare_speed(found[0], options.layer_by_layer)
+        return
+    if options.save:
+        options.save.mkdir(parents=True, exist_ok=True)
+    print_row(HEADINGS)
+    print_row(["---"] * len(HEADINGS))
+    rows = []
+    for case in found:
+        rows.append(measured(case, settings, options.save))
+        print_row([case.name, *rows[-1].cells()])
+    print_row(["mean", *mean(rows).cells()])
+
+
+if __name__ == "__main__":
+    main()
