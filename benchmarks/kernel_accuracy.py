@@ -27,7 +27,7 @@ from upscale_cli.degradation import blur_kernel
 from upscale_cli.degradation.blur_kernel import BlurKernel
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
-from upscale_cli.kernel_estimation.estimate import Estimate, Settings, estimate
+from upscale_cli.kernel_estimation.estimate import Estimate, Progress, Settings, estimate
 from upscale_cli.kernel_estimation.similarity import correlation, psnr
 from upscale_cli.resize import matlab_bicubic
 
@@ -85,7 +85,11 @@ def measured(case: Case, settings: Settings, save: Path | None) -> Row:
     steps = settings.runs * settings.iterations if settings.prior == "none" else 0
     started = time.process_time()
     with tqdm(total=steps, desc=case.name, leave=False, disable=not steps) as bar:
-        found = estimate(case.picture, settings, lambda _: bar.update())
+
+        def on_step(_: Progress) -> None:
+            bar.update()
+
+        found = estimate(case.picture, settings, on_step)
     seconds = time.process_time() - started
     if save:
         blur_kernel.write_kernel(save / f"kernel_{case.name.replace(' ', '_')}.mat", found.kernel)

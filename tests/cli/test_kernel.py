@@ -103,6 +103,32 @@ def test_folders_are_done_as_far_as_they_can_be_and_then_gone_on_with(terminal: 
     assert "1 done, 2 already there" in said.out
 
 
+def test_the_picture_is_enlarged_with_its_kernel_on_request(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.kernel_estimation.zssr.ITERATIONS", 2)
+    save("dir/photo.png", 64, 70)
+    save("dir/second.png", 66, 64, channels=1)
+    arguments = ("kernel", "dir", "--prior", "gaussian", "--upscale")
+    assert terminal(*arguments).code == 0
+    assert read_picture(Path("dir_kernel/photo_x2.png")).color.shape == (128, 140, 3)
+    assert read_picture(Path("dir_kernel/second_x2.png")).color.shape == (132, 128, 1)
+    Path("dir_kernel/second_x2.png").unlink()
+    made = Path("dir_kernel/photo_x2.png").stat().st_mtime_ns
+    said = terminal(*arguments)
+    assert (said.code, Path("dir_kernel/second_x2.png").exists()) == (0, True)
+    assert Path("dir_kernel/photo_x2.png").stat().st_mtime_ns == made
+
+
+def test_an_enlarged_picture_is_not_replaced_unasked(terminal: Terminal) -> None:
+    save("photo.png")
+    save("photo_x4.png")
+    said = terminal("kernel", "photo.png", "-s", "4", "--upscale")
+    assert said.code == 4
+    assert said.err == "Error: photo_x4.png exists already. Add --overwrite, or leave out --upscale.\n"
+    assert not Path("photo_kernel.mat").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

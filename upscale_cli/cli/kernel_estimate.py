@@ -44,6 +44,9 @@ DEFAULT_KIND = "mat"
 )
 @click.option("--real", is_flag=True, help="A camera picture: its noise is estimated too.")
 @click.option("--iterations", type=click.IntRange(1), help="Steps of KernelGAN.  [default: 3000]")
+@click.option(
+    "--upscale", is_flag=True, help="Then enlarge the picture with it, by a network trained on the picture itself."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same kernel.")
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
@@ -54,7 +57,8 @@ def estimate(paths: tuple[str, ...], **options: Any) -> None:
     """The kernel that pictures were shrunk with, by KernelGAN; a drawing of it lies beside its file.
 
     For a scale of 4 the kernel of 2 is applied twice. Of folders, pictures whose kernels exist are left out, so that a
-    repeated run goes on.
+    repeated run goes on. With --upscale the enlarged picture, photo_x2.png, lies beside the kernel; `upscale photo.png
+    --kernel FILE` makes it too, with more options.
     """
     if options["prior"] == "gaussian" and options["iterations"]:
         raise UsageError("--prior gaussian needs no iterations.", "Leave out one of them.")
@@ -95,7 +99,20 @@ def _plan(paths: tuple[str, ...], options: dict[str, Any], kind: str) -> Plan:
     strange = next((_file(job, kind) for job in plan.jobs if _file(job, kind).exists()), None)
     if strange and not options["overwrite"]:
         raise OutputError(f"{strange} exists already.", "Add --overwrite, or choose another name with -o.")
+    if (
+        options["upscale"]
+        and _is_single(plan)
+        and _enlarged(plan.jobs[0], options).exists()
+        and not options["overwrite"]
+    ):
+        raise OutputError(
+            f"{_enlarged(plan.jobs[0], options)} exists already.", "Add --overwrite, or leave out --upscale."
+        )
     return plan
+
+
+def _is_single(plan: Plan) -> bool:
+    return len(plan.jobs) == 1 and not plan.skipped
 
 
 def _drawing_named(output: str | None, kind: str) -> str | None:
@@ -108,6 +125,12 @@ def _drawing_named(output: str | None, kind: str) -> str | None:
 
 def _file(job: Job, kind: str) -> Path:
     return job.target.with_suffix(f".{kind}")
+
+
+def _enlarged(job: Job, options: dict[str, Any]) -> Path:
+    """Beside the kernel: photo_x2.png."""
+    extension = job.source.suffix or ".png"
+    return job.target.with_name(f"{job.source.stem}_x{options['scale']}{extension}")
 
 
 def _settings(options: dict[str, Any]) -> Settings:
@@ -128,12 +151,17 @@ def _do_all(plan: Plan, settings: Settings, kind: str, options: dict[str, Any]) 
     from upscale_cli.cli.kernel_report import KernelReport
 
     report = KernelReport(chosen_style(options["quiet"], options["as_json"]), len(plan.jobs), settings)
+    report.tell(plan.notices)
     failures = 0
-    for job in plan.jobs:
+    known = plan.skipped if options["upscale"] else ()  # whose kernels are there, but perhaps nothing enlarged
+    for job in (*plan.jobs, *known):
         try:
-            _do(job, settings, _file(job, kind), report)
+            if job not in known:
+                _do(job, settings, _file(job, kind), report)
+            if options["upscale"]:
+                _enlarge(job, _file(job, kind), options)
         except UpscaleError as error:
-            if len(plan.jobs) == 1 and not plan.skipped:
+            if _is_single(plan):
                 raise
             failures += 1
             report.failed(job.source, error)
@@ -159,3 +187,22 @@ def _do(job: Job, settings: Settings, target: Path, report: KernelReport) -> Non
     write_kernel(target, found.kernel)
     write_image(drawn(found.kernel), job.target, WriteOptions(formats.by_name("png")))
     report.found(job.source, target, found)
+
+
+def _enlarge(job: Job, kernel: Path, options: dict[str, Any]) -> None:
+    """As ``upscale run --kernel`` does. Leaves what is there already, but for --overwrite."""
+    from upscale_cli.cli.upscale import run
+
+    target = _enlarged(job, options)
+    if target.exists() and not options["overwrite"]:
+        return
+    same = {name: options[name] for name in ("overwrite", "threads", "quiet", "as_json")}
+    click.get_current_context().invoke(
+        run,
+        paths=(str(job.source),),
+        kernel=str(kernel),
+        scale=float(options["scale"]),
+        seed=options["seed"],
+        output=str(target),
+        **same,
+    )

@@ -31,6 +31,11 @@ class KernelReport:
         self._done = 0
         self._failures: list[str] = []
 
+    def tell(self, notices: tuple[str, ...]) -> None:
+        """Sentences the user should read."""
+        for notice in notices if self._style != "quiet" else ():
+            click.echo(notice if notice.startswith("Warning") else f"Note: {notice}", err=True)
+
     def start(self, source: Path) -> None:
         self._started = time.perf_counter()
         if self._style == "bar" and self._settings.prior == "none":
