@@ -142,6 +142,7 @@ def test_an_enlarged_picture_is_not_replaced_unasked(terminal: Terminal) -> None
         (["photo.png", "flat.png", "-o", "k.npy"], 2, "several"),
         (["photo.png", "-o", "there.json"], 4, "there.json exists already. Add --overwrite"),
         (["photo.png", "--prior", "gaussian", "--iterations", "9"], 2, "--prior gaussian needs no iterations."),
+        (["photo.png", "--prior", "gaussian", "--real"], 2, "--prior gaussian finds the noise of any picture."),
         (["photo.png", "--runs", "0"], 2, "0 is not in the range"),
         (["show", "photo.png"], 3, "photo.png is no kernel: its name does not end in .npy, .mat or .json."),
         (["show", "nan.npy"], 3, "nan.npy is no kernel: some of its values are not finite."),

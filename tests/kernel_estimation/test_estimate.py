@@ -80,6 +80,21 @@ def test_for_four_the_kernel_of_two_is_applied_twice() -> None:
     assert np.allclose(blur_kernel.covariance(four.values), wanted, rtol=0.05, atol=0.02)
 
 
+def test_noise_is_hidden_from_the_discriminator_of_real_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+
+    def train(image: torch.Tensor, fit: spectrum.Fit, *, noise: float, **_: object) -> torch.Tensor:
+        told.append(noise)
+        return torch.eye(13)
+
+    monkeypatch.setattr(kernelgan, "train", train)
+    color = textured(260, 260).color.astype(float) + np.random.default_rng(1).normal(0, 5, (260, 260, 3))
+    for real in (False, True):
+        estimate(Picture(color.clip(0, 255).astype(np.uint8)), short(real=real))
+    assert told[0] == pytest.approx(1 / 255)
+    assert told[1] == pytest.approx(2 * 2 * 5 / 255, rel=0.4)  # twice a deviation of 5 levels, in [-1, 1]
+
+
 def test_a_gaussian_has_its_covariance() -> None:
     covariance = np.array([[3.0, 0.7], [0.7, 1.5]])
     values = gaussian(covariance)

@@ -42,7 +42,7 @@ DEFAULT_KIND = "mat"
     show_default=True,
     help="Average of several seeds, and how far they agree.",
 )
-@click.option("--real", is_flag=True, help="A camera picture: its noise is estimated too.")
+@click.option("--real", is_flag=True, help="A camera picture: its noise is hidden from the discriminator.")
 @click.option("--iterations", type=click.IntRange(1), help="Steps of KernelGAN.  [default: 3000]")
 @click.option(
     "--upscale", is_flag=True, help="Then enlarge the picture with it, by a network trained on the picture itself."
@@ -62,6 +62,8 @@ def estimate(paths: tuple[str, ...], **options: Any) -> None:
     """
     if options["prior"] == "gaussian" and options["iterations"]:
         raise UsageError("--prior gaussian needs no iterations.", "Leave out one of them.")
+    if options["prior"] == "gaussian" and options["real"]:
+        raise UsageError("--prior gaussian finds the noise of any picture.", "Leave out --real.")
     kind = _kind(options)
     plan = _plan(paths, options, kind)
     if options["threads"]:

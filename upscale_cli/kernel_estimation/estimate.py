@@ -22,12 +22,14 @@ SMALLEST_SIDE = max(kernelgan.CROP, spectrum.WINDOW)
 FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
 CENTER = (spectrum.SCALE - 1) / 2  # of kernels, right of and below the middle
 GAUSSIAN_SIZE = 21
+HIDING_TIMES = 2.0  # as large as the picture's own noise
 NOISE_TIMES = 2.0  # what is taken off, in deviations of a kernel's noise
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``scale``: how much smaller the picture became, 2 or 4; ``real``: a camera picture, with noise of its own."""
+    """``scale``: how much smaller the picture became, 2 or 4; ``real``: a camera picture, whose
+    noise is hidden from the discriminator."""
 
     scale: int = 2
     iterations: int = kernelgan.ITERATIONS
@@ -102,13 +104,24 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
     """A kernel of sum 1 for scale 2, not yet centred. Runs of a Gaussian differ in the parts of the picture drawn."""
     seed = settings.seed + run
     if settings.prior == "gaussian":
-        seen = spectrum.spectrum(image, settings.real, draw=seed if settings.runs > 1 else None)
+        seen = spectrum.spectrum(image, seed if settings.runs > 1 else None)
         return gaussian(spectrum.fitted(seen).covariance.numpy())
-    fit = spectrum.fitted(spectrum.spectrum(image, settings.real))
+    fit = spectrum.fitted(spectrum.spectrum(image))
     trained = kernelgan.train(
-        image, fit, iterations=settings.iterations, seed=seed, on_step=lambda step: on_step(Progress(run, step))
+        image,
+        fit,
+        iterations=settings.iterations,
+        seed=seed,
+        noise=max(kernelgan.NOISE, _hiding(fit, len(image))) if settings.real else kernelgan.NOISE,
+        on_step=lambda step: on_step(Progress(run, step)),
     )
     return without_noise(trained.double().numpy())
+
+
+def _hiding(fit: spectrum.Fit, channels: int) -> float:
+    """Deviation in [-1, 1] of what hides the picture's own noise, which shrinking takes away, from a discriminator."""
+    of_the_mean = float(fit.log_floor.exp().sqrt()) / spectrum.LEVELS
+    return HIDING_TIMES * 2 * of_the_mean * channels**0.5
 
 
 def gaussian(covariance: Values) -> Values:

@@ -23,7 +23,7 @@ ITERATIONS = 3000
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)
 RATE_FALLS_EVERY, RATE_FALL = 750, 10.0
 CROP = 64
-NOISE = 1 / 255
+NOISE = 1 / 255  # in [-1, 1]: half a level
 SHRUNK_CROP = (CROP - generator.KERNEL_SIZE + 1) // generator.SHRINKS  # 26
 SPECTRUM_WEIGHT = 1.0
 
@@ -49,6 +49,7 @@ class Game:
     schedule: Schedule
     bicubic: Tensor
     criterion: spectrum.Criterion
+    noise: float
 
 
 def unheard(progress: Progress) -> None:
@@ -61,14 +62,16 @@ def train(
     *,
     iterations: int = ITERATIONS,
     seed: int = 0,
+    noise: float = NOISE,
     on_step: Callable[[Progress], None] = unheard,
 ) -> Tensor:
-    """The kernel (13, 13) of ``image`` (C, H, W) in [0, 1], as trained: neither centred nor without its small values.
+    """The kernel (13, 13) of ``image`` (C, H, W) in [0, 1], as trained: neither centred nor without its noise.
 
-    The picture has gradients and is large enough for both crops.
+    ``noise``: deviation of what is added to all that the discriminator sees, in [-1, 1]. The picture has gradients and
+    is large enough for both crops.
     """
     rng = torch.Generator().manual_seed(seed)
-    game = _begun(len(image), fit, rng)
+    game = _begun(len(image), fit, noise, rng)
     image = image * 2 - 1
     large = crops.draw(crops.gradients_after_shrinking(image), CROP, iterations, rng)
     small = crops.draw(crops.gradient_map(image), SHRUNK_CROP, iterations, rng)
@@ -79,7 +82,7 @@ def train(
     return generator.composed(game.layers).detach()
 
 
-def _begun(channels: int, fit: spectrum.Fit, rng: torch.Generator) -> Game:
+def _begun(channels: int, fit: spectrum.Fit, noise: float, rng: torch.Generator) -> Game:
     layers, judge = generator.initial_layers(rng), discriminator.initial(channels, rng)
     optimizers = (
         Adam(layers, LEARNING_RATE, BETAS, fused=True),
@@ -87,7 +90,7 @@ def _begun(channels: int, fit: spectrum.Fit, rng: torch.Generator) -> Game:
     )
     size = generator.KERNEL_SIZE
     rules, criterion = regularisers(size, generator.SHRINKS), spectrum.criterion(fit, size)
-    return Game(layers, judge, optimizers, rules, Schedule(), _bicubic(size), criterion)
+    return Game(layers, judge, optimizers, rules, Schedule(), _bicubic(size), criterion, noise)
 
 
 def _bicubic(size: int) -> Tensor:
@@ -129,7 +132,7 @@ def _judged(game: Game, real: Tensor, fake: Tensor, rng: torch.Generator) -> tup
     Both losses are L1: the generator's falls as the discriminator's rises, so one backward pass serves both.
     """
     seen = torch.stack([real, fake])
-    seen += torch.randn(seen.shape, generator=rng) * NOISE
+    seen += torch.randn(seen.shape, generator=rng) * game.noise
     seen.requires_grad_()
     opinion = discriminator.judge(seen, game.judge, discriminator.normalised(game.judge))
     loss = 0.5 * ((1 - opinion[0]).mean() + opinion[1].mean())

@@ -22,7 +22,7 @@ HARMONICS = 1  # of twice the direction: streets and forests differ in it
 MIDDLE_FALL, FALL_VARIES = 1.2, 0.15  # β
 DIRECTION_VARIES = 0.3
 MIDDLE_WIDTH, WIDTH_VARIES = 0.3, 2.0  # log of deviations in HR pixels
-FLOOR_VARIES = 0.01, 2.0  # log of the noise's power: of pictures as they were shrunk, and of camera pictures
+FLOOR_VARIES = 2.0  # log of the noise's power, from that of rounding to levels on
 PRIOR_SHARE = 1 / 900  # of a prior's square in the mean square of the spectrum's residuals
 LEVELS = 255.0
 THINNED = 3
@@ -33,12 +33,11 @@ LEAST_PASSED = 1e-9  # of the power, where kernels let nothing through
 @dataclass(frozen=True)
 class Spectrum:
     """``log_power`` (F,) at some frequencies of the LR picture; ``frequencies`` (4, F, 2), rows first, in cycles per HR
-    pixel, of what folds onto each; ``floor``: log of the noise's power; ``floor_varies``: how sure that is."""
+    pixel, of what folds onto each; ``rounding``: log of the power of rounding to levels, the least noise there is."""
 
     log_power: Tensor
     frequencies: Tensor
-    floor: float
-    floor_varies: float
+    rounding: float
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ class Fit:
     covariance: Tensor
 
 
-def spectrum(image: Tensor, real: bool = False, draw: int | None = None) -> Spectrum:
+def spectrum(image: Tensor, draw: int | None = None) -> Spectrum:
     """Of ``image`` (C, H, W) in [0, 1], at least 64 pixels high and wide.
 
-    ``real``: its noise is not known. ``draw``: the seed by which windows are drawn, some several times and others not
+    ``draw``: the seed by which windows are drawn, some several times and others not
     at all (a bootstrap); without, each counts once.
     """
     power = _mean_power(image.double().mean(0) * LEVELS, draw)
@@ -67,7 +66,7 @@ def spectrum(image: Tensor, real: bool = False, draw: int | None = None) -> Spec
     folds = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)[:, None]
     frequencies = torch.remainder((seen + folds) / SCALE + 0.5, 1) - 0.5
     rounding = 1 / 12 / len(image)
-    return Spectrum(power[used].clamp(min=rounding).log(), frequencies, math.log(rounding), FLOOR_VARIES[real])
+    return Spectrum(power[used].clamp(min=rounding).log(), frequencies, math.log(rounding))
 
 
 def _mean_power(plane: Tensor, draw: int | None) -> Tensor:
@@ -102,9 +101,14 @@ def fitted(seen: Spectrum) -> Fit:
     """The spectrum of a picture and the Gaussian blur that explain ``seen`` best."""
     start = torch.zeros(6 + 2 * HARMONICS, dtype=torch.float64)
     start[0] = seen.log_power.max() - 5
-    start[1], start[2:5:2], start[5] = MIDDLE_FALL, MIDDLE_WIDTH, seen.floor
+    start[1], start[2:5:2], start[5] = MIDDLE_FALL, MIDDLE_WIDTH, _first_floor(seen)
     found = least_squares(lambda parameters: _residuals(parameters, seen), start)
     return _explained(found, seen)
+
+
+def _first_floor(seen: Spectrum) -> float:
+    """Somewhat below the least power seen, where noise may be it and may not."""
+    return max(seen.rounding, float(seen.log_power.min()) - 1)
 
 
 def _explained(parameters: Tensor, seen: Spectrum) -> Fit:
@@ -130,7 +134,7 @@ def _residuals(parameters: Tensor, seen: Spectrum) -> Tensor:
         [
             (parameters[1:2] - MIDDLE_FALL) / FALL_VARIES,
             (parameters[2:5:2] - MIDDLE_WIDTH) / WIDTH_VARIES,
-            (parameters[5:6] - seen.floor) / seen.floor_varies,
+            (parameters[5:6] - seen.rounding) / FLOOR_VARIES,
             parameters[6:] / DIRECTION_VARIES,
         ]
     )
