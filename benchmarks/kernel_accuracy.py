@@ -3,11 +3,13 @@
     python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 [--runs 3] [--prior gaussian] [--cases 2,14]
     python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 --bicubic
     python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 --layer-by-layer 60
+    python benchmarks/kernel_accuracy.py ../shared/data/DIV2KRK_10 --save kernels/ --picture kernels.png
 
 The folder holds lr_x2/im_N.png, gt_k_x2/kernel_N.mat and, for some N, gt/im_N.png. Correlations are normalised
 cross-correlations after alignment of the centres of mass. With several runs, "one run" is the first of them. With
---bicubic the sharp pictures are shrunk by MATLAB's bicubic instead, whose kernel is to be found. One core; seconds are
-those of the processor's work, so that other programs hardly disturb them.
+--bicubic the sharp pictures are shrunk by MATLAB's bicubic instead, whose kernel is to be found. --save takes a folder
+for the kernels found, which `benchmarks/zssr.py --estimated` reads; --picture shows them under the true ones. One core;
+seconds are those of the processor's work, so that other programs hardly disturb them.
 """
 
 from __future__ import annotations
@@ -24,14 +26,19 @@ from layer_by_layer import seconds_of_composed, seconds_of_layers
 from tqdm import tqdm
 
 from upscale_cli.degradation import blur_kernel
-from upscale_cli.degradation.blur_kernel import BlurKernel
+from upscale_cli.degradation.blur_kernel import BlurKernel, write_kernel
+from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
+from upscale_cli.images.sheet import contact_sheet
+from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.kernel_estimation.drawing import squares
 from upscale_cli.kernel_estimation.estimate import Estimate, Progress, Settings, estimate
-from upscale_cli.kernel_estimation.similarity import correlation, psnr
+from upscale_cli.kernel_estimation.similarity import correlation, placed, psnr
 from upscale_cli.resize import matlab_bicubic
 
 HEADINGS = ("case", "bicubic assumed", "one run", "estimate", "kernel PSNR", "agreement", "seconds")
+SHOWN, CELL = 13, 104  # values and pixels of a drawn kernel
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ def shrunk_bicubically(picture: Picture) -> Picture:
     return Picture(levels.permute(1, 2, 0).contiguous().numpy())
 
 
-def measured(case: Case, settings: Settings, save: Path | None) -> Row:
+def estimated(case: Case, settings: Settings) -> tuple[Estimate, float]:
+    """And the seconds it took."""
     steps = settings.runs * settings.iterations if settings.prior == "none" else 0
     started = time.process_time()
     with tqdm(total=steps, desc=case.name, leave=False, disable=not steps) as bar:
@@ -90,10 +98,7 @@ def measured(case: Case, settings: Settings, save: Path | None) -> Row:
             bar.update()
 
         found = estimate(case.picture, settings, on_step)
-    seconds = time.process_time() - started
-    if save:
-        blur_kernel.write_kernel(save / f"kernel_{case.name.replace(' ', '_')}.mat", found.kernel)
-    return row(case.truth, found, seconds)
+    return found, time.process_time() - started
 
 
 def row(truth: BlurKernel, found: Estimate, seconds: float) -> Row:
@@ -105,6 +110,24 @@ def row(truth: BlurKernel, found: Estimate, seconds: float) -> Row:
         agreement=float("nan") if found.agreement is None else found.agreement,
         seconds=seconds,
     )
+
+
+def draw(found: Sequence[tuple[Case, Estimate]], path: Path) -> None:
+    """True kernels in one row, estimates under them with their correlations."""
+    truths = [_cell(case.truth) for case, _ in found]
+    estimates = [_cell(estimate.kernel) for _, estimate in found]
+    names = [case.name for case, _ in found]
+    scores = [f"{correlation(estimate.kernel.values, case.truth.values):.3f}" for case, estimate in found]
+    sheet = contact_sheet([*truths, *estimates], [*names, *scores], most_columns=len(found))
+    write_image(sheet, path, WriteOptions(by_name("png")))
+
+
+def _cell(kernel: BlurKernel) -> Picture:
+    """The middle 13x13 values around the centre of mass."""
+    room = kernel.size + SHOWN + 1 | 1
+    first = (room - SHOWN) // 2
+    values = placed(kernel.values, room, (room // 2, room // 2))
+    return squares(values[first : first + SHOWN, first : first + SHOWN], CELL)
 
 
 def print_row(cells: Sequence[str]) -> None:
@@ -136,6 +159,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--bicubic", action="store_true")
     parser.add_argument("--save", type=Path, help="folder for the kernels found")
+    parser.add_argument("--picture", type=Path, help="PNG of true and found kernels")
     parser.add_argument("--layer-by-layer", type=int, metavar="ITERATIONS", help="compare the speed of both forms")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -150,11 +174,17 @@ def main() -> None:
         options.save.mkdir(parents=True, exist_ok=True)
     print_row(HEADINGS)
     print_row(["---"] * len(HEADINGS))
-    rows = []
+    rows, results = [], []
     for case in found:
-        rows.append(measured(case, settings, options.save))
+        result, seconds = estimated(case, settings)
+        rows.append(row(case.truth, result, seconds))
+        results.append((case, result))
         print_row([case.name, *rows[-1].cells()])
+        if options.save:
+            write_kernel(options.save / f"kernel_{case.name.replace(' ', '_')}.mat", result.kernel)
     print_row(["mean", *mean(rows).cells()])
+    if options.picture:
+        draw(results, options.picture)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -121,7 +122,7 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
 def _hiding(fit: spectrum.Fit, channels: int) -> float:
     """Deviation in [-1, 1] of what hides the picture's own noise, which shrinking takes away, from a discriminator."""
     of_the_mean = float(fit.log_floor.exp().sqrt()) / spectrum.LEVELS
-    return HIDING_TIMES * 2 * of_the_mean * channels**0.5
+    return HIDING_TIMES * 2 * of_the_mean * math.sqrt(channels)
 
 
 def gaussian(covariance: Values) -> Values:
