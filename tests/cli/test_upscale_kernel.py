@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from terminal import Terminal
 from tiny_training import painted
+from tqdm import tqdm
 
 from upscale_cli.cli import report
 from upscale_cli.degradation.blur_kernel import bicubic, write_kernel
@@ -187,6 +190,16 @@ def test_a_log_hears_of_the_training(terminal: Terminal, kernel: str, monkeypatc
         "Training: iteration 4/5, loss",
     ]
     assert all(0 < float(line.rsplit(" ", 1)[1]) < 2 for line in lines)
+
+
+def test_a_bar_shows_iteration_loss_and_rate(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upscale_cli.cli.upscale.chosen_style", lambda quiet, as_json: "bar")
+    monkeypatch.setattr(report, "tqdm", partial(tqdm, mininterval=0, miniters=0))
+    save("a.png")
+    said = terminal("a.png", "--kernel", kernel, "--iterations", "4")
+    assert said.code == 0
+    shown = re.findall(r"a\.png +(\d+)%[^\r]*iteration (\d)/4, loss 0\.\d{4}, learning rate 1e-03", said.err)
+    assert shown[:4] == [("22", "1"), ("45", "2"), ("68", "3"), ("90", "4")]
 
 
 @pytest.mark.parametrize(
