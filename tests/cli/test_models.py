@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from terminal import Terminal
 
 from upscale_cli.weights.download import cached_path
 from upscale_cli.weights.manifest import load_manifest
+from upscale_cli.weights.state_dict import open_state, save_state
 
 
 def cache() -> Path:
@@ -97,3 +99,39 @@ def test_a_run_tells_the_licence_before_it_downloads(terminal: Terminal) -> None
 
 def test_a_name_too_long_for_a_file_is_an_unknown_model(terminal: Terminal) -> None:
     assert "There is no model" in terminal("models", "info", "x" * 300).err
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+def test_a_converted_network_is_the_same_in_another_file(terminal: Terminal, network: str, name: str) -> None:
+    said = terminal("models", "convert", network, "-o", name)
+    assert said.code == 0, said.err
+    before, after = open_state(Path(network)).tensors, open_state(Path(name)).tensors
+    assert all(torch.equal(after[key], before[key]) for key in before | after)
+    assert terminal("models", "info", name).code == 0
+
+
+def test_half_halves_the_file_and_rounds_the_values(terminal: Terminal, network: str) -> None:
+    assert terminal("models", "convert", network, "--half", "-o", "a.safetensors").code == 0
+    before, after = open_state(Path(network)).tensors, open_state(Path("a.safetensors")).tensors
+    assert all(torch.equal(after[key], before[key].half()) for key in before | after)
+
+
+def test_what_fp16_cannot_hold_is_not_converted(terminal: Terminal, network: str) -> None:
+    tensors = dict(open_state(Path(network)).tensors)
+    tensors["body.0.weight"] = tensors["body.0.weight"] + 1e6
+    save_state(Path("large.pth"), tensors, {})
+    said = terminal("models", "convert", "large.pth", "--half", "-o", "a.pth")
+    assert (said.code, "large has values in body.0.weight that fp16 cannot hold" in said.err) == (5, True)
+    assert not Path("a.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("a.onnx", "a.onnx is no weights file"), ("there.pth", "there.pth exists already")]
+)
+def test_where_nothing_can_be_written_nothing_is_converted(
+    terminal: Terminal, network: str, name: str, sentence: str
+) -> None:
+    Path("there.pth").write_bytes(b"mine")
+    said = terminal("models", "convert", network, "-o", name)
+    assert (said.code != 0, sentence in said.err) == (True, True)
+    assert Path("there.pth").read_bytes() == b"mine"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from upscale_cli.cli.report import DownloadBar
-from upscale_cli.errors import UpscaleError, WeightsError
+from upscale_cli.errors import OutputError, UpscaleError, UsageError, WeightsError
 
 if TYPE_CHECKING:
     from upscale_cli.weights.manifest import WeightsRecord
@@ -19,7 +19,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 @click.group("models", no_args_is_help=True, context_settings=HELP)
 def models() -> None:
-    """List, inspect, download, verify and remove networks.
+    """List, inspect, convert, download, verify and remove networks.
 
     \b
     Example:  upscale models list --search anime
@@ -116,6 +116,33 @@ def _tell_file(path: Path) -> None:
     _tell("receptive radius", f"{spec.receptive_radius} input pixels")
     for name, value in weights.facts.items():
         _tell(name, value)
+
+
+@models.command("convert")
+@click.argument("model")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help=".safetensors or .pth."
+)
+@click.option("--half", is_flag=True, help="In fp16: half the size.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def convert(model: str, output: Path, half: bool, overwrite: bool) -> None:
+    """Write a network's weights to another kind of file, under the keys that most tools know.
+
+    \b
+    Example:  upscale models convert runs/small/best.safetensors --half -o small.safetensors
+              upscale models convert old_layout.pth -o network.pth
+    """
+    from upscale_cli.weights.load import load
+    from upscale_cli.weights.state_dict import in_half, save_state
+
+    if output.suffix not in (".safetensors", ".pth"):
+        raise UsageError(f"{output} is no weights file.", "Call it .safetensors or .pth.")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already.", "Add --overwrite, or choose another name with -o.")
+    weights = load(model, DownloadBar())
+    tensors = in_half(weights.tensors, weights.name) if half else weights.tensors
+    save_state(output, tensors, weights.facts)
+    click.echo(f"{weights.name} -> {output}")
 
 
 @models.command("download")

@@ -130,6 +130,15 @@ def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
+def in_half(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Floating-point tensors as fp16, others as they are. Raises WeightsError where a value of ``name`` overflows."""
+    halved = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    for key, tensor in halved.items():
+        if tensor.is_floating_point() and tensor.isinf().any():
+            raise WeightsError(f"{name} has values in {key} that fp16 cannot hold.", "Leave out --half.")
+    return halved
+
+
 def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
     """Write ``tensors`` as ``.safetensors`` with ``facts`` in the header, or as ``.pth`` under ``params``."""
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
