@@ -5,12 +5,15 @@ The yardstick is the loop everybody writes first: the whole picture at once, NCH
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +25,8 @@ from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.weights.resolve import resolve
 
 PEAK_MATRIX = 2048
+# proc(5): writing 5 sets the peak of the resident memory to what is resident now.
+LINUX_RESET, RESETS_PEAK, LINUX_STATUS = Path("/proc/self/clear_refs"), "5", Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class Measurement:
     """One way of running one case.
 
     ``speed_up`` is over the plain loop; ``peak_memory`` in bytes: on CUDA what this way allocated, on a CPU the most
-    the whole process has held so far (0 where the system does not tell).
+    the whole process held meanwhile, picture and result included (on systems that do not forget their peak, so far; 0
+    where the system does not tell).
     """
 
     network: str
@@ -122,7 +128,11 @@ def measure(
         _reset_peak_memory(machine.device)
         results: list[Tensor] = []
         seconds = _fastest(partial(_keep_last, function, image, results), repeat, machine.device)
-        reference = results[0] if reference is None else reference
+        peak_memory = _peak_memory(machine.device)
+        if reference is None:
+            reference = results[0]
+        elif machine.device.type == "cpu":
+            peak_memory -= reference.nbytes  # only this comparison needs it
         plain_seconds = seconds if how == "plain fp32" else plain_seconds
         yield Measurement(
             network=case.name,
@@ -133,12 +143,13 @@ def measure(
             speed_up=plain_seconds / seconds if plain_seconds else None,
             share_of_peak=flops / seconds / machine.peak[kind],
             psnr_to_fp32=_psnr(results[0], reference) if results[0] is not reference else None,
-            peak_memory=_peak_memory(machine.device),
+            peak_memory=max(0, peak_memory),
         )
 
 
 def _keep_last(function: Callable[[Tensor], Tensor], image: Tensor, results: list[Tensor]) -> None:
-    results[:] = [function(image)]
+    results.clear()
+    results.append(function(image))
 
 
 def _ways(
@@ -186,11 +197,17 @@ def _psnr(image: Tensor, reference: Tensor) -> float:
 def _reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    elif LINUX_RESET.exists():
+        with contextlib.suppress(OSError):  # containers may forbid it: the peak is then that of the run so far
+            LINUX_RESET.write_text(RESETS_PEAK)
 
 
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if LINUX_STATUS.exists():
+        held = re.search(r"^VmHWM:\s*(\d+) kB", LINUX_STATUS.read_text(), re.MULTILINE)
+        return int(held[1]) * 1024 if held else 0
     if sys.platform == "win32":
         return 0
     import resource
