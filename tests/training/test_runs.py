@@ -263,7 +263,7 @@ def arguments(photos: Path, iterations: int) -> list[str]:
     return ["compact", "--hr", str(photos), f"--iterations={iterations}", "--threads=1", "--device=cpu", *settings]
 
 
-def waiting_for(path: Path, seconds: float = 60) -> None:
+def waiting_for(path: Path, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.02)
@@ -281,7 +281,7 @@ def test_ctrl_c_loses_nothing_and_kill_only_what_came_after_the_checkpoint(photo
         if line.startswith("5/"):
             process.send_signal(signal.SIGINT)
             break
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     stopped = open_checkpoint(run / "last.pt").content["step"]
     assert process.returncode == 130
     assert f"Stopped after iteration {stopped}" in err

@@ -394,6 +394,6 @@ def test_two_processes_that_ask_at_once_share_one_download(server: Server, cache
     arguments = [sys.executable, "-c", ANOTHER_PROCESS, msgspec.json.encode(record_of(server)).decode(), str(cache)]
     start: Callable[[], subprocess.Popen[str]] = lambda: subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)  # noqa: E731
     for process in [start(), start()]:
-        assert process.communicate(timeout=60)[0].strip() == str(len(server.content))
+        assert process.communicate(timeout=300)[0].strip() == str(len(server.content))
         assert process.returncode == 0
     assert len(server.ranges) == 1
