@@ -313,6 +313,14 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
         options.parse_width_height(text)
 
 
+def test_what_fails_in_a_folder_is_named(terminal: Terminal, network: str) -> None:
+    draw("d/a.png")
+    draw("d/b.png", width=600, height=400)
+    said = terminal("d", "--width", "300", "-m", network)
+    assert said.code == 1
+    assert "Failed: d/a.png: 6x4 pixels to w300 is a factor of 50." in said.err
+
+
 def test_restore_runs_the_restoring_network_alone_or_mixed(terminal: Terminal, photos: Path) -> None:
     picture = str(next(photos.glob("*.png")))
     for number, arguments in enumerate((["--restore"], ["-m", "lite-x4-restore"], ["--restore", "--alpha", "0.5"], [])):

@@ -27,6 +27,8 @@ TWICE = Settings(Size(scale=2))
 class Doubling:
     """Repeats every pixel; ``fault`` is raised for pictures five pixels wide."""
 
+    name = "doubling"
+
     def __init__(self, fault: BaseException | None = None) -> None:
         self.fault = fault
 

@@ -34,8 +34,7 @@ def chosen_style(quiet: bool, as_json: bool) -> Style:
 class Report:
     """Tells of one run. Results go to stdout, everything else to stderr; each notice is told once."""
 
-    def __init__(self, style: Style, pictures: int, model: str = "") -> None:
-        self.model = model
+    def __init__(self, style: Style, pictures: int) -> None:
         self._style = style
         self._pictures = pictures
         self._told: Counter[str] = Counter()
@@ -96,7 +95,7 @@ class Report:
             self._megapixels += outcome.before[0] * outcome.before[1] / 1e6
             self._seconds += outcome.seconds
         if self._style == "json":
-            self._line(json.dumps(_as_json(outcome, self.model)))
+            self._line(json.dumps(_as_json(outcome)))
         elif self._pictures == 1 and outcome.error is not None:
             pass  # it becomes the error of the command
         elif self._style == "lines" or (self._style == "bar" and self._pictures == 1):
@@ -162,12 +161,12 @@ def _in_words(outcome: Outcome) -> str:
     return f"{source} -> {target}, {outcome.seconds:.1f} s"
 
 
-def _as_json(outcome: Outcome, model: str) -> dict[str, object]:
+def _as_json(outcome: Outcome) -> dict[str, object]:
     known: dict[str, object] = {
         "source": str(outcome.job.source),
         "target": str(outcome.job.target),
         "status": "failed" if outcome.error else "done",
-        "model": model,
+        "model": outcome.model,
     }
     if outcome.error:
         return known | {"error": str(outcome.error), "code": outcome.error.exit_code}

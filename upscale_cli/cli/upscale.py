@@ -11,7 +11,7 @@ import click
 
 from upscale_cli.cli.options import DEFAULT_SCALE, Heading, chosen_existing, chosen_precision, chosen_size, parse_tile
 from upscale_cli.cli.report import DownloadBar, Report, chosen_style
-from upscale_cli.cli.zero_shot import NAME, chosen_kernel, zero_shot_upscaler_for
+from upscale_cli.cli.zero_shot import chosen_kernel, zero_shot_upscaler_for
 from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
@@ -212,12 +212,10 @@ def _upscaler_for(
     kernel: BlurKernel | None, network: dict[str, Any], options: dict[str, Any], report: Report
 ) -> UpscalerFor:
     if kernel is not None:
-        report.model = NAME
         return zero_shot_upscaler_for(kernel, network, options, report)
     from upscale_cli.upscaling.upscaler import Upscaler
 
     upscaler = Upscaler(**network, progress=DownloadBar(options["quiet"]), notify=report.notify)
-    report.model = upscaler.name
     return lambda picture: upscaler
 
 

@@ -25,6 +25,8 @@ WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes i
 class PictureUpscaler(Protocol):
     """What ``run`` needs of an Upscaler."""
 
+    name: str
+
     def upscale_picture(self, picture: Picture, size: Size, on_tile: Callable[[int, int], None] = ...) -> Picture: ...
 
 
@@ -55,9 +57,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job. Sizes are (width, height); ``seconds`` are the network's; ``error`` is None when done."""
+    """What became of one job. Sizes are (width, height); ``seconds`` are the network's; ``error`` is None when done.
+
+    ``model``: the name of the network, None where it came to none.
+    """
 
     job: Job
+    model: str | None = None
     seconds: float = 0.0
     before: tuple[int, int] = (0, 0)
     after: tuple[int, int] = (0, 0)
@@ -106,11 +112,17 @@ Image = Picture | Animation
 
 
 def _failure(job: Job, error: Exception) -> Outcome:
+    return Outcome(job, error=error if isinstance(error, UpscaleError) else _of_picture(job, error))
+
+
+def _of_picture(job: Job, error: Exception) -> UpscaleError:
+    """The error with the picture it came up with."""
     if isinstance(error, UpscaleError):
-        return Outcome(job, error=error)
-    known = UpscaleError(f"{job.source}: {type(error).__name__}: {error}.", "Please report this with the picture.")
+        known = type(error)(f"{job.source}: {error.message}", error.hint)
+    else:
+        known = UpscaleError(f"{job.source}: {type(error).__name__}: {error}.", "Please report this with the picture.")
     known.__cause__ = error
-    return Outcome(job, error=known)
+    return known
 
 
 # What a strange picture can trip in the libraries below us: it must not cost the user the rest of the folder.
@@ -138,10 +150,11 @@ def _enlarge(
         else:
             result = _enlarge_frames(image, upscaler, size, on_tile)
     except _ONE_PICTURES_FAULT as error:
-        return _failure(job, error)
+        return _failure(job, _of_picture(job, error))
     after = _first(result)
     seconds = time.perf_counter() - start
-    return image, result, Outcome(job, seconds, (before.width, before.height), (after.width, after.height))
+    sizes = (before.width, before.height), (after.width, after.height)
+    return image, result, Outcome(job, upscaler.name, seconds, *sizes)
 
 
 def _enlarge_frames(
