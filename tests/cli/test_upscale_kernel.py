@@ -121,7 +121,9 @@ def test_a_folder_goes_on_after_a_picture_too_small_to_learn_from(terminal: Term
         ("c.png", "done", "zssr"),
     ]
     errors = [line["error"] for line in lines if "error" in line]
-    assert errors == ["in/b.png: A picture of 30x10 pixels is too small to learn from. With this kernel it takes 16x16."]
+    assert errors == [
+        "in/b.png: A picture of 30x10 pixels is too small to learn from. With this kernel it takes 16x16."
+    ]
     assert sorted(path.name for path in Path("in_x2").iterdir()) == ["a.png", "c.png"]
 
 

@@ -1,0 +1,91 @@
+"""A sheet of what networks make of pictures: a row for each picture, bicubic first.
+
+    python benchmarks/before_after.py docs/pictures/sample.png@25,45 -m lite-x4 --crop 150x100 -o sheet.png
+
+``PICTURE@X,Y`` names the top left pixel of the part that is shown, in pixels of the picture; without it the middle is
+shown. Parts are ``--crop`` pixels large, and ``--scale`` times that on the sheet. Transparency is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from upscale_cli import Upscaler
+from upscale_cli.evaluation import levels
+from upscale_cli.images import formats
+from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.images.read import read_picture
+from upscale_cli.images.sheet import contact_sheet
+from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.resize import resize
+from upscale_cli.tiling import quantise
+from upscale_cli.upscaling.upscaler import to_tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is shown of a picture; its top left pixel, or None for the middle."""
+
+    path: Path
+    corner: tuple[int, int] | None
+
+
+def parse_part(text: str) -> Part:
+    path, _, corner = text.partition("@")
+    x, y = map(int, corner.split(",")) if corner else (None, None)
+    return Part(Path(path), None if x is None or y is None else (x, y))
+
+
+def parse_crop(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
+def bicubic(pixels: Pixels, scale: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    enlarged = resize(to_tensor(pixels), (height * scale, width * scale), "bicubic")
+    return quantise(enlarged, torch.uint8)[0].permute(1, 2, 0).numpy()
+
+
+def row(part: Part, networks: Sequence[Upscaler], scale: int, crop: tuple[int, int]) -> list[Picture]:
+    pixels = levels(read_picture(part.path).color)
+    height, width = pixels.shape[:2]
+    shown = min(crop[0], width), min(crop[1], height)
+    x, y = part.corner or ((width - shown[0]) // 2, (height - shown[1]) // 2)
+    results = [bicubic(pixels, scale), *(network.upscale(pixels, scale) for network in networks)]
+    rows, columns = slice(y * scale, (y + shown[1]) * scale), slice(x * scale, (x + shown[0]) * scale)
+    return [on_white(result[rows, columns], crop, scale) for result in results]
+
+
+def on_white(pixels: Pixels, crop: tuple[int, int], scale: int) -> Picture:
+    """A cell of the sheet, of the size that all have."""
+    cell = np.full((crop[1] * scale, crop[0] * scale, 3), 255, np.uint8)
+    cell[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return Picture(cell)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", type=parse_part, metavar="PICTURE[@X,Y]")
+    parser.add_argument("-m", "--model", action="append", required=True, help="name or file; may be repeated")
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--crop", type=parse_crop, default=(120, 90), metavar="WxH")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    given = parser.parse_args()
+    networks = [Upscaler(name, scale=given.scale, precision="fp32") for name in given.model]
+    cells = [cell for part in given.parts for cell in row(part, networks, given.scale, given.crop)]
+    names = ["bicubic", *(network.name for network in networks)]
+    labels = names * len(given.parts)
+    kind = formats.of_path(given.output)
+    assert kind is not None, "the sheet's extension names a format"
+    write_image(contact_sheet(cells, labels, most_columns=len(names)), given.output, WriteOptions(kind))
+
+
+if __name__ == "__main__":
+    main()
