@@ -94,8 +94,6 @@ def test_a_users_file_says_only_what_differs(tmp_path: Path) -> None:
         ('data.lr=["x"]', "0 HR and 1 LR folders"),
         ("batch", "sets nothing"),
         ("optimizer.rate=nan", "rate"),
-        ('perceptual={layers={conv2_2=1}, towards="teacher"}', "teacher.weights names none"),
-        ("perceptual={layers={conv2_2=1}, shift=65}", "more than half of data.hr_patch"),
     ],
 )
 def test_what_is_wrong_is_named(setting: str, said: str) -> None:

@@ -255,17 +255,6 @@ def test_a_teacher_is_followed(photos: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
 
 
-def test_features_of_the_teachers_result_are_followed(photos: Path, tmp_path: Path) -> None:
-    of_teacher = ["teacher.weights=lite-x4", "teacher.weight=0", "pixel.weight=0", "optimizer.rate=3e-3"]
-    features = ["perceptual.layers={conv2_2=1}", "perceptual.weights=random", "perceptual.towards=teacher"]
-    recipe = tiny_recipe("compact", photos, 60, *of_teacher, *features, "perceptual.shift=4")
-    losses = trained(recipe, tmp_path).losses
-    assert losses[0].keys() == {"perceptual"}
-    assert np.mean([loss["perceptual"] for loss in losses[-10:]]) < 0.8 * np.mean(
-        [loss["perceptual"] for loss in losses[:3]]
-    )
-
-
 COMMAND = (sys.executable, "-m", "upscale_cli", "train")
 
 

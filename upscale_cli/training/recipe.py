@@ -97,17 +97,13 @@ class Teacher(Section, frozen=True):
 class Perceptual(Section, frozen=True):
     """Distance of features. ``layers``: weights by name: conv5_4 (before activation), relu5_4 (after), pool5.
 
-    ``weights``: a name of the manifest, a file, or "random" for tests. ``towards``: whose features are the target, the
-    HR's or those of the teacher's result. ``shift``: patches lose at random fewer than so many pixels at the top and
-    left; with 1, none: then the grid of pooling always lies alike on that of the LR pixels, and may show in results.
+    ``weights``: a name of the manifest, a file, or "random" for tests.
     """
 
     layers: Layers
     kind: Literal["l1", "mse"] = "l1"
     weight: Weight = 1
     weights: str = "vgg19"
-    towards: Literal["hr", "teacher"] = "hr"
-    shift: Positive = 1
 
 
 class Texture(Section, frozen=True):
@@ -201,12 +197,6 @@ class Recipe(Section, frozen=True):
     validation: Validation = Validation()
     run: Run = Run()
 
-    @property
-    def taught(self) -> bool:
-        """Whether a loss compares with the teacher's result."""
-        by_features = self.perceptual is not None and self.perceptual.weight and self.perceptual.towards == "teacher"
-        return self.teacher is not None and bool(self.teacher.weight or by_features)
-
 
 def names() -> list[str]:
     """The package's own recipes."""
@@ -256,10 +246,6 @@ def problems(recipe: Recipe) -> list[str]:
     losses = (recipe.pixel, recipe.teacher, recipe.perceptual, recipe.texture, recipe.adversarial)
     if not any(loss is not None and loss.weight for loss in losses):
         found.append("no loss has a weight")
-    if recipe.perceptual is not None and recipe.perceptual.towards == "teacher" and recipe.teacher is None:
-        found.append("perceptual.towards is teacher, but teacher.weights names none")
-    if recipe.perceptual is not None and 2 * recipe.perceptual.shift > data.hr_patch:
-        found.append(f"perceptual.shift = {recipe.perceptual.shift} is more than half of data.hr_patch")
     if recipe.texture is not None and recipe.texture.weight:
         small = _too_small(recipe.texture, data.hr_patch)
         found += [

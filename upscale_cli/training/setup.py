@@ -236,7 +236,7 @@ def _called(module: nn.Module, compiled: bool) -> Callable[[Tensor], Tensor]:
 
 
 def _teacher(recipe: Recipe, device: torch.device, progress: Progress, notify: Notify) -> nn.Module | None:
-    if recipe.teacher is None or not recipe.taught:
+    if recipe.teacher is None or not recipe.teacher.weight:
         return None
     teacher = resolve(recipe.teacher.weights, progress=progress, notify=notify)
     if teacher.spec.scale != recipe.network.scale:

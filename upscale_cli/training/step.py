@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -15,7 +14,7 @@ from upscale_cli.errors import UpscaleError
 from upscale_cli.training import ema, losses
 from upscale_cli.training.distributed import team_mean
 from upscale_cli.training.patches import Batch
-from upscale_cli.training.recipe import Adversarial, Perceptual, Recipe
+from upscale_cli.training.recipe import Adversarial, Recipe
 from upscale_cli.training.schedule import rate_factor
 from upscale_cli.training.state import TrainingState
 from upscale_cli.training.vgg import Features
@@ -62,7 +61,7 @@ def _generator_step(
 ) -> tuple[Tensor, dict[str, float]]:
     with tools.autocast():
         sr = tools.generator(batch.lr)
-    terms = content_losses(sr, batch, recipe, tools, state.step)
+    terms = content_losses(sr, batch, recipe, tools)
     if recipe.adversarial is not None:
         terms["adversarial"] = _generator_game(state, recipe.adversarial, tools, sr, batch.hr)
     values = _require_finite(terms, state.step)
@@ -70,39 +69,25 @@ def _generator_step(
     return sr.detach(), values
 
 
-def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools, step: int) -> dict[str, Tensor]:
-    """All weighted losses but the discriminator's, by name; random is what follows from the seed and ``step``."""
+def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> dict[str, Tensor]:
+    """All weighted losses but the discriminator's, by name."""
     target = chains.unsharp(batch.hr) if recipe.degradation.sharpen else batch.hr
-    taught = _taught(recipe, tools, batch.lr)
     terms: dict[str, Tensor] = {}
     if recipe.pixel is not None and recipe.pixel.weight:
         terms["pixel"] = recipe.pixel.weight * losses.DISTANCES[recipe.pixel.kind](sr, target)
-    if recipe.teacher is not None and recipe.teacher.weight and taught is not None:
+    if recipe.teacher is not None and recipe.teacher.weight and tools.teacher is not None:
+        with torch.no_grad(), tools.autocast():
+            taught = tools.teacher(batch.lr).float().clamp(0, 1)
         terms["teacher"] = recipe.teacher.weight * losses.l1(sr, taught)
     if recipe.perceptual is not None and recipe.perceptual.weight:
-        goal = taught if recipe.perceptual.towards == "teacher" and taught is not None else target
-        terms["perceptual"] = _perceptual(recipe.perceptual, tools, sr, goal, [recipe.run.seed, step])
+        layers, distance = recipe.perceptual.layers, losses.DISTANCES[recipe.perceptual.kind]
+        ours, truth = _features(tools, recipe.perceptual.weights, layers, sr, target)
+        terms["perceptual"] = recipe.perceptual.weight * losses.perceptual(ours, truth, layers, distance)
     if recipe.texture is not None and recipe.texture.weight:
         layers = recipe.texture.layers
         ours, truth = _features(tools, recipe.texture.weights, layers, sr, target)
         terms["texture"] = recipe.texture.weight * losses.texture(ours, truth, layers, recipe.texture.patch)
     return terms
-
-
-def _taught(recipe: Recipe, tools: Tools, lr: Tensor) -> Tensor | None:
-    """What the teacher makes of ``lr``, if there is one."""
-    if tools.teacher is None:
-        return None
-    with torch.no_grad(), tools.autocast():
-        taught: Tensor = tools.teacher(lr).float().clamp(0, 1)
-    return taught
-
-
-def _perceptual(settings: Perceptual, tools: Tools, sr: Tensor, target: Tensor, seed: list[int]) -> Tensor:
-    top, left = np.random.default_rng(seed).integers(settings.shift, size=2)
-    cut = (..., slice(top, None), slice(left, None))
-    ours, truth = _features(tools, settings.weights, settings.layers, sr[cut], target[cut])
-    return settings.weight * losses.perceptual(ours, truth, settings.layers, losses.DISTANCES[settings.kind])
 
 
 def _features(
