@@ -1,9 +1,10 @@
 """A sheet of what networks make of pictures: a row for each picture, bicubic first.
 
-    python benchmarks/before_after.py docs/pictures/sample.png@25,45 -m lite-x4 --crop 150x100 -o sheet.png
+    python benchmarks/before_after.py docs/pictures/sample.png@25,45 -m lite-x4 --crop 150x100 -o sheet.webp
 
 ``PICTURE@X,Y`` names the top left pixel of the part that is shown, in pixels of the picture; without it the middle is
-shown. Parts are ``--crop`` pixels large, and ``--scale`` times that on the sheet. Transparency is left out.
+shown. Parts are ``--crop`` pixels large, and ``--scale`` times that on the sheet. With ``--jpeg QUALITY`` each picture
+has a second row, in which it was compressed before. Transparency is left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from upscale_cli import Upscaler
 from upscale_cli.evaluation import levels
 from upscale_cli.images import formats
+from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.sheet import contact_sheet
@@ -53,11 +55,19 @@ def bicubic(pixels: Pixels, scale: int) -> Pixels:
     return quantise(enlarged, torch.uint8)[0].permute(1, 2, 0).numpy()
 
 
-def row(part: Part, networks: Sequence[Upscaler], scale: int, crop: tuple[int, int]) -> list[Picture]:
-    pixels = levels(read_picture(part.path).color)
+def compressed(pixels: Pixels, quality: int) -> Pixels:
+    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None, "what was just written can be read"
+    return decoded
+
+
+def row(
+    pixels: Pixels, corner: tuple[int, int] | None, networks: Sequence[Upscaler], scale: int, crop: tuple[int, int]
+) -> list[Picture]:
     height, width = pixels.shape[:2]
     shown = min(crop[0], width), min(crop[1], height)
-    x, y = part.corner or ((width - shown[0]) // 2, (height - shown[1]) // 2)
+    x, y = corner or ((width - shown[0]) // 2, (height - shown[1]) // 2)
     results = [bicubic(pixels, scale), *(network.upscale(pixels, scale) for network in networks)]
     rows, columns = slice(y * scale, (y + shown[1]) * scale), slice(x * scale, (x + shown[0]) * scale)
     return [on_white(result[rows, columns], crop, scale) for result in results]
@@ -76,15 +86,24 @@ def main() -> None:
     parser.add_argument("-m", "--model", action="append", required=True, help="name or file; may be repeated")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--crop", type=parse_crop, default=(120, 90), metavar="WxH")
+    parser.add_argument("--jpeg", type=int, metavar="QUALITY", help="1 to 100")
+    parser.add_argument("--quality", type=int, help="of a lossy format, 1 to 100")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     networks = [Upscaler(name, scale=given.scale, precision="fp32") for name in given.model]
-    cells = [cell for part in given.parts for cell in row(part, networks, given.scale, given.crop)]
     names = ["bicubic", *(network.name for network in networks)]
-    labels = names * len(given.parts)
+    cells: list[Picture] = []
+    labels: list[str] = []
+    for part in given.parts:
+        pixels = levels(read_picture(part.path).color)
+        cells += row(pixels, part.corner, networks, given.scale, given.crop)
+        labels += names
+        if given.jpeg:
+            cells += row(compressed(pixels, given.jpeg), part.corner, networks, given.scale, given.crop)
+            labels += [f"{name} of a JPEG, quality {given.jpeg}" for name in names]
     kind = formats.of_path(given.output)
     assert kind is not None, "the sheet's extension names a format"
-    write_image(contact_sheet(cells, labels, most_columns=len(names)), given.output, WriteOptions(kind))
+    write_image(contact_sheet(cells, labels, most_columns=len(names)), given.output, WriteOptions(kind, given.quality))
 
 
 if __name__ == "__main__":
