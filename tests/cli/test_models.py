@@ -33,7 +33,7 @@ def test_the_list_shows_what_is_here_and_restrictive_licences(terminal: Terminal
     assert "1x-Anti-Aliasing" not in short
     full = terminal("models", "list", "--all").out
     assert next(line for line in full.splitlines() if "1x-Anti-Aliasing" in line).count("(non-commercial)") == 1
-    assert len(full.splitlines()) == 206
+    assert len(full.splitlines()) == 207
 
 
 def test_a_search_looks_at_all_and_json_is_for_programs(terminal: Terminal) -> None:

@@ -313,6 +313,23 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
         options.parse_width_height(text)
 
 
+def test_the_default_network_goes_by_how_much_larger_each_picture_becomes(terminal: Terminal) -> None:
+    draw("d/small.png")
+    draw("d/large.png", width=12, height=8)
+    said = terminal("d", "--width", "24", "--json", "--device", "cpu")
+    used = {row["source"]: (row["model"], row["output_size"]) for row in map(json.loads, said.out.splitlines())}
+    assert used == {"d/small.png": ("lite-x4", [24, 16]), "d/large.png": ("lite-x2", [24, 16])}
+    assert "lite-x4" in said.err
+    assert "lite-x2" in said.err
+
+
+def test_a_missing_device_is_refused_before_any_picture(terminal: Terminal) -> None:
+    draw("d/a.png", "d/b.png")
+    said = terminal("d", "--width", "24", "--device", "cuda:99")
+    assert said.code == 7
+    assert said.err.count("\n") == 1
+
+
 def test_what_fails_in_a_folder_is_named(terminal: Terminal, network: str) -> None:
     draw("d/a.png")
     draw("d/b.png", width=600, height=400)

@@ -87,19 +87,23 @@ def test_an_unknown_network_in_a_file_is_told_with_the_file(tmp_path: Path) -> N
         resolve(tmp_path / "a.pth")
 
 
-def test_on_a_cpu_the_embedded_network_is_used_and_the_better_one_named() -> None:
-    network = resolve_default("cpu", 4)
-    assert (network.name, network.spec.scale) == ("lite-x4", 4)
-    assert "realesrgan-x4plus" in network.notices[0]
-
-
 @pytest.mark.parametrize(
-    ("scale", "best"), [(4, "realesrgan-x4plus"), (2, "realesrgan-x2plus"), (1.5, "realesrgan-x2plus")]
+    ("scale", "embedded", "own_scale", "best"),
+    [
+        (4, "lite-x4", 4, "realesrgan-x4plus"),
+        (2.01, "lite-x4", 4, "realesrgan-x4plus"),
+        (2, "lite-x2", 2, "realesrgan-x2plus"),
+        (0.5, "lite-x2", 2, "realesrgan-x2plus"),
+    ],
 )
-def test_on_a_gpu_a_failed_download_falls_back_with_a_warning(scale: float, best: str) -> None:
-    network = resolve_default("cuda", scale)
-    assert network.name == "lite-x4"
-    assert network.notices[0].startswith(f"Warning: using the embedded network lite-x4 instead of {best}")
+def test_the_embedded_network_goes_by_scale(scale: float, embedded: str, own_scale: int, best: str) -> None:
+    network = resolve_default("cpu", scale)
+    assert (network.name, network.spec.scale) == (embedded, own_scale)
+    assert network.notices[0].startswith(f"Using the embedded network {embedded}.")
+    assert best in network.notices[0]
+    fallen_back = resolve_default("cuda", scale)
+    assert fallen_back.name == embedded
+    assert fallen_back.notices[0].startswith(f"Warning: using the embedded network {embedded} instead of {best}")
 
 
 def test_a_model_asked_for_by_name_is_never_replaced() -> None:

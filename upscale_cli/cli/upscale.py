@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +16,11 @@ from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.degradation.blur_kernel import BlurKernel
+    from upscale_cli.images.picture import Picture
     from upscale_cli.upscaling.batch import Settings, UpscalerFor
     from upscale_cli.upscaling.size import Size
     from upscale_cli.upscaling.targets import Job, Plan
+    from upscale_cli.upscaling.upscaler import Upscaler
 
 RESTORING = "lite-x4-restore"
 
@@ -110,7 +112,7 @@ def run(paths: tuple[str, ...], **options: Any) -> None:
         return
     report.skipped(plan.skipped)
     if plan.jobs:
-        _work(plan, settings, report, options, partial(_upscaler_for, kernel, network, options, report))
+        _work(plan, settings, report, options, partial(_upscaler_for, kernel, size, network, options, report))
     report.summary(plan)
     _exit_with(report, len(plan.jobs))
 
@@ -209,14 +211,32 @@ def _model(options: dict[str, Any]) -> str | None:
 
 
 def _upscaler_for(
-    kernel: BlurKernel | None, network: dict[str, Any], options: dict[str, Any], report: Report
+    kernel: BlurKernel | None, size: Size, network: dict[str, Any], options: dict[str, Any], report: Report
 ) -> UpscalerFor:
     if kernel is not None:
         return zero_shot_upscaler_for(kernel, network, options, report)
     from upscale_cli.upscaling.upscaler import Upscaler
 
-    upscaler = Upscaler(**network, progress=DownloadBar(options["quiet"]), notify=report.notify)
+    make = partial(Upscaler, progress=DownloadBar(options["quiet"]), notify=report.notify)
+    if size.scale is None and not any(network[name] is not None for name in ("model", "alpha", "denoise")):
+        return _default_upscaler_for(size, network, make)
+    upscaler = make(**network)
     return lambda picture: upscaler
+
+
+def _default_upscaler_for(size: Size, network: dict[str, Any], make: Callable[..., Upscaler]) -> UpscalerFor:
+    """Where an exact size is given and no network, it depends on the picture which network suits."""
+    from upscale_cli import device as devices
+    from upscale_cli.weights.resolve import LARGEST_X2
+
+    devices.select(network["device"])  # a missing device is not each picture's fault
+    upscaler_for_scale = cache(lambda scale: make(**network | {"scale": scale}))
+
+    def upscaler_for(picture: Picture) -> Upscaler:
+        factor = size.factor(picture.height, picture.width)
+        return upscaler_for_scale(LARGEST_X2 if factor <= LARGEST_X2 else DEFAULT_SCALE)
+
+    return upscaler_for
 
 
 def _work(

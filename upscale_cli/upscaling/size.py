@@ -35,7 +35,7 @@ class Size:
 
         Raises UsageError where that means a factor outside 0.1 to 32.
         """
-        factor = self._factor(height, width)
+        factor = self.factor(height, width)
         if not SMALLEST_SCALE * 0.999 <= factor <= LARGEST_SCALE * 1.001:
             raise UsageError(
                 f"{width}x{height} pixels to {self.label()} is a factor of {factor:.3g}.",
@@ -44,7 +44,8 @@ class Size:
         target_height, target_width = max(1, round(height * factor)), max(1, round(width * factor))
         return self.height or target_height, self.width or target_width
 
-    def _factor(self, height: int, width: int) -> float:
+    def factor(self, height: int, width: int) -> float:
+        """How many times larger a picture of ``height`` x ``width`` becomes."""
         if self.scale is not None:
             return self.scale
         if self.width is not None:

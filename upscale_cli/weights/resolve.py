@@ -16,7 +16,7 @@ from upscale_cli.weights.load import Notify, is_path, load, unheard
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.mixture import load_default_pair, mixed
 
-EMBEDDED_DEFAULT = "lite-x4"
+LARGEST_X2 = 2  # scales up to here need a network for twice the size only
 DENOISED = "realesr-general-x4v3"
 
 
@@ -89,26 +89,27 @@ def resolve_default(
     progress: Progress = silent,
     notify: Notify = unheard,
 ) -> ResolvedNetwork:
-    """The network for a user who named none: the best one on a GPU, the embedded one on a CPU.
+    """The network for a user who named none: the best one on a GPU, an embedded one on a CPU.
 
-    Where the best one cannot be downloaded the embedded one takes its place, with a notice.
+    Up to twice the size a network for just that is taken. Where the best one cannot be downloaded an embedded one
+    takes its place, with a notice.
     """
     if denoise is not None:
         return resolve(DENOISED, alpha, denoise, progress, notify)
     if alpha is not None:
         return _default_mix(alpha, progress, notify)
+    best, embedded = ("realesrgan-x2plus", "lite-x2") if scale <= LARGEST_X2 else ("realesrgan-x4plus", "lite-x4")
     if device_type == "cpu":
         notice = (
-            f"Using the embedded network {EMBEDDED_DEFAULT}. "
-            "For damaged pictures: --restore, or, better but far slower on a CPU, -m realesrgan-x4plus."
+            f"Using the embedded network {embedded}. "
+            f"For damaged pictures: --restore, or, better but far slower on a CPU, -m {best}."
         )
-        return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
-    best = "realesrgan-x2plus" if scale <= 2 else "realesrgan-x4plus"
+        return _with_notice(resolve(embedded), notice)
     try:
         return resolve(best, progress=progress, notify=notify)
     except DownloadError as error:
-        notice = f"Warning: using the embedded network {EMBEDDED_DEFAULT} instead of {best}: {error.message}"
-        return _with_notice(resolve(EMBEDDED_DEFAULT), notice)
+        notice = f"Warning: using the embedded network {embedded} instead of {best}: {error.message}"
+        return _with_notice(resolve(embedded), notice)
 
 
 def _default_mix(alpha: float, progress: Progress, notify: Notify) -> ResolvedNetwork:
