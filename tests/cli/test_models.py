@@ -51,6 +51,13 @@ def test_info_tells_the_record_and_what_the_file_says_itself(terminal: Terminal,
     assert "receptive radius   3 input pixels" in said
 
 
+def test_info_shows_a_long_recipe_on_demand(terminal: Terminal) -> None:
+    short, full = terminal("models", "info", "lite-x2").out, terminal("models", "info", "lite-x2", "--full").out
+    assert "lines, shown with --full" in short
+    assert "[optimizer]" not in short
+    assert "[optimizer]" in full
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(terminal: Terminal) -> None:
     said = terminal("models", "info", "realesrgan-x4plsu")
     assert (said.code, said.out) == (5, "")

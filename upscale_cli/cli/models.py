@@ -50,7 +50,8 @@ def list_models(everything: bool, search: str | None, as_json: bool) -> None:
 
 def _row(record: WeightsRecord) -> str:
     here = "*" if _local(record) else " "
-    size = f"{record.bytes / 1e6:.0f} MB" if record.bytes else ""
+    megabytes = (record.bytes or 0) / 1e6
+    size = f"{megabytes:.{0 if megabytes >= 10 else 1}f} MB" if megabytes else ""
     scale = f"x{record.scale}" if record.scale is not None else ""
     licence = (record.licence or "none stated") + (" (non-commercial)" if record.non_commercial else "")
     what = f"{record.name:<34} {scale:<4} {record.architecture:<10} {size:>7}"
@@ -76,7 +77,8 @@ def _as_json(record: WeightsRecord) -> dict[str, object]:
 
 @models.command("info")
 @click.argument("model")
-def info(model: str) -> None:
+@click.option("--full", is_flag=True, help="Long facts too: the whole recipe it was trained by.")
+def info(model: str, full: bool) -> None:
     """What is known of a network: its record, and, if its file is here, what the file itself says.
 
     \b
@@ -93,7 +95,7 @@ def info(model: str) -> None:
             _tell(name, value)
         path = _local(record) if record.kind == "generator" else None
     if path is not None:
-        _tell_file(path)
+        _tell_file(path, full)
 
 
 def _tell(name: str, value: object) -> None:
@@ -102,7 +104,7 @@ def _tell(name: str, value: object) -> None:
         click.echo(f"{name.replace('_', ' '):<18} {text}")
 
 
-def _tell_file(path: Path) -> None:
+def _tell_file(path: Path, full: bool) -> None:
     from upscale_cli.weights.download import sha256_of
     from upscale_cli.weights.load import load
 
@@ -114,8 +116,9 @@ def _tell_file(path: Path) -> None:
     _tell("hyper-parameters", [f"{name} {value}" for name, value in spec.hyperparameters.items()])
     _tell("parameters", f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}")
     _tell("receptive radius", f"{spec.receptive_radius} input pixels")
-    for name, value in weights.facts.items():
-        _tell(name, value)
+    for name, value in sorted(weights.facts.items()):
+        lines = value.count("\n")
+        _tell(name, value if full or not lines else f"{lines} lines, shown with --full")
 
 
 @models.command("convert")
