@@ -34,7 +34,8 @@ def test_the_networks_of_fidelity_keep_their_figures(
     said = terminal("eval", "--model", model, *sets, "--json", "--device", "cpu")
     mean = json.loads(said.out.splitlines()[-1])
     recorded = json.loads((EMBEDDED_FOLDER / f"{model}.json").read_text(encoding="utf-8"))["figures"][name]
-    assert [mean["psnr_y"], mean["ssim_y"]] == pytest.approx(recorded, abs=0.01)
+    assert mean["psnr_y"] == pytest.approx(recorded[0], abs=0.006)
+    assert mean["ssim_y"] == pytest.approx(recorded[1], abs=1e-4)
     assert mean["psnr_y"] >= least
 
 
