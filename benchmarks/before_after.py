@@ -80,6 +80,22 @@ def on_white(pixels: Pixels, crop: tuple[int, int], scale: int) -> Picture:
     return Picture(cell)
 
 
+def sheet(
+    parts: Sequence[Part], networks: Sequence[Upscaler], scale: int, crop: tuple[int, int], jpeg: int | None
+) -> Picture:
+    names = ["bicubic", *(network.name for network in networks)]
+    cells: list[Picture] = []
+    labels: list[str] = []
+    for part in parts:
+        pixels = levels(read_picture(part.path).color)
+        cells += row(pixels, part.corner, networks, scale, crop)
+        labels += names
+        if jpeg:
+            cells += row(compressed(pixels, jpeg), part.corner, networks, scale, crop)
+            labels += [f"{name} of a JPEG, quality {jpeg}" for name in names]
+    return contact_sheet(cells, labels, most_columns=len(names))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", type=parse_part, metavar="PICTURE[@X,Y]")
@@ -91,19 +107,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     networks = [Upscaler(name, scale=given.scale, precision="fp32") for name in given.model]
-    names = ["bicubic", *(network.name for network in networks)]
-    cells: list[Picture] = []
-    labels: list[str] = []
-    for part in given.parts:
-        pixels = levels(read_picture(part.path).color)
-        cells += row(pixels, part.corner, networks, given.scale, given.crop)
-        labels += names
-        if given.jpeg:
-            cells += row(compressed(pixels, given.jpeg), part.corner, networks, given.scale, given.crop)
-            labels += [f"{name} of a JPEG, quality {given.jpeg}" for name in names]
     kind = formats.of_path(given.output)
     assert kind is not None, "the sheet's extension names a format"
-    write_image(contact_sheet(cells, labels, most_columns=len(names)), given.output, WriteOptions(kind, given.quality))
+    picture = sheet(given.parts, networks, given.scale, given.crop, given.jpeg)
+    write_image(picture, given.output, WriteOptions(kind, given.quality))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from upscale_cli.degradation import chains
+from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import InputError
 from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Pixels
@@ -25,6 +26,11 @@ class Case:
     hr: Pixels
     lr: Tensor
 
+    def lr_pixels(self) -> Pixels:
+        """LR as uint8 (h, w, 3)."""
+        pixels: Pixels = (self.lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous().numpy()
+        return pixels
+
 
 def find_cases(hr: Path, lr: Path | None) -> list[tuple[Path, Path | None]]:
     """The files of (HR, LR or None) in folders, or these files themselves. Raises InputError."""
@@ -37,8 +43,7 @@ def find_cases(hr: Path, lr: Path | None) -> list[tuple[Path, Path | None]]:
 
 def load_case(hr_path: Path, lr_path: Path | None, scale: int) -> Case:
     """Read HR, cropped to a multiple of ``scale``, and LR, or make that by MATLAB's bicubic. Raises InputError."""
-    hr = _rgb(read_picture(hr_path).color)
-    hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
+    hr = _whole(hr_path, scale)
     if min(hr.shape[:2]) < WINDOW + 2 * scale:
         raise InputError(f"{hr_path} is too small to be measured.", "Take it out of the folder.")
     lr = chains.bicubic(_planes(hr), scale) if lr_path is None else _planes(_rgb(read_picture(lr_path).color))
@@ -46,6 +51,12 @@ def load_case(hr_path: Path, lr_path: Path | None, scale: int) -> Case:
         sizes = f"{lr.shape[-1]}x{lr.shape[-2]} pixels, {hr_path} {hr.shape[1]}x{hr.shape[0]}"
         raise InputError(f"{lr_path} has {sizes}.", f"Give LR pictures {scale} times smaller, or none.")
     return Case(hr_path.stem, hr, lr)
+
+
+def damaged_case(hr_path: Path, scale: int, seed: list[int]) -> Case:
+    """Read HR, cropped to a multiple of ``scale``, and damage it by the second-order degradation. Raises InputError."""
+    hr = _whole(hr_path, scale)
+    return Case(hr_path.stem, hr, chains.degrade(_planes(hr), scale, SecondOrder(), seed))
 
 
 def compared(truth: Path, result: Path, scale: int, border: int) -> Scores:
@@ -64,6 +75,12 @@ def levels(pixels: Pixels) -> Pixels:
     """In 8 bits."""
     reduced: Pixels = pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
     return reduced
+
+
+def _whole(path: Path, scale: int) -> Pixels:
+    """The picture in 8-bit RGB, cropped to a multiple of ``scale``."""
+    hr = _rgb(read_picture(path).color)
+    return np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
 
 
 def _rgb(pixels: Pixels) -> Pixels:

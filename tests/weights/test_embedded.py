@@ -6,16 +6,11 @@ import json
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 import pytest
-import torch
 from terminal import Terminal
 
 from upscale_cli import Upscaler
-from upscale_cli.degradation import chains
-from upscale_cli.degradation.chains import SecondOrder
-from upscale_cli.images.picture import Pixels
-from upscale_cli.images.read import read_picture
+from upscale_cli.evaluation import damaged_case
 from upscale_cli.metrics import score
 from upscale_cli.weights.load import EMBEDDED_FOLDER
 
@@ -39,17 +34,11 @@ def test_the_networks_of_fidelity_keep_their_figures(
     assert mean["psnr_y"] >= least
 
 
-def damaged(path: Path, number: int) -> Pixels:
-    hr = read_picture(path).color[:320, :320]
-    planes = torch.from_numpy(hr).permute(2, 0, 1)[None].float() / 255
-    lr = chains.degrade(planes, 4, SecondOrder(), [0, number])[0].permute(1, 2, 0)
-    return np.ascontiguousarray((lr * 255).round().to(torch.uint8).numpy())
-
-
 def test_the_restoring_network_is_close_to_its_teacher(shared: Path) -> None:
     teacher = Upscaler(shared / "weights" / "realesr-general-x4v3.pth", device="cpu")
     pictures = sorted((shared / "data" / "BSD100" / "x4" / "HR").iterdir())[:10]
-    taught = [(lr, teacher.upscale(lr)) for lr in map(damaged, pictures, range(10))]
+    cases = [damaged_case(path, 4, [0, number]) for number, path in enumerate(pictures)]
+    taught = [(case.lr_pixels(), teacher.upscale(case.lr_pixels())) for case in cases]
 
     def closeness(model: str) -> float:
         upscaler = Upscaler(model, device="cpu")

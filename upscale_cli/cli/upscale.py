@@ -227,14 +227,14 @@ def _upscaler_for(
 def _default_upscaler_for(size: Size, network: dict[str, Any], make: Callable[..., Upscaler]) -> UpscalerFor:
     """Where an exact size is given and no network, it depends on the picture which network suits."""
     from upscale_cli import device as devices
-    from upscale_cli.weights.resolve import LARGEST_X2
+    from upscale_cli.weights.resolve import LARGEST_SCALE_BY_X2
 
     devices.select(network["device"])  # a missing device is not each picture's fault
     upscaler_for_scale = cache(lambda scale: make(**network | {"scale": scale}))
 
     def upscaler_for(picture: Picture) -> Upscaler:
         factor = size.factor(picture.height, picture.width)
-        return upscaler_for_scale(LARGEST_X2 if factor <= LARGEST_X2 else DEFAULT_SCALE)
+        return upscaler_for_scale(LARGEST_SCALE_BY_X2 if factor <= LARGEST_SCALE_BY_X2 else DEFAULT_SCALE)
 
     return upscaler_for
 

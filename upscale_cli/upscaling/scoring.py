@@ -50,7 +50,7 @@ def bicubic(scale: int) -> Enlarge:
 
 def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distance | None = None) -> Result:
     """Enlarge the LR picture of ``case`` and compare the result with HR."""
-    pixels: Pixels = (case.lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous().numpy()
+    pixels = case.lr_pixels()
     started = time.perf_counter()
     sr = enlarge(Picture(pixels))
     seconds = time.perf_counter() - started

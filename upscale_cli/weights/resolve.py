@@ -16,7 +16,7 @@ from upscale_cli.weights.load import Notify, is_path, load, unheard
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.mixture import load_default_pair, mixed
 
-LARGEST_X2 = 2  # scales up to here need a network for twice the size only
+LARGEST_SCALE_BY_X2 = 2  # up to here a network for twice the size is the default
 DENOISED = "realesr-general-x4v3"
 
 
@@ -98,7 +98,9 @@ def resolve_default(
         return resolve(DENOISED, alpha, denoise, progress, notify)
     if alpha is not None:
         return _default_mix(alpha, progress, notify)
-    best, embedded = ("realesrgan-x2plus", "lite-x2") if scale <= LARGEST_X2 else ("realesrgan-x4plus", "lite-x4")
+    best, embedded = (
+        ("realesrgan-x2plus", "lite-x2") if scale <= LARGEST_SCALE_BY_X2 else ("realesrgan-x4plus", "lite-x4")
+    )
     if device_type == "cpu":
         notice = (
             f"Using the embedded network {embedded}. "
