@@ -133,7 +133,9 @@ def _split(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
         return pixels[..., :1], pixels[..., 1]
     if pixels.shape[2] == 1:
         return pixels, None
-    return pixels[..., 2::-1], pixels[..., 3] if pixels.shape[2] == 4 else None
+    if pixels.shape[2] == 3:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), None
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), pixels[..., 3]
 
 
 def _decode_animation(path: Path, data: bytes, max_megapixels: float) -> Picture | Animation:

@@ -129,9 +129,12 @@ def _encode(picture: Picture, path: Path, options: WriteOptions) -> bytes:
 
 def _joined(picture: Picture) -> Pixels:
     """The pixels in OpenCV's order: (H, W), BGR or BGRA."""
+    gray = picture.color.shape[2] == 1
     if picture.alpha is None:
-        return picture.color[..., 0] if picture.color.shape[2] == 1 else np.ascontiguousarray(picture.color[..., ::-1])
-    return np.dstack([np.broadcast_to(picture.color[..., ::-1], (*picture.color.shape[:2], 3)), picture.alpha])
+        return picture.color[..., 0] if gray else cv2.cvtColor(picture.color, cv2.COLOR_RGB2BGR)
+    joined: Pixels = cv2.cvtColor(picture.color, cv2.COLOR_GRAY2BGRA if gray else cv2.COLOR_RGB2BGRA)
+    joined[..., 3] = picture.alpha
+    return joined
 
 
 def _imencode(pixels: Pixels, found: Metadata, path: Path, options: WriteOptions) -> bytes:
