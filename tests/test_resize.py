@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.resize import Filter, matlab_bicubic, resize, resized_strips
+from upscale_cli.resize import BICUBIC_REACH, Filter, matlab_bicubic, matlab_bicubic_inside, resize, resized_strips
 
 filters = st.sampled_from(["bicubic", "lanczos", "area"])
 sides = st.integers(1, 40)
@@ -81,3 +81,20 @@ def test_strips_are_the_rows_of_the_whole(h: int, w: int, to_h: int, to_w: int, 
     assert torch.allclose(
         torch.cat([strip for _, strip in strips], -2), resize(image, (to_h * 5, to_w), kind), atol=1e-5
     )
+
+
+@given(st.integers(5, 20), st.integers(5, 20), st.integers(2, 5), st.booleans())
+def test_the_inside_is_that_of_the_whole_whatever_the_layout(h: int, w: int, factor: int, channels_last: bool) -> None:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    image = torch.rand(2, 3, h * factor, w * factor).contiguous(memory_format=layout)
+    inside = slice(BICUBIC_REACH, -BICUBIC_REACH)
+    expected = matlab_bicubic(image, 1 / factor)[..., inside, inside]
+    assert torch.allclose(matlab_bicubic_inside(image, factor), expected, atol=1e-6)
+
+
+@given(st.integers(5, 9), st.integers(2, 5))
+def test_the_inside_depends_on_nothing_outside(size: int, factor: int) -> None:
+    picture = torch.rand(1, 1, (size + 6) * factor, (size + 4) * factor)
+    window = picture[..., 3 * factor : (3 + size) * factor, 2 * factor : (2 + size) * factor]
+    whole = matlab_bicubic(picture, 1 / factor)[..., 5 : 1 + size, 4:size]
+    assert torch.allclose(matlab_bicubic_inside(window, factor), whole, atol=1e-6)

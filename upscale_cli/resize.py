@@ -17,6 +17,7 @@ from torch import Tensor
 Filter = Literal["bicubic", "lanczos", "area"]
 
 
+BICUBIC_REACH = 2  # outputs at each side of a picture shrunk by a whole factor that depend on what is beyond its border
 BLOCK = 64  # outputs that share one band of weights: wide enough for fast products, narrow enough to be mostly weights
 
 
@@ -132,3 +133,18 @@ def matlab_bicubic(image: Tensor, scale: float) -> Tensor:
     """``imresize(image, scale)`` of MATLAB on (..., H, W): bicubic, antialiased, output size rounded up."""
     height, width = (math.ceil(side * scale - 1e-9) for side in image.shape[-2:])
     return resize(image, (height, width), "bicubic", (scale, scale))
+
+
+def matlab_bicubic_inside(image: Tensor, factor: int) -> Tensor:
+    """``matlab_bicubic(image, 1 / factor)`` without the pixels that depend on the border: ``BICUBIC_REACH`` a side.
+
+    ``image`` (..., H, W) has sides that are multiples of the factor. Inside, all outputs have the same taps, and their
+    rows are sums of whole rows of the image: faster than products of matrices, above all in the layout channels-last.
+    """
+    rows, columns = (side // factor for side in image.shape[-2:])
+    index, weight = _taps(image.shape[-2], rows, 1 / factor, "bicubic")
+    span = (rows - 2 * BICUBIC_REACH) * factor
+    shrunk = torch.zeros_like(image[..., :span:factor, :])
+    for first, tap in zip(index[BICUBIC_REACH].tolist(), weight[BICUBIC_REACH].tolist(), strict=True):
+        shrunk.add_(image[..., first : first + span : factor, :], alpha=tap)
+    return _resize_columns(shrunk, columns, 1 / factor, "bicubic")[..., BICUBIC_REACH:-BICUBIC_REACH]

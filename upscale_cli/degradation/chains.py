@@ -26,7 +26,7 @@ from torch import Tensor
 from upscale_cli.degradation import blur, jpeg, noise
 from upscale_cli.degradation.blur import KernelParameters, KernelSettings, Probability, Range, require_range
 from upscale_cli.degradation.noise import NoiseParameters
-from upscale_cli.resize import matlab_bicubic
+from upscale_cli.resize import matlab_bicubic, matlab_bicubic_inside
 
 Mode = Literal["area", "bilinear", "bicubic"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
@@ -210,6 +210,11 @@ def in_levels(images: Tensor) -> Tensor:
 def bicubic(hr: Tensor, scale: int) -> Tensor:
     """The LR pictures of the benchmarks, MATLAB's ``imresize(hr, 1/scale)`` of (N, 3, H, W): both in whole levels."""
     return in_levels(matlab_bicubic(hr, 1 / scale))
+
+
+def bicubic_inside(hr: Tensor, scale: int) -> Tensor:
+    """As ``bicubic``, without the LR pixels that depend on the border of ``hr``: ``BICUBIC_REACH`` at each side."""
+    return in_levels(matlab_bicubic_inside(hr, scale))
 
 
 USM_SIZE, USM_WEIGHT, USM_THRESHOLD = 51, 0.5, 10.0

@@ -12,12 +12,13 @@ from os import cpu_count
 import numpy as np
 import torch
 from numpy.random import Generator as Rng
-from numpy.typing import NDArray
 from torch import Tensor
 
 from upscale_cli.degradation import chains
 from upscale_cli.degradation.blur_kernel import BlurKernel, shrink
 from upscale_cli.images.picture import Pixels
+from upscale_cli.resize import BICUBIC_REACH
+from upscale_cli.training.crops import turned, window
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.pictures import PictureStore
 from upscale_cli.training.recipe import Recipe
@@ -86,9 +87,9 @@ class Patches:
         y, x = (int(rng.integers(max(1, length // scale - side + 1))) for length in picture.hr.shape[:2])
         turns = int(rng.integers(4)) if data.rotations else 0
         mirrored = bool(rng.integers(2)) if data.flips else False
-        hr = _window(picture.hr, (y - margin) * scale, (x - margin) * scale, (side + 2 * margin) * scale)
-        lr = None if picture.lr is None else _window(picture.lr, y, x, side)
-        return _turned(hr, turns, mirrored), None if lr is None else _turned(lr, turns, mirrored)
+        hr = window(picture.hr, (y - margin) * scale, (x - margin) * scale, (side + 2 * margin) * scale)
+        lr = None if picture.lr is None else window(picture.lr, y, x, side)
+        return turned(hr, turns, mirrored), None if lr is None else turned(lr, turns, mirrored)
 
     def _margin(self) -> int:
         """HR pixels around a crop that its LR pixels depend on: cut off later, they make LR exact to the edge."""
@@ -96,30 +97,31 @@ class Patches:
         if self._recipe.data.lr or degradation.kind == "second-order":
             return 0
         if degradation.kind == "bicubic":
-            return 2 * scale
+            return BICUBIC_REACH * scale
         return max(len(kernel.values) // 2 // scale + 2 for kernel in self._kernels) * scale
 
     def _degraded(self, crops: Crops, step: int) -> Batch:
-        scale = self._recipe.network.scale
+        margin = self._margin()
         hr = _to_float(crops.hr, self._device)
         lr = self._shrunk(hr, step) if crops.lr is None else _to_float(crops.lr, self._device)
-        margin = self._margin()
-        if margin:
-            hr, lr = hr[..., margin:-margin, margin:-margin], _without_border(lr, margin // scale)
-        lr, hr = self._patch(lr, hr, step)
+        lr, hr = self._patch(lr, _without_border(hr, margin), step)
         return Batch(_channels_last(lr), _channels_last(hr))
 
     def _shrunk(self, hr: Tensor, step: int) -> Tensor:
-        """LR of HR crops, margin included."""
+        """LR of HR crops, the margin taken off."""
         recipe, scale = self._recipe, self._recipe.network.scale
+        kind = recipe.degradation.kind
+        if kind == "bicubic":
+            return chains.bicubic_inside(hr, scale)
         seed = [recipe.run.seed, step, DEGRADATION, self._team.rank]
         rng = np.random.default_rng(seed)
-        kind = recipe.degradation.kind
-        if kind == "bicubic" or rng.random() < recipe.degradation.clean:
-            return chains.bicubic(hr, scale)
-        if kind == "second-order":
-            return chains.degrade(hr, scale, recipe.degradation.second_order, seed)
-        return self._by_kernels(hr, rng)
+        if rng.random() < recipe.degradation.clean:
+            lr = chains.bicubic(hr, scale)
+        elif kind == "second-order":
+            lr = chains.degrade(hr.contiguous(), scale, recipe.degradation.second_order, seed)
+        else:
+            lr = self._by_kernels(hr, rng)
+        return _without_border(lr, self._margin() // scale)
 
     def _by_kernels(self, hr: Tensor, rng: Rng) -> Tensor:
         """Each picture shrunk with one of the kernels, with Gaussian noise, in 8 bits."""
@@ -152,33 +154,13 @@ class _Stopping:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _window(picture: Pixels, y: int, x: int, side: int) -> Pixels:
-    """The square at (y, x), mirrored, edge pixels repeated, where it leaves the picture."""
-    height, width = picture.shape[:2]
-    if y >= 0 and x >= 0 and y + side <= height and x + side <= width:
-        return picture[y : y + side, x : x + side]
-    window: Pixels = picture[np.ix_(_folded(y, side, height), _folded(x, side, width))]
-    return window
-
-
-def _folded(first: int, count: int, length: int) -> NDArray[np.int64]:
-    """Positions of a line that is mirrored at both ends, again and again."""
-    inside = np.arange(first, first + count) % (2 * length)
-    return np.where(inside < length, inside, 2 * length - 1 - inside)
-
-
-def _turned(pixels: Pixels, turns: int, mirrored: bool) -> Pixels:
-    turned = np.rot90(pixels, turns)
-    return turned[:, ::-1] if mirrored else turned
-
-
 def _to_float(pixels: Tensor, device: torch.device) -> Tensor:
-    """uint8 (N, H, W, 3) to (N, 3, H, W) in [0, 1]."""
-    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    """uint8 (N, H, W, 3) to (N, 3, H, W) in [0, 1], in the same order in memory: channels last."""
+    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _without_border(images: Tensor, border: int) -> Tensor:
-    return images[..., border:-border, border:-border]
+    return images[..., border:-border, border:-border] if border else images
 
 
 def _channels_last(images: Tensor) -> Tensor:

@@ -1,0 +1,33 @@
+"""Crops against NumPy's own padding and turning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_training import painted
+
+from upscale_cli.training import crops
+
+
+@given(
+    st.integers(1, 9), st.integers(1, 9), st.integers(0, 6), st.integers(4, 12), st.integers(-4, 0), st.integers(-4, 0)
+)
+def test_windows_are_mirrored_again_and_again(
+    height: int, width: int, beyond: int, patch: int, up: int, left: int
+) -> None:
+    """A window may be larger than the picture by any factor, but never leaves it altogether."""
+    picture = painted(6, height, width).color
+    side = patch - min(up, left) + beyond
+    padded = np.pad(picture, ((40, 40), (40, 40), (0, 0)), mode="symmetric")
+    expected = padded[40 + up : 40 + up + side, 40 + left : 40 + left + side]
+    assert np.array_equal(crops.window(picture, up, left, side), expected)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_crops_turn_as_numpy_turns_them(turns: int, mirrored: bool) -> None:
+    picture = painted(7, 12, 12).color[2:9, 1:8]
+    turned = np.rot90(picture, turns)
+    assert np.array_equal(crops.turned(picture, turns, mirrored), turned[:, ::-1] if mirrored else turned)
