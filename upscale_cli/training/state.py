@@ -66,7 +66,7 @@ def new_state(
     state = TrainingState(
         spec=spec,
         generator=generator,
-        optimizer=_adam(generator.parameters(), recipe.optimizer, recipe.optimizer.rate),
+        optimizer=_adam(generator.parameters(), recipe.optimizer, recipe.optimizer.rate, device),
         scaler=torch.amp.GradScaler(device.type, enabled=scaled),
     )
     if recipe.run.ema:
@@ -75,7 +75,7 @@ def new_state(
         critic = _critic(recipe, critic_weights)
         state.discriminator = _placed(critic, device)
         rate = recipe.adversarial.rate or recipe.optimizer.rate
-        state.discriminator_optimizer = _adam(state.discriminator.parameters(), recipe.optimizer, rate)
+        state.discriminator_optimizer = _adam(state.discriminator.parameters(), recipe.optimizer, rate, device)
     if recipe.degradation.pool:
         state.pool = PairPool(recipe.degradation.pool)
     return state
@@ -85,8 +85,10 @@ def _placed(module: nn.Module, device: torch.device) -> nn.Module:
     return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _adam(parameters: Iterable[nn.Parameter], optimizer: Optimizer, rate: float) -> Adam:
-    return Adam(parameters, lr=rate, betas=optimizer.betas, weight_decay=optimizer.weight_decay)
+def _adam(parameters: Iterable[nn.Parameter], optimizer: Optimizer, rate: float, device: torch.device) -> Adam:
+    # Fused, a step goes through memory once and not once per operation.
+    fused = device.type != "mps"
+    return Adam(parameters, lr=rate, betas=optimizer.betas, weight_decay=optimizer.weight_decay, fused=fused)
 
 
 def _critic(recipe: Recipe, weights: Mapping[str, Tensor] | None) -> nn.Module:
