@@ -30,7 +30,7 @@ def window(picture: Pixels, y: int, x: int, side: int) -> Pixels:
 
 
 def turned(pixels: Pixels, turns: int, mirrored: bool) -> Pixels:
-    """Turned anticlockwise, then mirrored. By OpenCV, which is ten times faster at it than strided copies."""
+    """Turned anticlockwise, then mirrored. By OpenCV, which is far faster at it than strided copies."""
     swapped, flip = _TURNS[turns, mirrored]
-    upright: Pixels = cv2.transpose(pixels) if swapped else pixels
-    return upright if flip is None else cv2.flip(upright, flip)
+    transposed: Pixels = cv2.transpose(pixels) if swapped else pixels
+    return transposed if flip is None else cv2.flip(transposed, flip)
