@@ -43,7 +43,7 @@ def apply(images: Tensor, parameters: Sequence[NoiseParameters], generator: torc
                 strength = images.new_tensor([parameters[i].strength for i in chosen])
                 noise = make([images[i] for i in chosen], strength, gray, generator)
                 for i, field in zip(chosen, noise, strict=True):
-                    result[i] += field
+                    result[i].add_(field)
     return result.clamp_(0, 1)
 
 
