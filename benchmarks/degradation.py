@@ -4,8 +4,8 @@
 
 The one at a time is written as data loaders usually are, Real-ESRGAN's above all: OpenCV filters, resizes and
 compresses, NumPy makes noise and kernels, padded to 21x21. Both draw from the same settings, where each picture of the
-second has its own resizes. Both run on one core, in alternating rounds, and seconds are those of the processor's work,
-so that other programs hardly disturb them.
+second has its own resizes. Both run on one core, with the allocator settings of training, in alternating rounds, and
+seconds are those of the processor's work, so that other programs hardly disturb them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor
 from upscale_cli.degradation import chains
 from upscale_cli.degradation.blur import NO_BLUR, SUPPORT, KernelParameters
 from upscale_cli.degradation.noise import NoiseParameters
+from upscale_cli.device import keep_freed_memory
 
 SCALE = 4
 INTERPOLATION = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
@@ -129,6 +130,7 @@ def main() -> None:
     for name, default in (("batch", 16), ("side", 256), ("rounds", 60)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     settings = chains.SecondOrder()
