@@ -21,7 +21,7 @@ ROWS = (
     ("weights", "degradation", "metrics"),
     ("networks", "images", "tiling", "device"),
     ("atomic", "resize", "orientation"),
-    ("errors",),
+    ("errors", "notices"),
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 ONLY_IN = {

@@ -161,7 +161,7 @@ def test_a_sweep_against_the_truth_prints_and_plots_it(terminal: Terminal, pair:
 def test_without_network_the_embedded_pair_is_mixed_and_said_so(terminal: Terminal) -> None:
     said = terminal("interp", "--alpha", "0.8")
     assert said.code == 0
-    assert "Warning: mixing the embedded networks lite-x4 and lite-x4-restore" in said.err
+    assert "Warning: Mixing the embedded networks lite-x4 and lite-x4-restore" in said.err
     assert open_state(Path("interp_08.safetensors")).facts["b"] == "0.8 of lite-x4-restore"
 
 

@@ -17,6 +17,7 @@ from upscale_cli.images.metadata import orientation
 from upscale_cli.images.picture import Animation, Metadata, Picture, Pixels
 from upscale_cli.images.read import read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.notices import note
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6" exif:PixelXDimension="4000"/></x:xmpmeta>'
 
@@ -77,11 +78,11 @@ def test_pixels_and_depth_survive_or_a_notice_says_why_not(
     tmp_path: Path, known: Format, depth: int, channels: int, alpha: bool
 ) -> None:
     original, path = picture(channels, alpha, depth), tmp_path / f"a{known.extensions[0]}"
-    notices = " ".join(write_image(original, path, WriteOptions(known)))
+    notices = " ".join(notice.text for notice in write_image(original, path, WriteOptions(known)))
     copy = read_picture(path)
     assert (copy.depth == depth) == ("8 bits per channel" not in notices)
     assert (copy.alpha is not None) == (alpha and known.alpha)
-    assert ("transparency: the picture was laid over white" in notices) == (alpha and not known.alpha)
+    assert ("transparency: laid over white" in notices) == (alpha and not known.alpha)
     if copy.depth == depth and (copy.alpha is not None) == alpha:
         expected = np.broadcast_to(original.color, copy.color.shape)
         lossless = not known.lossy and known.name != "gif"
@@ -95,7 +96,7 @@ def test_pixels_and_depth_survive_or_a_notice_says_why_not(
 @by_format
 def test_metadata_survive_or_a_notice_says_why_not(tmp_path: Path, known: Format, channels: int, alpha: bool) -> None:
     original, path = picture(channels, alpha), tmp_path / f"a{known.extensions[0]}"
-    notices = " ".join(write_image(original, path, WriteOptions(known)))
+    notices = " ".join(notice.text for notice in write_image(original, path, WriteOptions(known)))
     copy = read_picture(path).metadata
     assert (copy.icc == original.metadata.icc) == ("ICC profile" not in notices)
     assert (copy.exif is not None and b"Maker of cameras" in copy.exif) == known.exif == ("EXIF" not in notices)
@@ -130,7 +131,7 @@ def test_the_profile_of_another_colour_space_is_not_written(tmp_path: Path) -> N
     original = picture(3, False)
     cmyk = Picture(original.color, None, Metadata(icc=icc_profile(b"CMYK")))
     notices = write_image(cmyk, tmp_path / "a.jpg", WriteOptions(by_name("jpeg")))
-    assert notices == ["jpeg does not hold this picture's ICC profile: dropped."]
+    assert notices == [note("jpeg does not hold this picture's ICC profile: dropped.")]
     assert read_picture(tmp_path / "a.jpg").metadata.icc is None
 
 
@@ -160,7 +161,7 @@ def test_animations_keep_frames_timing_and_loops(tmp_path: Path, name: str) -> N
 def test_an_animation_in_a_still_format_is_its_first_frame(tmp_path: Path) -> None:
     frames = tuple(Picture(np.full((8, 8, 3), level, np.uint8)) for level in (9, 200))
     notices = write_image(Animation(frames, (50, 50)), tmp_path / "a.jpg", WriteOptions(by_name("jpeg")))
-    assert notices == ["jpeg holds no animation: only the first frame was written."]
+    assert notices == [note("jpeg holds no animation: only the first frame was written.")]
     assert distance(read_picture(tmp_path / "a.jpg").color, frames[0].color) < 2
 
 

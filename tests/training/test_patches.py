@@ -12,6 +12,7 @@ from tiny_training import painted, save
 from upscale_cli.degradation.blur_kernel import bicubic, shrink
 from upscale_cli.errors import InputError
 from upscale_cli.images.picture import Picture
+from upscale_cli.notices import Notice
 from upscale_cli.resize import matlab_bicubic
 from upscale_cli.training import pictures
 from upscale_cli.training.distributed import Team
@@ -25,7 +26,7 @@ def recipe_for(folder: Path, *settings: str) -> Recipe:
     return load_recipe("compact", [f'data.hr=["{folder}"]', "data.hr_patch=32", "data.batch=6", *settings])
 
 
-def patches(recipe: Recipe, team: Team = Team(), told: list[str] | None = None) -> Patches:  # noqa: B008  (frozen)
+def patches(recipe: Recipe, team: Team = Team(), told: list[Notice] | None = None) -> Patches:  # noqa: B008  (frozen)
     notify = (told if told is not None else []).append
     store = pictures.PictureStore(pictures.find(recipe.data), recipe.network.scale, recipe.data.draw, 1, notify)
     return Patches(recipe, store, (), CPU, team)
@@ -136,10 +137,10 @@ def test_corrupt_files_are_named_once_and_left_out(photos: Path, tmp_path: Path)
     for path in photos.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "bad.png").write_bytes((photos / "0.png").read_bytes()[:200])
-    told: list[str] = []
+    told: list[Notice] = []
     assert len(list(patches(recipe_for(tmp_path), told=told).from_step(0, 8))) == 8
     (warning,) = told
-    assert "bad.png" in warning
+    assert "bad.png" in warning.text
     for path in tmp_path.glob("[0-9].png"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="none of the training pictures"):

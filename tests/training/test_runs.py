@@ -18,6 +18,7 @@ from tiny_training import TINY, tiny
 
 from upscale_cli import Upscaler
 from upscale_cli.errors import UpscaleError, UsageError, WeightsError
+from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.patches import Batch
@@ -49,7 +50,7 @@ class Heard:
         return self._step >= self._stop_after
 
 
-def prepared(recipe: Recipe, folder: Path, told: list[str] | None = None) -> setup.Training:
+def prepared(recipe: Recipe, folder: Path, told: list[Notice] | None = None) -> setup.Training:
     notify = (told if told is not None else []).append
     return setup.prepare(recipe, folder, CPU, Team(), lambda name, done, total: None, notify)
 
@@ -216,11 +217,11 @@ def test_a_gan_stage_starts_from_the_weights_it_is_given(photos: Path, tmp_path:
 
 
 def test_fine_tuning_takes_the_structure_of_the_weights(photos: Path, tmp_path: Path, network: str) -> None:
-    told: list[str] = []
+    told: list[Notice] = []
     settings = [f'start="{network}"', "network.scale=2"]
     training = prepared(tiny_recipe("esrgan", photos, 2, *settings), tmp_path, told)
     assert training.state.spec.architecture == "compact"
-    assert any("not the recipe's: compact" in sentence for sentence in told)
+    assert any("not the recipe's: compact" in notice.text for notice in told)
     with pytest.raises(UsageError, match="enlarges 2 times, the recipe 4 times, and of"):
         prepared(tiny_recipe("esrgan", photos, 2, f'start="{network}"'), tmp_path / "other")
 

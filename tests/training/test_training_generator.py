@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from upscale_cli.errors import UsageError
+from upscale_cli.notices import Notice
 from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.recipe import load_recipe
 from upscale_cli.weights.load import load
@@ -53,7 +54,7 @@ def test_scales_a_network_cannot_have_are_refused() -> None:
 
 
 def test_a_network_of_another_scale_gives_what_fits() -> None:
-    told: list[str] = []
+    told: list[Notice] = []
     network = load_recipe("compact", ["network.scale=2"]).network
     spec, module = started("lite-x4", network, 0, lambda name, done, total: None, told.append)
     given = load("lite-x4", lambda name, done, total: None, told.append).tensors
@@ -61,4 +62,4 @@ def test_a_network_of_another_scale_gives_what_fits() -> None:
     assert spec.scale == 2
     different = [key for key in own if not torch.equal(own[key], given[key].float())]
     assert sorted(different) == ["body.18.bias", "body.18.weight"]
-    assert "27 of 29 tensors come from it" in told[-1]
+    assert "27 of 29 tensors come from it" in told[-1].text

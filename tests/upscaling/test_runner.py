@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from upscale_cli import device as devices
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks.architecture import NetworkSpec
+from upscale_cli.notices import Notice, note
 from upscale_cli.upscaling.ensemble import eightfold
 from upscale_cli.upscaling.runner import SHORT_HALO, NetworkRunner, bytes_per_pixel, default_halo
 
@@ -84,13 +85,13 @@ def test_networks_that_see_far_get_a_short_halo_on_their_own_grid() -> None:
 
 
 def test_a_tile_that_overflows_in_half_precision_is_done_again_in_fp32() -> None:
-    notices: list[str] = []
+    notices: list[Notice] = []
     runner = NetworkRunner(Enlarge(gain=1e30), SPEC, device=CPU, notify=notices.append)
     runner._module = Enlarge(gain=1e30).to(torch.float16)
     runner.dtype = torch.float16
     result = runner.run(picture(9, 9))
     assert torch.allclose(result, F.interpolate(picture(9, 9), scale_factor=2.0, mode="nearest"), atol=1e-5)
-    assert notices == ["A tile came out non-finite in fp16 and was done again in fp32."]
+    assert notices == [note("A tile came out non-finite in fp16 and was done again in fp32.")]
 
 
 def test_a_network_that_is_never_finite_is_an_error_not_a_black_picture() -> None:
@@ -107,11 +108,11 @@ def test_running_out_of_memory_is_told_and_remembered() -> None:
                 raise torch.OutOfMemoryError
             return super().forward(lr)
 
-    notices: list[str] = []
+    notices: list[Notice] = []
     runner = NetworkRunner(Hungry(), SPEC, device=CPU, tile=0, notify=notices.append)
     assert runner.run(picture(64, 64)).shape == (1, 3, 128, 128)
     assert runner.run(picture(64, 64)).shape == (1, 3, 128, 128)
-    assert notices == ["Memory did not suffice: going on with tiles of 32 pixels (--tile 32 starts there)."]
+    assert notices == [note("Memory did not suffice: going on with tiles of 32 pixels (--tile 32 starts so).")]
 
 
 @pytest.mark.skipif(not devices.cpu_has_bf16(), reason="this CPU has no bf16 arithmetic")
@@ -124,9 +125,9 @@ def test_half_precision_on_this_cpu_is_bf16_and_close() -> None:
 
 def test_half_precision_without_bf16_runs_in_fp32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "cpu_has_bf16", lambda: False)
-    notices: list[str] = []
+    notices: list[Notice] = []
     assert NetworkRunner(Enlarge(), SPEC, device=CPU, precision="half", notify=notices.append).precision == "fp32"
-    assert "no bf16" in notices[0]
+    assert "no bf16" in notices[0].text
 
 
 def test_the_self_ensemble_is_the_mean_over_eight_orientations() -> None:

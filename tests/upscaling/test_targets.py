@@ -196,7 +196,8 @@ def test_a_result_older_than_its_picture_is_kept_and_said() -> None:
     planned = plan(["d"], NAMING)
     assert not planned.jobs
     (notice,) = planned.notices
-    assert notice.startswith("Warning: d_x4/a.png: kept, though older")
+    assert notice.severity == "warning"
+    assert notice.text.startswith("d_x4/a.png: kept, though older")
 
 
 def test_a_comparison_is_jpeg_beside_jpeg_and_else_png() -> None:

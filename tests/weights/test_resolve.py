@@ -49,7 +49,7 @@ def test_denoise_is_the_share_of_the_strong_denoiser(pair: tuple[Path, Path]) ->
 
 
 def test_an_alpha_outside_zero_to_one_extrapolates_with_a_notice(pair: tuple[Path, Path]) -> None:
-    assert "extrapolation" in resolve("realesrgan-x4plus", alpha=1.2).notices[0]
+    assert "extrapolation" in resolve("realesrgan-x4plus", alpha=1.2).notices[0].text
     assert resolve("realesrgan-x4plus", alpha=0.5).notices == ()
 
 
@@ -99,11 +99,12 @@ def test_an_unknown_network_in_a_file_is_told_with_the_file(tmp_path: Path) -> N
 def test_the_embedded_network_goes_by_scale(scale: float, embedded: str, own_scale: int, best: str) -> None:
     network = resolve_default("cpu", scale)
     assert (network.name, network.spec.scale) == (embedded, own_scale)
-    assert network.notices[0].startswith(f"Using the embedded network {embedded}.")
-    assert best in network.notices[0]
+    assert network.notices[0].text.startswith(f"Using the embedded network {embedded}.")
+    assert best in network.notices[0].text
     fallen_back = resolve_default("cuda", scale)
     assert fallen_back.name == embedded
-    assert fallen_back.notices[0].startswith(f"Warning: using the embedded network {embedded} instead of {best}")
+    assert fallen_back.notices[0].severity == "warning"
+    assert fallen_back.notices[0].text.startswith(f"Using the embedded network {embedded} instead of {best}")
 
 
 def test_a_model_asked_for_by_name_is_never_replaced() -> None:
@@ -113,14 +114,15 @@ def test_a_model_asked_for_by_name_is_never_replaced() -> None:
 
 def test_licences_and_pins_are_told() -> None:
     manifest = load_manifest()
-    assert "not for commercial use" in notices_on(manifest.find("1x-Anti-Aliasing"), fresh=False)[0]
+    assert "not for commercial use" in notices_on(manifest.find("1x-Anti-Aliasing"), fresh=False)[0].text
     pinned = manifest.find("msrgan-x4-kair")
-    assert "pinned" in notices_on(pinned, fresh=True)[0]
+    assert "pinned" in notices_on(pinned, fresh=True)[0].text
     assert notices_on(pinned, fresh=False) == ()
 
 
 def test_without_network_the_default_mix_is_the_embedded_pair_with_a_warning() -> None:
     network = resolve_default("cpu", 4, alpha=0.25)
-    assert network.notices[0].startswith("Warning: mixing the embedded networks lite-x4 and lite-x4-restore")
+    assert network.notices[0].severity == "warning"
+    assert network.notices[0].text.startswith("Mixing the embedded networks lite-x4 and lite-x4-restore")
     ends = [resolve(name).module.state_dict()["body.0.weight"] for name in ("lite-x4", "lite-x4-restore")]
     assert torch.allclose(network.module.state_dict()["body.0.weight"], 0.75 * ends[0] + 0.25 * ends[1], atol=1e-6)

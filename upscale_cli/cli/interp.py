@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from upscale_cli.cli.options import chosen_precision, parse_tile
-from upscale_cli.cli.report import DownloadBar
+from upscale_cli.cli.report import DownloadBar, in_words
 from upscale_cli.errors import OutputError, UsageError
+from upscale_cli.notices import Notice, note
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.sweep import Crop, Step
@@ -123,9 +124,9 @@ def _load_pair(networks: tuple[str, ...], progress: DownloadBar, quiet: bool) ->
     return loaded
 
 
-def _tell(notices: tuple[str, ...], quiet: bool) -> None:
+def _tell(notices: tuple[Notice, ...], quiet: bool) -> None:
     for notice in notices if not quiet else ():
-        click.echo(notice if notice.startswith("Warning") else f"Note: {notice}", err=True)
+        click.echo(in_words(notice), err=True)
 
 
 def _require_free(target: Path, overwrite: bool) -> None:
@@ -150,7 +151,7 @@ def _sweep(networks: tuple[str, ...], options: dict[str, Any]) -> None:
     first, second = _load_pair(networks, DownloadBar(options["quiet"]), options["quiet"])
     alphas = _parse_alphas(options["sweep"])
     if not all(0 <= alpha <= 1 for alpha in alphas):
-        _tell(("Alphas outside 0 to 1 extrapolate, which may look strange.",), options["quiet"])
+        _tell((note("Alphas outside 0 to 1 extrapolate, which may look strange."),), options["quiet"])
     crop = sweep.chosen_crop(picture, second.spec.scale, _parse_crop(options["crop"]))
     hr = read_picture(options["hr"]) if options["hr"] else None
     steps = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from upscale_cli.cli.kernel_estimate import estimate
+from upscale_cli.cli.report import in_words
 from upscale_cli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def apply(file: Path, picture: Path, scale: int | None, output: Path | None, ove
     small = shrunk(sharp, found, scale)
     notices = write_image(small, target, WriteOptions(kind))
     for notice in notices if not quiet else ():
-        click.echo(f"Note: {notice}", err=True)
+        click.echo(in_words(notice), err=True)
     if not quiet:
         click.echo(f"{picture} ({sharp.width}x{sharp.height}) -> {target} ({small.width}x{small.height})")
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from tqdm import tqdm
 
-from upscale_cli.cli.report import Style
+from upscale_cli.cli.report import Style, in_words
 from upscale_cli.errors import UpscaleError
 
 if TYPE_CHECKING:
     from upscale_cli.kernel_estimation.estimate import Estimate, Progress, Settings
+    from upscale_cli.notices import Notice
     from upscale_cli.upscaling.targets import Plan
 
 TOLD_EVERY = 25  # iterations
@@ -31,10 +32,10 @@ class KernelReport:
         self._done = 0
         self._failures: list[str] = []
 
-    def tell(self, notices: tuple[str, ...]) -> None:
+    def tell(self, notices: tuple[Notice, ...]) -> None:
         """Sentences the user should read."""
         for notice in notices if self._style != "quiet" else ():
-            click.echo(notice if notice.startswith("Warning") else f"Note: {notice}", err=True)
+            click.echo(in_words(notice), err=True)
 
     def start(self, source: Path) -> None:
         self._started = time.perf_counter()

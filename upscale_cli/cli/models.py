@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from upscale_cli.cli.report import DownloadBar
+from upscale_cli.cli.report import DownloadBar, in_words
 from upscale_cli.errors import OutputError, UpscaleError, UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def download(names: tuple[str, ...], quiet: bool) -> None:
     manifest = load_manifest()
     for record in [manifest.find(name) for name in names]:
         for notice in notices_on(record, fresh=_local(record) is None):
-            click.echo(f"Note: {notice}", err=True)
+            click.echo(in_words(notice), err=True)
         click.echo(locate(record, DownloadBar(quiet)))
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from upscale_cli.kernel_estimation.zssr import Progress
+    from upscale_cli.notices import Notice
     from upscale_cli.upscaling.batch import Outcome
     from upscale_cli.upscaling.targets import Job, Plan
 
@@ -20,6 +21,11 @@ Style = Literal["bar", "lines", "json", "quiet"]
 
 TRAINING_SHARE = 0.9  # of a picture's time, where a network is trained on it
 LINE_EVERY = 500  # iterations
+
+
+def in_words(notice: Notice) -> str:
+    """The line that tells of ``notice``."""
+    return f"{notice.severity.capitalize()}: {notice.text}"
 
 
 def chosen_style(quiet: bool, as_json: bool) -> Style:
@@ -37,17 +43,17 @@ class Report:
     def __init__(self, style: Style, pictures: int) -> None:
         self._style = style
         self._pictures = pictures
-        self._told: Counter[str] = Counter()
+        self._told: Counter[Notice] = Counter()
         self._failures: list[Outcome] = []
         self._done = self._megapixels = self._seconds = self._fraction = self._started = 0.0
         self._tiles = 0
         self._bar: tqdm[NoReturn] | None = None
 
-    def notify(self, message: str) -> None:
+    def notify(self, notice: Notice) -> None:
         """A sentence the user should read."""
-        self._told[message] += 1
-        if self._told[message] == 1 and self._style != "quiet":
-            self._line(message if message.startswith("Warning") else f"Note: {message}", err=True)
+        self._told[notice] += 1
+        if self._told[notice] == 1 and self._style != "quiet":
+            self._line(in_words(notice), err=True)
 
     def start(self, job: Job) -> None:
         self._fraction, self._started, self._tiles = 0.0, time.perf_counter(), 0
@@ -118,9 +124,9 @@ class Report:
     def summary(self, plan: Plan) -> None:
         """After a run of several pictures: counts, and every failure again."""
         self.close()
-        for message, times in self._told.items():
+        for notice, times in self._told.items():
             if times > 1 and self._style not in ("quiet", "json"):
-                self._line(f"Note: {times} times: {message}", err=True)
+                self._line(f"Note: {times} times: {notice.text}", err=True)
         if self._style in ("bar", "lines") and (self._pictures > 1 or plan.skipped or plan.ignored):
             self._line(", ".join(self._counts(plan)) + ".")
         if self._pictures > 1:
@@ -174,7 +180,7 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
         "input_size": list(outcome.before),
         "output_size": list(outcome.after),
         "seconds": round(outcome.seconds, 3),
-        "notices": list(outcome.notices),
+        "notices": [notice.text for notice in outcome.notices],
     }
 
 

@@ -15,8 +15,9 @@ import click
 from tqdm import tqdm
 
 from upscale_cli.cli.options import Heading
-from upscale_cli.cli.report import DownloadBar
+from upscale_cli.cli.report import DownloadBar, in_words
 from upscale_cli.errors import UsageError
+from upscale_cli.notices import Notice, note
 
 if TYPE_CHECKING:
     from upscale_cli.training.recipe import Recipe
@@ -155,7 +156,7 @@ def _train(recipe: Recipe, options: Mapping[str, Any]) -> None:
         progress = DownloadBar(options["quiet"])
         training = setup.prepare(recipe, folder, device, team, progress, teller.notify, options["overwrite"])
         if training.state.step >= recipe.schedule.iterations:
-            teller.notify(f"{folder} is trained to its {training.state.step} iterations already.")
+            teller.notify(note(f"{folder} is trained to its {training.state.step} iterations already."))
             return
         with _stopping() as stop, teller.started(training.state.step):
             finished = loop.run(training, loop.Listener(teller.step, teller.scores, stop))
@@ -190,10 +191,10 @@ class Teller:
         self._smooth: dict[str, float] = {}
         self._mark = (0, 0.0)  # the step and the time of the last line
 
-    def notify(self, message: str) -> None:
+    def notify(self, notice: Notice) -> None:
         """A sentence the user should read."""
         if not self._quiet:
-            self._line(message if message.startswith("Warning") else f"Note: {message}", err=True)
+            self._line(in_words(notice), err=True)
 
     @contextmanager
     def started(self, step: int) -> Iterator[None]:

@@ -15,6 +15,7 @@ from upscale_cli.images import header, metadata
 from upscale_cli.images.formats import Format
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Animation, Metadata, Picture, Pixels
+from upscale_cli.notices import Notice, note
 
 PNG_COMPRESSION = 4
 
@@ -37,7 +38,7 @@ class WriteOptions:
             raise UsageError(f"{name} does not hold 16 bits per channel.", "Choose --format png or tiff.")
 
 
-def write_image(image: Picture | Animation, path: Path, options: WriteOptions) -> list[str]:
+def write_image(image: Picture | Animation, path: Path, options: WriteOptions) -> list[Notice]:
     """Write to ``path``. Returns one sentence for each thing that the format could not hold. Raises OutputError."""
     fitting, notices = fit(image, options)
     if isinstance(fitting, Animation):
@@ -47,36 +48,37 @@ def write_image(image: Picture | Animation, path: Path, options: WriteOptions) -
     return notices
 
 
-def fit(image: Picture | Animation, options: WriteOptions) -> tuple[Picture | Animation, list[str]]:
+def fit(image: Picture | Animation, options: WriteOptions) -> tuple[Picture | Animation, list[Notice]]:
     """The image as the format can hold it, and what had to go."""
     name = options.format.name
     if isinstance(image, Picture):
         return _fit_picture(image, options)
     if not options.format.animation:
         picture, notices = _fit_picture(image.frames[0], options)
-        return picture, [f"{name} holds no animation: only the first frame was written.", *notices]
+        return picture, [note(f"{name} holds no animation: only the first frame was written."), *notices]
     fitted = [_fit_picture(frame, replace(options, depth=8)) for frame in image.frames]
     return replace(image, frames=tuple(frame for frame, _ in fitted)), fitted[0][1]
 
 
-def _fit_picture(picture: Picture, options: WriteOptions) -> tuple[Picture, list[str]]:
-    kind, notices = options.format, []
+def _fit_picture(picture: Picture, options: WriteOptions) -> tuple[Picture, list[Notice]]:
+    kind = options.format
+    notices: list[Notice] = []
     depth = options.depth or picture.depth
     if depth == 16 and max(kind.depths) == 8:
         depth = 8
-        notices.append(f"{kind.name} holds 8 bits per channel: 16 were rounded (png and tiff hold 16).")
+        notices.append(note(f"{kind.name} holds 8 bits per channel: 16 were rounded (png and tiff hold 16)."))
     elif depth == 16 and 12 in kind.depths:
-        notices.append(f"{kind.name} holds 12 bits per channel: 16 were rounded (png and tiff hold 16).")
+        notices.append(note(f"{kind.name} holds 12 bits per channel: 16 were rounded (png and tiff hold 16)."))
     color, alpha = _with_depth(picture.color, depth), picture.alpha
     alpha = None if alpha is None else _with_depth(alpha, depth)
     if alpha is not None and not kind.alpha:
         color, alpha = _over_white(color, alpha), None
-        notices.append(f"{kind.name} holds no transparency: the picture was laid over white (png and webp hold it).")
+        notices.append(note(f"{kind.name} holds no transparency: laid over white (png and webp hold it)."))
     if alpha is not None and kind.name == "gif" and ((alpha > 0) & (alpha < 255)).any():
-        notices.append("gif holds no partial transparency (png and webp hold it).")
+        notices.append(note("gif holds no partial transparency (png and webp hold it)."))
     kept, dropped = _fit_metadata(picture.metadata, kind, _stored_channels(color, alpha, kind))
     if dropped:
-        notices.append(f"{kind.name} does not hold this picture's {', '.join(dropped)}: dropped.")
+        notices.append(note(f"{kind.name} does not hold this picture's {', '.join(dropped)}: dropped."))
     return Picture(color, alpha, metadata.for_size(kept, picture.width, picture.height)), notices
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from upscale_cli.errors import UsageError
 from upscale_cli.networks import NetworkSpec, build, recognise
+from upscale_cli.notices import Notify, note
 from upscale_cli.training.recipe import Network
 from upscale_cli.weights.download import Progress
-from upscale_cli.weights.load import LoadedWeights, Notify, load
+from upscale_cli.weights.load import LoadedWeights, load
 
 RESIDUAL_INITIAL_SCALE = 0.1  # of ESRGAN's dense blocks and of MSRResNet, which have no BatchNorm
 LEAST_FITTING = 0.5  # share of the tensors that a network of another scale must have in common
@@ -99,7 +100,7 @@ def started(
         return _of_another_scale(weights, network, seed, notify)
     if _differs(weights.spec, network):
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
-        notify(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}.")
+        notify(note(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}."))
     return weights.spec, trainable(weights.spec, weights.tensors)
 
 
@@ -117,8 +118,10 @@ def _of_another_scale(
         )
     module.load_state_dict(own | fitting)
     notify(
-        f"{weights.name} enlarges {weights.spec.scale} times, the recipe {network.scale} times: {len(fitting)} of "
-        f"{len(own)} tensors come from it, the others are new."
+        note(
+            f"{weights.name} enlarges {weights.spec.scale} times, the recipe {network.scale} times: {len(fitting)} of "
+            f"{len(own)} tensors come from it, the others are new."
+        )
     )
     return spec, module
 

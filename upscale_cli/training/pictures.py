@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Pixels
 from upscale_cli.images.read import read_picture
+from upscale_cli.notices import Notify, warning
 from upscale_cli.training.recipe import Data
 
 CACHE_SHARE = 0.4  # of the free memory, where the recipe leaves the choice to us
@@ -59,7 +60,7 @@ class PictureStore:
         scale: int,
         draw: str,
         cache_gigabytes: float,
-        notify: Callable[[str], None],
+        notify: Notify,
     ) -> None:
         self._sources = [source for folder in folders for source in folder]
         self._scale = scale
@@ -107,7 +108,7 @@ class PictureStore:
         with self._lock:
             if number not in self._bad:
                 self._bad.add(number)
-                self._notify(f"Warning: left out of the training: {error.message}")
+                self._notify(warning(f"Left out of the training: {error.message}"))
 
     def _decode(self, source: Source) -> Decoded:
         hr, scale = _rgb8(source.hr), self._scale

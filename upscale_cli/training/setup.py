@@ -14,6 +14,7 @@ from upscale_cli import device as devices
 from upscale_cli.degradation.blur_kernel import BlurKernel, for_scale, read_kernels
 from upscale_cli.errors import OutputError, UsageError
 from upscale_cli.evaluation import Case, load_case
+from upscale_cli.notices import Notify, note, warning
 from upscale_cli.training import memory, pictures, validation
 from upscale_cli.training.discriminators import MULTIPLE
 from upscale_cli.training.distributed import Team, parallel
@@ -24,7 +25,7 @@ from upscale_cli.training.state import Checkpoint, TrainingState, new_state, ope
 from upscale_cli.training.step import Tools
 from upscale_cli.training.vgg import RANDOM, load_features
 from upscale_cli.weights.download import Progress
-from upscale_cli.weights.load import Notify, is_path, locate
+from upscale_cli.weights.load import is_path, locate
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.resolve import resolve
 from upscale_cli.weights.state_dict import open_state
@@ -119,7 +120,8 @@ def prepare(
         _require_writable(folder)
     data = recipe.data
     store = pictures.PictureStore(sources, recipe.network.scale, data.draw, data.cache, notify)
-    notify(f"{len(store)} training pictures, {dtype} on {devices.describe(device)}.".replace("torch.", ""))
+    kind = str(dtype).removeprefix("torch.")
+    notify(note(f"{len(store)} training pictures, {kind} on {devices.describe(device)}."))
     return Training(
         recipe=recipe,
         state=state,
@@ -176,7 +178,7 @@ def _state(
 ) -> TrainingState:
     scaled = dtype is torch.float16
     if checkpoint is not None:
-        notify(f"Going on from iteration {checkpoint.content['step']} of {checkpoint.path}.")
+        notify(note(f"Going on from iteration {checkpoint.content['step']} of {checkpoint.path}."))
         return restored(checkpoint, recipe, device, scaled)
     if recipe.start and recipe.start != SCRATCH:
         spec, generator = started(recipe.start, recipe.network, recipe.run.seed, progress, notify)
@@ -220,7 +222,7 @@ def _tools(
         for weights, layers in _feature_weights(recipe).items()
     }
     if RANDOM in features:
-        notify("Warning: the feature network has random weights: its losses mean nothing.")
+        notify(warning("The feature network has random weights: its losses mean nothing."))
     return Tools(
         generator=_called(parallel(state.generator, team), recipe.run.compile),
         discriminator=None if state.discriminator is None else parallel(state.discriminator, team),

@@ -15,6 +15,7 @@ from upscale_cli.images import formats
 from upscale_cli.images.picture import Animation, Picture
 from upscale_cli.images.read import DEFAULT_MAX_MEGAPIXELS, read_image
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.notices import Notice
 from upscale_cli.upscaling.comparison import side_by_side
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.targets import Job
@@ -67,7 +68,7 @@ class Outcome:
     seconds: float = 0.0
     before: tuple[int, int] = (0, 0)
     after: tuple[int, int] = (0, 0)
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     error: UpscaleError | None = None
 
 

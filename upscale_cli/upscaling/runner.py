@@ -15,6 +15,7 @@ from upscale_cli import tiling
 from upscale_cli.device import Precision
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks.architecture import NetworkSpec
+from upscale_cli.notices import Notify, ignore, note
 from upscale_cli.upscaling.ensemble import eightfold
 
 TileChoice = int | Literal["auto"]
@@ -82,7 +83,7 @@ class NetworkRunner:
         tile: TileChoice = "auto",
         tile_pad: int | None = None,
         tta: bool = False,
-        notify: Callable[[str], None] = lambda message: None,
+        notify: Notify = ignore,
     ) -> None:
         self.spec = spec
         self.device = device
@@ -96,7 +97,7 @@ class NetworkRunner:
         self._tile = tile
         self._notify = notify
         if precision == "half" and self.dtype is torch.float32:
-            notify("This CPU has no bf16 arithmetic, so --half would only be slower: running in fp32.")
+            notify(note("This CPU has no bf16 arithmetic, so --half would only be slower: running in fp32."))
 
     @property
     def precision(self) -> str:
@@ -152,7 +153,7 @@ class NetworkRunner:
     def _split(self, side: int) -> None:
         devices.release_memory(self.device)
         self._tile = side  # the pictures to come would meet the same limit
-        self._notify(f"Memory did not suffice: going on with tiles of {side} pixels (--tile {side} starts there).")
+        self._notify(note(f"Memory did not suffice: going on with tiles of {side} pixels (--tile {side} starts so)."))
 
     def _call(self, tile: Tensor) -> Tensor:
         moved = tile.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
@@ -163,7 +164,7 @@ class NetworkRunner:
 
     def _in_full_precision(self, tile: Tensor) -> Tensor:
         if self.dtype is not torch.float32:
-            self._notify(f"A tile came out non-finite in {self.precision} and was done again in fp32.")
+            self._notify(note(f"A tile came out non-finite in {self.precision} and was done again in fp32."))
             module = self._full_precision.to(self.device)
             result: Tensor = module(tile.to(self.device)).to("cpu", torch.float32)
             if torch.isfinite(result).all():

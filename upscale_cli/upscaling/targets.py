@@ -12,6 +12,7 @@ from typing import Literal
 from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.images.formats import Format
+from upscale_cli.notices import Notice, warning
 
 Existing = Literal["auto", "overwrite", "skip"]
 
@@ -55,7 +56,7 @@ class Plan:
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
     ignored: int = 0
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -251,10 +252,10 @@ def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
         raise OutputError(f"{strange} exists already, without its result.", "Add --overwrite, or leave out --compare.")
 
 
-def _stale(skipped: Sequence[Job]) -> tuple[str, ...]:
+def _stale(skipped: Sequence[Job]) -> tuple[Notice, ...]:
     """One sentence where kept results are older than their pictures: only --overwrite replaces files."""
     older = [job.target for job in skipped if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns]
     if not older:
         return ()
     others = f" and {len(older) - 1} more" if len(older) > 1 else ""
-    return (f"Warning: {older[0]}{others}: kept, though older than the input. Use --overwrite to do it again.",)
+    return (warning(f"{older[0]}{others}: kept, though older than the input. Use --overwrite to do it again."),)

@@ -16,11 +16,11 @@ from upscale_cli import tiling
 from upscale_cli.device import Precision
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.notices import Notify, ignore
 from upscale_cli.resize import Filter, resize, resized_strips
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.download import Progress
-from upscale_cli.weights.load import Notify
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
 
 AlphaUpsampler = Literal["network", "bicubic"]
@@ -60,7 +60,7 @@ class Upscaler:
         alpha_upsampler: AlphaUpsampler = "network",
         threads: int | None = None,
         progress: Progress = lambda name, done, total: None,
-        notify: Callable[[str], None] = lambda message: None,
+        notify: Notify = ignore,
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +10,12 @@ from torch import Tensor
 
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import NetworkSpec, recognise
+from upscale_cli.notices import Notice, Notify, ignore, note
 from upscale_cli.weights.download import Progress, cache_folder, cached_path, fetch, silent
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import SUFFIXES, open_state
 
-Notify = Callable[[str], None]
-
 EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
-
-
-def unheard(message: str) -> None:
-    """A Notify that tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ def locate(record: WeightsRecord, progress: Progress = silent) -> Path:
     return EMBEDDED_FOLDER / record.file if record.embedded else fetch(record, cache_folder(), progress)
 
 
-def load(model: str | Path, progress: Progress = silent, notify: Notify = unheard) -> LoadedWeights:
+def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore) -> LoadedWeights:
     """Open and recognise the weights of a manifest name, an OpenModelDB id, or a file.
 
     ``notify`` hears of restrictive licences and pins before anything is downloaded.
@@ -73,15 +67,14 @@ def _load_file(path: Path, name: str) -> LoadedWeights:
     return LoadedWeights(name, spec, tensors, opened.facts, path)
 
 
-def notices_on(record: WeightsRecord, fresh: bool) -> tuple[str, ...]:
+def notices_on(record: WeightsRecord, fresh: bool) -> tuple[Notice, ...]:
     """What to tell of a record: its licence where that restricts, and, ``fresh``, that it is pinned from now on."""
     notices = []
     if record.non_commercial:
-        notices.append(f"{record.name} is licensed {record.licence}: not for commercial use.")
+        notices.append(note(f"{record.name} is licensed {record.licence}: not for commercial use."))
     if record.licence is None:
-        notices.append(f"{record.name} states no licence: ask its author before you publish results.")
+        notices.append(note(f"{record.name} states no licence: ask its author before you publish results."))
     if fresh and record.pinned and not record.embedded:
-        notices.append(
-            f"{record.name} has no published hash: the file downloaded now is pinned and later changes refused."
-        )
+        text = f"{record.name} has no published hash: the file downloaded now is pinned and later changes refused."
+        notices.append(note(text))
     return tuple(notices)

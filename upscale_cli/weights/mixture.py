@@ -10,9 +10,10 @@ from torch import Tensor
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec
+from upscale_cli.notices import Notice, Notify, note, warning
 from upscale_cli.weights.download import Progress, sha256_of
 from upscale_cli.weights.interpolate import first_difference, mix
-from upscale_cli.weights.load import LoadedWeights, Notify, load
+from upscale_cli.weights.load import LoadedWeights, load
 from upscale_cli.weights.manifest import Manifest, WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import save_state
 
@@ -27,7 +28,7 @@ class Mixture:
     spec: NetworkSpec
     tensors: dict[str, Tensor]
     facts: dict[str, str]
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str = "*") -> Mixture:
@@ -55,10 +56,11 @@ def _require_one_structure(loaded: Sequence[LoadedWeights]) -> None:
             raise WeightsError(f"{kinds}: they cannot be mixed ({difference}).", "Mix networks of one kind.")
 
 
-def _extrapolation(shares: Sequence[float]) -> tuple[str, ...]:
+def _extrapolation(shares: Sequence[float]) -> tuple[Notice, ...]:
     if all(0 <= share <= 1 for share in shares):
         return ()
-    return (f"The shares {', '.join(f'{s:g}' for s in shares)} leave 0 to 1: extrapolation may look strange.",)
+    left = ", ".join(f"{share:g}" for share in shares)
+    return (note(f"The shares {left} leave 0 to 1: extrapolation may look strange."),)
 
 
 def _facts(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str) -> dict[str, str]:
@@ -76,7 +78,7 @@ def save_mixture(path: Path, mixture: Mixture) -> None:
     save_state(path, mixture.tensors, mixture.facts)
 
 
-def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights, LoadedWeights, str]:
+def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights, LoadedWeights, Notice]:
     """(PSNR-trained, GAN-trained, what to tell): ESRGAN's, or, without network, an embedded pair.
 
     Raises DownloadError where there is neither.
@@ -85,7 +87,7 @@ def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights
     pair = manifest.pair(manifest.find(DEFAULT_PAIR))
     assert pair is not None, "the manifest names a partner of its default pair"
     try:
-        return (*_load_both(pair, progress, notify), f"Mixing {pair[0].name} and {pair[1].name}.")
+        return (*_load_both(pair, progress, notify), note(f"Mixing {pair[0].name} and {pair[1].name}."))
     except DownloadError as error:
         embedded = _embedded_pair(manifest)
         if embedded is None:
@@ -93,7 +95,7 @@ def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights
         names = f"{embedded[0].name} and {embedded[1].name}"
         return (
             *_load_both(embedded, progress, notify),
-            f"Warning: mixing the embedded networks {names}: {error.message}",
+            warning(f"Mixing the embedded networks {names}: {error.message}"),
         )
 
 

@@ -11,8 +11,9 @@ from torch import nn
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.networks.architecture import StateDict
+from upscale_cli.notices import Notice, Notify, ignore, note, warning
 from upscale_cli.weights.download import Progress, silent
-from upscale_cli.weights.load import Notify, is_path, load, unheard
+from upscale_cli.weights.load import is_path, load
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.mixture import load_default_pair, mixed
 
@@ -28,7 +29,7 @@ class ResolvedNetwork:
     spec: NetworkSpec
     module: nn.Module
     facts: dict[str, str]
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def resolve(
@@ -36,7 +37,7 @@ def resolve(
     alpha: float | None = None,
     denoise: float | None = None,
     progress: Progress = silent,
-    notify: Notify = unheard,
+    notify: Notify = ignore,
 ) -> ResolvedNetwork:
     """The network called ``model``, built; or its mix with its manifest partner.
 
@@ -53,7 +54,7 @@ def resolve(
 
 
 def built(
-    name: str, spec: NetworkSpec, tensors: StateDict, facts: dict[str, str], notices: tuple[str, ...] = ()
+    name: str, spec: NetworkSpec, tensors: StateDict, facts: dict[str, str], notices: tuple[Notice, ...] = ()
 ) -> ResolvedNetwork:
     """The network of recognised tensors, in fp32."""
     state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in tensors.items()}
@@ -87,7 +88,7 @@ def resolve_default(
     alpha: float | None = None,
     denoise: float | None = None,
     progress: Progress = silent,
-    notify: Notify = unheard,
+    notify: Notify = ignore,
 ) -> ResolvedNetwork:
     """The network for a user who named none: the best one on a GPU, an embedded one on a CPU.
 
@@ -106,12 +107,12 @@ def resolve_default(
             f"Using the embedded network {embedded}. "
             f"For damaged pictures: --restore, or, better but far slower on a CPU, -m {best}."
         )
-        return _with_notice(resolve(embedded), notice)
+        return _with_notice(resolve(embedded), note(notice))
     try:
         return resolve(best, progress=progress, notify=notify)
     except DownloadError as error:
-        notice = f"Warning: using the embedded network {embedded} instead of {best}: {error.message}"
-        return _with_notice(resolve(embedded), notice)
+        notice = f"Using the embedded network {embedded} instead of {best}: {error.message}"
+        return _with_notice(resolve(embedded), warning(notice))
 
 
 def _default_mix(alpha: float, progress: Progress, notify: Notify) -> ResolvedNetwork:
@@ -120,5 +121,5 @@ def _default_mix(alpha: float, progress: Progress, notify: Notify) -> ResolvedNe
     return built(mixture.name, mixture.spec, mixture.tensors, mixture.facts, (notice, *mixture.notices))
 
 
-def _with_notice(network: ResolvedNetwork, notice: str) -> ResolvedNetwork:
+def _with_notice(network: ResolvedNetwork, notice: Notice) -> ResolvedNetwork:
     return ResolvedNetwork(network.name, network.spec, network.module, network.facts, (notice, *network.notices))
