@@ -25,16 +25,17 @@ import torch
 from layer_by_layer import seconds_of_composed, seconds_of_layers
 from tqdm import tqdm
 
-from upscale_cli.degradation import blur_kernel
-from upscale_cli.degradation.blur_kernel import BlurKernel, write_kernel
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.images.write import WriteOptions, write_image
-from upscale_cli.kernel_estimation.drawing import squares
 from upscale_cli.kernel_estimation.estimate import Estimate, Progress, Settings, estimate
-from upscale_cli.kernel_estimation.similarity import correlation, placed, psnr
+from upscale_cli.kernels import blur_kernel
+from upscale_cli.kernels.blur_kernel import BlurKernel
+from upscale_cli.kernels.drawing import squares
+from upscale_cli.kernels.files import read_kernel, write_kernel
+from upscale_cli.kernels.similarity import correlation, placed, psnr
 from upscale_cli.resize import matlab_bicubic
 
 HEADINGS = ("case", "bicubic assumed", "one run", "estimate", "kernel PSNR", "agreement", "seconds")
@@ -70,7 +71,7 @@ def cases(folder: Path, chosen: Sequence[int]) -> list[Case]:
         Case(
             str(number),
             read_picture(folder / "lr_x2" / f"im_{number}.png"),
-            blur_kernel.read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat"),
+            read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat"),
         )
         for number in numbers
     ]
@@ -127,7 +128,7 @@ def _cell(kernel: BlurKernel) -> Picture:
     room = kernel.size + SHOWN + 1 | 1
     first = (room - SHOWN) // 2
     values = placed(kernel.values, room, (room // 2, room // 2))
-    return squares(values[first : first + SHOWN, first : first + SHOWN], CELL)
+    return Picture(squares(values[first : first + SHOWN, first : first + SHOWN], CELL))
 
 
 def print_row(cells: Sequence[str]) -> None:

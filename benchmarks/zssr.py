@@ -26,11 +26,13 @@ from torch import Tensor
 
 from upscale_cli import device as devices
 from upscale_cli import metrics
-from upscale_cli.degradation.blur_kernel import SUFFIXES, BlurKernel, applied_twice, bicubic, read_kernel, shrink
 from upscale_cli.images.read import read_picture
-from upscale_cli.kernel_estimation import zssr
-from upscale_cli.kernel_estimation.self_examples import interpolate
+from upscale_cli.kernels.blur_kernel import BlurKernel, applied_twice, bicubic
+from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.kernels.files import SUFFIXES, read_kernel
 from upscale_cli.tiling import quantise
+from upscale_cli.zero_shot import zssr
+from upscale_cli.zero_shot.self_examples import interpolate
 
 Kernels = dict[str, BlurKernel]
 
@@ -76,7 +78,9 @@ def twice(folder: Path, number: int, options: argparse.Namespace) -> Case:
     """DIV2KRK's own LR, its middle; the kernels by their names."""
     lr, hr = (image(folder / part / f"im_{number}.png") for part in ("lr_x2", "gt"))
     true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
-    print(f"case {number}: gt shrunk by its kernel is LR within {psnr(shrink(hr, true, 2), lr, 8):.1f} dB", flush=True)
+    print(
+        f"case {number}: gt shrunk by its kernel is LR within {psnr(downsample(hr, true, 2), lr, 8):.1f} dB", flush=True
+    )
     kernels = {name: {"true": true, "bicubic": bicubic(2)}[name] for name in options.kernels}
     if options.estimated:
         kernels["estimated"] = of_picture(options.estimated, number)
@@ -88,7 +92,7 @@ def four_times(folder: Path, number: int, options: argparse.Namespace) -> Case:
     true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
     hr = image(folder / "gt" / f"im_{number}.png")
     hr = hr[..., : hr.shape[-2] // 4 * 4, : hr.shape[-1] // 4 * 4]
-    lr = quantise(shrink(hr, applied_twice(true), 4), torch.uint8) / 255
+    lr = quantise(downsample(hr, applied_twice(true), 4), torch.uint8) / 255
     return Case(number, *middle(lr, hr, options.crop), {"twice": true, "once": applied_twice(true)})
 
 

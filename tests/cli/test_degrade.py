@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from upscale_cli.degradation.blur_kernel import centred, write_kernel
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.kernels.blur_kernel import centred
+from upscale_cli.kernels.files import write_kernel
 
 GAP, ONE_LINE, TWO_LINES = 8, 32, 56
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from upscale_cli.degradation import blur_kernel
-from upscale_cli.degradation.blur_kernel import read_kernel, write_kernel
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Metadata, Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.kernels import blur_kernel
+from upscale_cli.kernels.files import read_kernel, write_kernel
+from upscale_cli.kernels.values import covariance
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 
@@ -75,7 +76,7 @@ def test_json_holds_what_was_found(terminal: Terminal) -> None:
     assert found["status"] == "done"
     assert found["target"] == "photo_kernel.mat"
     assert (found["scale"], found["size"]) == (2, kernel.size)
-    assert np.allclose(found["covariance"], blur_kernel.covariance(kernel.values))
+    assert np.allclose(found["covariance"], covariance(kernel.values))
     assert 0 < found["agreement"] <= 1
     assert -1 <= found["bicubic_likeness"] <= 1
 
@@ -106,7 +107,7 @@ def test_folders_are_done_as_far_as_they_can_be_and_then_gone_on_with(terminal: 
 def test_the_picture_is_enlarged_with_its_kernel_on_request(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upscale_cli.kernel_estimation.zssr.ITERATIONS", 2)
+    monkeypatch.setattr("upscale_cli.zero_shot.zssr.ITERATIONS", 2)
     save("dir/photo.png", 64, 70)
     save("dir/second.png", 66, 64, channels=1)
     arguments = ("kernel", "dir", "--prior", "gaussian", "--upscale")

@@ -145,7 +145,8 @@ def test_a_corrupt_picture_is_named_and_left_out(terminal: Terminal, photos: Pat
 def test_the_kernels_of_a_folder_feed_training(terminal: Terminal, photos: Path) -> None:
     import numpy as np
 
-    from upscale_cli.degradation.blur_kernel import bicubic, write_kernel
+    from upscale_cli.kernels.blur_kernel import bicubic
+    from upscale_cli.kernels.files import write_kernel
 
     Path("kernels").mkdir()
     write_kernel(Path("kernels/one.npy"), bicubic(2))

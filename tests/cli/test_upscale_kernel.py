@@ -17,13 +17,14 @@ from tiny_training import painted
 from tqdm import tqdm
 
 from upscale_cli.cli import report
-from upscale_cli.degradation.blur_kernel import bicubic, write_kernel
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Animation, Picture
 from upscale_cli.images.read import read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
-from upscale_cli.kernel_estimation import zssr
+from upscale_cli.kernels.blur_kernel import bicubic
+from upscale_cli.kernels.files import write_kernel
 from upscale_cli.resize import resize
+from upscale_cli.zero_shot import zssr
 
 SHORT = ("--iterations", "2")
 
@@ -176,7 +177,7 @@ def test_results_that_exist_stay(terminal: Terminal, kernel: str) -> None:
 
 def test_a_dry_run_trains_nothing(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     save("a.png")
-    monkeypatch.setattr("upscale_cli.kernel_estimation.zssr.fit", None)
+    monkeypatch.setattr("upscale_cli.zero_shot.zssr.fit", None)
     said = terminal("a.png", "--kernel", kernel, "--dry-run")
     assert (said.code, said.out) == (0, "a.png -> a_x2.png, 22x18 to 44x36\n")
     assert not Path("a_x2.png").exists()

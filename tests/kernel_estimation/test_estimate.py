@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from upscale_cli.degradation import blur_kernel
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
@@ -22,7 +21,9 @@ from upscale_cli.kernel_estimation.estimate import (
     gaussian,
     without_noise,
 )
-from upscale_cli.kernel_estimation.similarity import correlation
+from upscale_cli.kernels.files import read_kernel
+from upscale_cli.kernels.similarity import correlation
+from upscale_cli.kernels.values import covariance
 
 
 def textured(height: int = 90, width: int = 110, channels: int = 3, seed: int = 0) -> Picture:
@@ -76,8 +77,8 @@ def test_for_four_the_kernel_of_two_is_applied_twice() -> None:
     two, four = (estimate(textured(), Settings(scale, prior="gaussian")).kernel for scale in (2, 4))
     assert (two.scale, four.scale) == (2, 4)
     # Shrinking twice blurs by C and, at half the resolution, once more by C, which is 4 C in HR pixels.
-    wanted = 5 * blur_kernel.covariance(two.values)
-    assert np.allclose(blur_kernel.covariance(four.values), wanted, rtol=0.05, atol=0.02)
+    wanted = 5 * covariance(two.values)
+    assert np.allclose(covariance(four.values), wanted, rtol=0.05, atol=0.02)
 
 
 def test_noise_is_hidden_from_the_discriminator_of_real_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,10 +97,10 @@ def test_noise_is_hidden_from_the_discriminator_of_real_pictures(monkeypatch: py
 
 
 def test_a_gaussian_has_its_covariance() -> None:
-    covariance = np.array([[3.0, 0.7], [0.7, 1.5]])
-    values = gaussian(covariance)
+    wanted = np.array([[3.0, 0.7], [0.7, 1.5]])
+    values = gaussian(wanted)
     assert values.sum() == pytest.approx(1)
-    assert np.allclose(blur_kernel.covariance(values), covariance, atol=0.01)
+    assert np.allclose(covariance(values), wanted, atol=0.01)
 
 
 def test_twice_the_negative_values_is_taken_off() -> None:
@@ -152,7 +153,7 @@ def test_training_lowers_its_rates(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_gaussian_of_a_picture_of_div2krk_is_near_its_kernel(shared: Path) -> None:
     cases = shared / "data" / "DIV2KRK_10"
     found = _of(cases / "lr_x2" / "im_14.png", Settings(prior="gaussian"))
-    truth = blur_kernel.read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
+    truth = read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
     assert correlation(found.kernel.values, truth.values) > 0.98
 
 
@@ -160,7 +161,7 @@ def test_the_gaussian_of_a_picture_of_div2krk_is_near_its_kernel(shared: Path) -
 def test_the_kernel_of_a_picture_of_div2krk_is_found(shared: Path) -> None:
     cases = shared / "data" / "DIV2KRK_10"
     found = _of(cases / "lr_x2" / "im_14.png", Settings(iterations=400))
-    truth = blur_kernel.read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
+    truth = read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
     assert correlation(found.kernel.values, truth.values) > 0.95
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from tiny_training import painted, save
 
-from upscale_cli.degradation.blur_kernel import bicubic, shrink
 from upscale_cli.errors import InputError
 from upscale_cli.images.picture import Picture
+from upscale_cli.kernels.blur_kernel import bicubic
+from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.notices import Notice
 from upscale_cli.resize import matlab_bicubic
 from upscale_cli.training import pictures
@@ -83,7 +84,7 @@ def test_patches_by_kernels_are_cut_from_the_whole_picture_shrunk(tmp_path: Path
     store = pictures.PictureStore(pictures.find(recipe.data), 4, "picture", 1, print)
     (batch,) = Patches(recipe, store, (kernel,), CPU, Team()).from_step(0, 1)
     whole = torch.from_numpy(picture.color).permute(2, 0, 1)[None].float() / 255
-    shrunk = (shrink(whole, kernel, 4).clamp(0, 1) * 255).round() / 255
+    shrunk = (downsample(whole, kernel, 4).clamp(0, 1) * 255).round() / 255
     for lr, hr in zip(batch.lr, batch.hr, strict=True):
         places = [(y, x) for y in range(5) for x in range(6)]
         ((y, x),) = [(y, x) for y, x in places if torch.equal(hr, whole[0, :, y * 4 :, x * 4 :][:, :32, :32])]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from upscale_cli.cli.kernel_estimate import estimate
+from upscale_cli.cli.kernel_estimate import estimate, write_drawing
 from upscale_cli.cli.report import in_words
 from upscale_cli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from upscale_cli.degradation.blur_kernel import BlurKernel
     from upscale_cli.images.formats import Format
+    from upscale_cli.kernels.blur_kernel import BlurKernel
 
 HELP = {"help_option_names": ["-h", "--help"]}
 OF_THE_GROUP = ("--help", "-h")
@@ -60,9 +60,7 @@ kernel.add_command(estimate)
 @click.option("-q", "--quiet", is_flag=True, help="Only the drawing.")
 def show(file: Path, output: Path | None, overwrite: bool, quiet: bool) -> None:
     """Draw the kernel in FILE (.npy, .mat, .json) and print what it does."""
-    from upscale_cli.degradation.blur_kernel import read_kernel
-    from upscale_cli.images.write import WriteOptions, write_image
-    from upscale_cli.kernel_estimation.drawing import drawn
+    from upscale_cli.kernels.files import read_kernel
 
     found = read_kernel(file)
     target = output or file.with_suffix(".png")
@@ -70,7 +68,7 @@ def show(file: Path, output: Path | None, overwrite: bool, quiet: bool) -> None:
     kept = output is None and target.exists() and not overwrite
     if not kept:
         _require_free(target, overwrite)
-        write_image(drawn(found), target, WriteOptions(kind))
+        write_drawing(found, target, kind)
     if quiet:
         return
     for name, value in _facts(found):
@@ -79,12 +77,13 @@ def show(file: Path, output: Path | None, overwrite: bool, quiet: bool) -> None:
 
 
 def _facts(kernel: BlurKernel) -> list[tuple[str, str]]:
-    from upscale_cli.degradation import blur_kernel
-    from upscale_cli.kernel_estimation.drawing import width
-    from upscale_cli.kernel_estimation.similarity import correlation
+    from upscale_cli.kernels import blur_kernel
+    from upscale_cli.kernels.drawing import width
+    from upscale_cli.kernels.similarity import correlation
+    from upscale_cli.kernels.values import center_of_mass, covariance
 
-    (yy, yx), (_, xx) = blur_kernel.covariance(kernel.values)
-    row, column = blur_kernel.center_of_mass(kernel.values)
+    (yy, yx), (_, xx) = covariance(kernel.values)
+    row, column = center_of_mass(kernel.values)
     likeness = correlation(kernel.values, blur_kernel.bicubic(kernel.scale).values)
     return [
         ("size", f"{kernel.size}x{kernel.size}, for x{kernel.scale}"),
@@ -110,10 +109,10 @@ def apply(file: Path, picture: Path, scale: int | None, output: Path | None, ove
 
     Depth, transparency and metadata are kept.
     """
-    from upscale_cli.degradation.blur_kernel import read_kernel
+    from upscale_cli.degradation.by_kernel import downsampled
     from upscale_cli.images.read import read_picture
     from upscale_cli.images.write import WriteOptions, write_image
-    from upscale_cli.kernel_estimation.shrinking import shrunk
+    from upscale_cli.kernels.files import read_kernel
 
     found = read_kernel(file)
     scale = scale or found.scale
@@ -123,7 +122,7 @@ def apply(file: Path, picture: Path, scale: int | None, output: Path | None, ove
     sharp = read_picture(picture)
     if min(sharp.height, sharp.width) < scale:
         raise InputError(f"{picture} is only {sharp.width}x{sharp.height} pixels.", f"{scale} and more are needed.")
-    small = shrunk(sharp, found, scale)
+    small = downsampled(sharp, found, scale)
     notices = write_image(small, target, WriteOptions(kind))
     for notice in notices if not quiet else ():
         click.echo(in_words(notice), err=True)

@@ -14,7 +14,9 @@ from upscale_cli.errors import OutputError, UpscaleError, UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.cli.kernel_report import KernelReport
+    from upscale_cli.images.formats import Format
     from upscale_cli.kernel_estimation.estimate import Settings
+    from upscale_cli.kernels.blur_kernel import BlurKernel
     from upscale_cli.upscaling.targets import Job, Plan
 
 KINDS = ("mat", "npy", "json")
@@ -175,20 +177,28 @@ def _do_all(plan: Plan, settings: Settings, kind: str, options: dict[str, Any]) 
 
 
 def _do(job: Job, settings: Settings, target: Path, report: KernelReport) -> None:
-    from upscale_cli.degradation.blur_kernel import write_kernel
     from upscale_cli.images import formats
     from upscale_cli.images.read import read_picture
-    from upscale_cli.images.write import WriteOptions, write_image
-    from upscale_cli.kernel_estimation.drawing import drawn
     from upscale_cli.kernel_estimation.estimate import estimate as estimated
+    from upscale_cli.kernels.files import write_kernel
 
     picture = read_picture(job.source)
     report.start(job.source)
     found = estimated(picture, settings, report.step, name=str(job.source))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_kernel(target, found.kernel)
-    write_image(drawn(found.kernel), job.target, WriteOptions(formats.by_name("png")))
+    write_drawing(found.kernel, job.target, formats.by_name("png"))
     report.found(job.source, target, found)
+
+
+def write_drawing(kernel: BlurKernel, target: Path, kind: Format) -> None:
+    """A picture of ``kernel``, labelled."""
+    from upscale_cli.images.picture import Picture
+    from upscale_cli.images.sheet import contact_sheet
+    from upscale_cli.images.write import WriteOptions, write_image
+    from upscale_cli.kernels.drawing import label, squares
+
+    write_image(contact_sheet([Picture(squares(kernel.values))], [label(kernel)]), target, WriteOptions(kind))
 
 
 def _enlarge(job: Job, kernel: Path, options: dict[str, Any]) -> None:

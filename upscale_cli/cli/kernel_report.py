@@ -85,7 +85,7 @@ class KernelReport:
 
 def _live(progress: Progress, runs: int) -> str:
     """Loss, and the kernel's peak and deviations in HR pixels."""
-    from upscale_cli.kernel_estimation.drawing import axes
+    from upscale_cli.kernels.drawing import axes
 
     values = progress.step.kernel.double().clamp(min=0).numpy()
     run = f"run {progress.run + 1}/{runs}, " if runs > 1 else ""
@@ -96,10 +96,10 @@ def _live(progress: Progress, runs: int) -> str:
 
 
 def _in_words(estimate: Estimate) -> str:
-    from upscale_cli.degradation import blur_kernel
-    from upscale_cli.kernel_estimation.drawing import width
+    from upscale_cli.kernels.drawing import width
+    from upscale_cli.kernels.values import covariance
 
-    (yy, yx), (_, xx) = blur_kernel.covariance(estimate.kernel.values)
+    (yy, yx), (_, xx) = covariance(estimate.kernel.values)
     spread = "" if estimate.agreement is None else f"; agreement of the runs {estimate.agreement:.3f}"
     return (
         f"{width(estimate.kernel)}, covariance [[{yy:.2f}, {yx:.2f}], [{yx:.2f}, {xx:.2f}]]; "
@@ -108,15 +108,15 @@ def _in_words(estimate: Estimate) -> str:
 
 
 def _likeness(estimate: Estimate) -> float:
-    from upscale_cli.degradation import blur_kernel
-    from upscale_cli.kernel_estimation.similarity import correlation
+    from upscale_cli.kernels import blur_kernel
+    from upscale_cli.kernels.similarity import correlation
 
     return correlation(estimate.kernel.values, blur_kernel.bicubic(estimate.kernel.scale).values)
 
 
 def _as_json(source: Path, target: Path, estimate: Estimate, seconds: float) -> dict[str, object]:
-    from upscale_cli.degradation import blur_kernel
-    from upscale_cli.kernel_estimation.drawing import axes
+    from upscale_cli.kernels.drawing import axes
+    from upscale_cli.kernels.values import covariance
 
     kernel = estimate.kernel
     long, short, angle = axes(kernel.values)
@@ -126,7 +126,7 @@ def _as_json(source: Path, target: Path, estimate: Estimate, seconds: float) -> 
         "status": "done",
         "scale": kernel.scale,
         "size": kernel.size,
-        "covariance": blur_kernel.covariance(kernel.values).tolist(),
+        "covariance": covariance(kernel.values).tolist(),
         "deviations": [long, short],
         "angle": angle,
         "bicubic_likeness": _likeness(estimate),

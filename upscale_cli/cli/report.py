@@ -12,10 +12,10 @@ import click
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from upscale_cli.kernel_estimation.zssr import Progress
     from upscale_cli.notices import Notice
     from upscale_cli.upscaling.batch import Outcome
     from upscale_cli.upscaling.targets import Job, Plan
+    from upscale_cli.zero_shot.zssr import Progress
 
 Style = Literal["bar", "lines", "json", "quiet"]
 

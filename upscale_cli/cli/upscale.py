@@ -15,8 +15,8 @@ from upscale_cli.cli.zero_shot import chosen_kernel, zero_shot_upscaler_for
 from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
-    from upscale_cli.degradation.blur_kernel import BlurKernel
     from upscale_cli.images.picture import Picture
+    from upscale_cli.kernels.blur_kernel import BlurKernel
     from upscale_cli.upscaling.batch import Settings, UpscalerFor
     from upscale_cli.upscaling.size import Size
     from upscale_cli.upscaling.targets import Job, Plan

@@ -9,8 +9,8 @@ from upscale_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.cli.report import Report
-    from upscale_cli.degradation.blur_kernel import BlurKernel
     from upscale_cli.images.picture import Picture
+    from upscale_cli.kernels.blur_kernel import BlurKernel
     from upscale_cli.upscaling.batch import UpscalerFor
 
 NAME = "zssr"
@@ -28,7 +28,7 @@ def chosen_kernel(options: dict[str, Any]) -> BlurKernel | None:
         raise UsageError("--restore chooses a pretrained network, and --kernel trains one.", "Give one of them.")
     if options["tta"]:
         raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
-    from upscale_cli.degradation.blur_kernel import read_kernel
+    from upscale_cli.kernels.files import read_kernel
 
     kernel = read_kernel(Path(options["kernel"]))
     if kernel.scale == 1:
@@ -54,9 +54,9 @@ def zero_shot_upscaler_for(
     import torch
 
     from upscale_cli import device as devices
-    from upscale_cli.kernel_estimation import zssr
     from upscale_cli.upscaling.upscaler import Upscaler, to_tensor
     from upscale_cli.weights.resolve import ResolvedNetwork
+    from upscale_cli.zero_shot import zssr
 
     if network["threads"]:
         torch.set_num_threads(network["threads"])

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from upscale_cli.degradation import chains
 from upscale_cli.degradation.blur import NO_BLUR, KernelParameters
-from upscale_cli.degradation.blur_kernel import read_kernels, shrink
 from upscale_cli.degradation.chains import Parameters, SecondOrder, StageParameters
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.sheet import contact_sheet
+from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.kernels.files import read_kernels
 
 LEAST_WIDTH = 340  # of a cell, so that its label has room
 
@@ -51,7 +52,7 @@ def by_kernels(hr: Tensor, scale: int, count: int, path: Path) -> list[Version]:
     """Versions by the first kernels of a file or folder, at most ``count``. Raises InputError."""
     kernels = read_kernels(path)[:count]
     names = (f"kernel {index + 1}: {kernel.size}x{kernel.size}" for index, kernel in enumerate(kernels))
-    shrunk = (chains.in_levels(shrink(hr, kernel, scale)) for kernel in kernels)
+    shrunk = (chains.in_levels(downsample(hr, kernel, scale)) for kernel in kernels)
     return [Version(lr, name) for lr, name in zip(shrunk, names, strict=True)]
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upscale_cli.degradation import blur_kernel
-from upscale_cli.degradation.blur_kernel import BlurKernel, Values
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images.picture import Picture
-from upscale_cli.kernel_estimation import crops, kernelgan, similarity, spectrum
+from upscale_cli.kernel_estimation import crops, kernelgan, spectrum
+from upscale_cli.kernels import blur_kernel, similarity
+from upscale_cli.kernels.blur_kernel import BlurKernel
+from upscale_cli.kernels.values import Values
 
 Prior = Literal["none", "gaussian"]
 SCALES = (2, 4)

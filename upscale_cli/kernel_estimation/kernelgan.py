@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
-from upscale_cli.degradation import blur_kernel
 from upscale_cli.kernel_estimation import crops, discriminator, generator, spectrum
 from upscale_cli.kernel_estimation.regularisers import Regularisers, Schedule, regularisers
+from upscale_cli.kernels import blur_kernel
 
 ITERATIONS = 3000
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)

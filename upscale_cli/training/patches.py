@@ -15,8 +15,9 @@ from numpy.random import Generator as Rng
 from torch import Tensor
 
 from upscale_cli.degradation import chains
-from upscale_cli.degradation.blur_kernel import BlurKernel, shrink
 from upscale_cli.images.picture import Pixels
+from upscale_cli.kernels.blur_kernel import BlurKernel
+from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.resize import BICUBIC_REACH
 from upscale_cli.training.crops import turned, window
 from upscale_cli.training.distributed import Team
@@ -127,7 +128,7 @@ class Patches:
         """Each picture shrunk with one of the kernels, with Gaussian noise, in 8 bits."""
         scale, most = self._recipe.network.scale, self._recipe.degradation.noise
         chosen = [self._kernels[number] for number in rng.integers(len(self._kernels), size=len(hr))]
-        lr = torch.cat([shrink(image[None], kernel, scale) for image, kernel in zip(hr, chosen, strict=True)])
+        lr = torch.cat([downsample(image[None], kernel, scale) for image, kernel in zip(hr, chosen, strict=True)])
         deviations = rng.uniform(0, most, len(hr)) / 255
         noise = rng.standard_normal(tuple(lr.shape), np.float32) * deviations[:, None, None, None]
         noisy = lr + torch.from_numpy(noise.astype(np.float32)).to(lr.device)

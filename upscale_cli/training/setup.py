@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from upscale_cli import device as devices
-from upscale_cli.degradation.blur_kernel import BlurKernel, for_scale, read_kernels
 from upscale_cli.errors import OutputError, UsageError
 from upscale_cli.evaluation import Case, load_case
+from upscale_cli.kernels.blur_kernel import BlurKernel, for_scale
+from upscale_cli.kernels.files import read_kernels
 from upscale_cli.notices import Notify, note, warning
 from upscale_cli.training import memory, pictures, validation
 from upscale_cli.training.discriminators import MULTIPLE

@@ -15,12 +15,14 @@ from tiny_training import painted
 from torch import Tensor, nn
 
 from upscale_cli import metrics
-from upscale_cli.degradation.blur_kernel import BlurKernel, bicubic, centred, read_kernel, shrink
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images.read import read_picture
-from upscale_cli.kernel_estimation import self_examples, zssr
-from upscale_cli.kernel_estimation.self_examples import Examples, interpolate, paired
-from upscale_cli.kernel_estimation.zssr import Progress, ZeroShotNetwork, back_projected, fit, initial, stagnates
+from upscale_cli.kernels.blur_kernel import BlurKernel, bicubic, centred
+from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.kernels.files import read_kernel
+from upscale_cli.zero_shot import self_examples, zssr
+from upscale_cli.zero_shot.self_examples import Examples, interpolate, paired
+from upscale_cli.zero_shot.zssr import Progress, ZeroShotNetwork, back_projected, fit, initial, stagnates
 
 
 def gaussian(sigma_y: float = 1.5, sigma_x: float = 1.5, angle: float = 0.0, scale: int = 2) -> BlurKernel:
@@ -227,7 +229,9 @@ def test_the_loss_is_the_mean_distance_from_the_truth() -> None:
 def test_back_projection_comes_ever_closer_to_the_picture() -> None:
     kernel, lr = gaussian(1.8, 1.0, 0.5), image(30, 34)
     sr = interpolate(lr, 2)
-    errors = [float((shrink(back_projected(sr, lr, kernel, times), kernel, 2) - lr).abs().mean()) for times in range(6)]
+    errors = [
+        float((downsample(back_projected(sr, lr, kernel, times), kernel, 2) - lr).abs().mean()) for times in range(6)
+    ]
     assert all(after < before for before, after in pairwise(errors))
 
 
@@ -248,7 +252,7 @@ def test_powers_of_the_kernels_scale_are_reached(channels: int, scale: int) -> N
 
 def test_it_learns_what_its_kernel_did() -> None:
     hr, kernel = patchwork(160), gaussian(1.6, 1.1, 0.3)
-    lr = shrink(hr, kernel, 2)
+    lr = downsample(hr, kernel, 2)
     network = fit(lr, kernel, iterations=60)
     network.back_projections = 0  # they need no learning
     assert decibels(zssr.enlarged(lr, network), hr) > decibels(interpolate(lr, 2), hr) + 2.5

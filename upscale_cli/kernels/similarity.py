@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from upscale_cli.degradation.blur_kernel import Values, center_of_mass, moved
+from upscale_cli.kernels.values import Values, center_of_mass, moved
 
 
 def correlation(first: Values, second: Values) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscale_cli.degradation.blur_kernel import center_of_mass
-from upscale_cli.kernel_estimation.similarity import agreement, averaged, correlation, placed, psnr
+from upscale_cli.kernels.similarity import agreement, averaged, correlation, placed, psnr
+from upscale_cli.kernels.values import center_of_mass
 
 
 def gaussian(row: float, column: float, variance: float = 2.0, size: int = 21) -> np.ndarray:

@@ -14,18 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.degradation import blur_kernel, mat_file
-from upscale_cli.degradation.blur_kernel import (
-    BlurKernel,
-    Values,
-    centred,
-    read_kernel,
-    read_kernels,
-    shrink,
-    write_kernel,
-)
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images.read import read_picture
+from upscale_cli.kernels import blur_kernel, mat_file
+from upscale_cli.kernels.blur_kernel import BlurKernel, centred
+from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.kernels.files import read_kernel, read_kernels, write_kernel
+from upscale_cli.kernels.values import Values, covariance
 from upscale_cli.resize import matlab_bicubic
 
 
@@ -51,7 +46,7 @@ def test_kernels_sum_to_one_and_are_centred_for_their_scale(values: list[float],
 @pytest.mark.parametrize("size", [8, 9])
 def test_moving_keeps_the_covariance(size: int) -> None:
     stretched = np.outer(np.exp(-((np.arange(size) - 4) ** 2) / 4), np.exp(-((np.arange(size) - 3.2) ** 2)))
-    before, after = blur_kernel.covariance(stretched), blur_kernel.covariance(centred(stretched, 4).values)
+    before, after = covariance(stretched), covariance(centred(stretched, 4).values)
     np.testing.assert_allclose(after, before, atol=0.01)
 
 
@@ -81,7 +76,7 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
 def test_a_folder_is_read_in_order(tmp_path: Path) -> None:
     for index, suffix in enumerate((".json", ".npy", ".mat")):
         write_kernel(tmp_path / f"{index}{suffix}", centred(gaussian(11, 5.5, 1 + index), 2))
-    variances = [blur_kernel.covariance(kernel.values)[0, 0] for kernel in read_kernels(tmp_path)]
+    variances = [covariance(kernel.values)[0, 0] for kernel in read_kernels(tmp_path)]
     assert variances == sorted(variances)
     assert len(variances) == 3
     assert len(read_kernels(tmp_path / "1.npy")) == 1
@@ -177,7 +172,7 @@ def test_shrinking_is_the_correlation_it_says(height: int, width: int, scale: in
         [(padded[y : y + kernel.size, x : x + kernel.size] * kernel.values).sum() for x in range(0, width, scale)]
         for y in range(0, height, scale)
     ]
-    result = shrink(torch.from_numpy(image)[None, None], kernel, scale)[0, 0]
+    result = downsample(torch.from_numpy(image)[None, None], kernel, scale)[0, 0]
     np.testing.assert_allclose(result, expected, atol=1e-10)
 
 
@@ -185,21 +180,23 @@ def test_shrinking_is_the_correlation_it_says(height: int, width: int, scale: in
 def test_shrinking_with_the_bicubic_kernel_is_matlabs(scale: int) -> None:
     image = torch.rand((2, 3, 12 * scale, 9 * scale), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = matlab_bicubic(image.float(), 1 / scale)
-    torch.testing.assert_close(shrink(image, blur_kernel.bicubic(scale), scale).float(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        downsample(image, blur_kernel.bicubic(scale), scale).float(), expected, atol=1e-5, rtol=0
+    )
 
 
 def test_shrinking_twice_is_shrinking_with_the_kernel_applied_twice() -> None:
     kernel = centred(gaussian(11, 5.5, 1.5), 2)
     image = torch.rand((1, 1, 96, 96), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    twice = shrink(shrink(image, kernel, 2), kernel, 2)
-    once = shrink(image, blur_kernel.applied_twice(kernel), 4)
+    twice = downsample(downsample(image, kernel, 2), kernel, 2)
+    once = downsample(image, blur_kernel.applied_twice(kernel), 4)
     torch.testing.assert_close(once[..., 4:-4, 4:-4], twice[..., 4:-4, 4:-4], atol=1e-3, rtol=0)
 
 
 def test_the_same_blur_serves_another_scale() -> None:
     kernel = BlurKernel(gaussian(11, 5.5) / gaussian(11, 5.5).sum(), 2)
     ramp = torch.arange(24.0, dtype=torch.float64).expand(1, 1, 24, 24)
-    shrunk = shrink(ramp, kernel, 3)[0, 0, 4, 2:-2]
+    shrunk = downsample(ramp, kernel, 3)[0, 0, 4, 2:-2]
     torch.testing.assert_close(shrunk, torch.arange(7.0, 17, 3, dtype=torch.float64), atol=0.02, rtol=0)
 
 
@@ -214,7 +211,7 @@ def test_div2krk_was_shrunk_as_we_shrink(number: int, shared: Path) -> None:
         for place in ("gt", "lr_x2")
     )
     hr, lr = hr[..., :512, :512], lr[..., :256, :256]
-    shrunk = shrink(hr, kernel, 2)[..., 8:-8, 8:-8].flatten()
+    shrunk = downsample(hr, kernel, 2)[..., 8:-8, 8:-8].flatten()
     given = lr[..., 8:-8, 8:-8].flatten()
     gain = (shrunk @ given) / (shrunk @ shrunk)
     error = (gain * shrunk - given).var().item()

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from upscale_cli import device as devices
 from upscale_cli import tiling
-from upscale_cli.degradation.blur_kernel import BlurKernel, shrink
 from upscale_cli.device import Precision
 from upscale_cli.errors import InputError, UsageError
-from upscale_cli.kernel_estimation.self_examples import INTERPOLATION_REACH, Examples, Pair, interpolate, paired
+from upscale_cli.kernels.blur_kernel import BlurKernel
+from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.orientation import ORIENTATIONS, Orientation, orient, restore
+from upscale_cli.zero_shot.self_examples import INTERPOLATION_REACH, Examples, Pair, interpolate, paired
 
 LAYERS, FEATURES = 8, 64
 ITERATIONS = 3000
@@ -119,7 +120,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
 def back_projected(sr: Tensor, lr: Tensor, kernel: BlurKernel, times: int) -> Tensor:
     """``sr`` (N, C, scale·H, scale·W), brought closer to what shrinks to ``lr`` (Irani and Peleg 1991)."""
     for _ in range(times):
-        sr = sr + interpolate(lr - shrink(sr, kernel, kernel.scale), kernel.scale)
+        sr = sr + interpolate(lr - downsample(sr, kernel, kernel.scale), kernel.scale)
     return sr
 
 

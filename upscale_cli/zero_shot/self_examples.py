@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upscale_cli.degradation.blur_kernel import BlurKernel, shrink
+from upscale_cli.kernels.blur_kernel import BlurKernel
+from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.orientation import ORIENTATIONS, orient, restore
 from upscale_cli.resize import resize
 
@@ -32,7 +33,7 @@ def interpolate(lr: Tensor, scale: int) -> Tensor:
 
 def paired(hr: Tensor, kernel: BlurKernel) -> Pair:
     """``hr`` (N, C, H, W) beside what is left of it after shrinking by ``kernel`` and interpolating."""
-    enlarged = interpolate(shrink(hr, kernel, kernel.scale), kernel.scale)
+    enlarged = interpolate(downsample(hr, kernel, kernel.scale), kernel.scale)
     return Pair(enlarged[..., : hr.shape[-2], : hr.shape[-1]], hr)
 
 
