@@ -21,7 +21,7 @@ ROWS = (
     ("evaluation", "weights", "degradation"),
     ("kernels", "networks", "images", "video", "tiling", "device"),
     ("atomic", "metrics", "resize", "orientation"),
-    ("errors", "notices"),
+    ("errors", "notices", "borders"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
@@ -53,6 +53,8 @@ def violations(source: str, path: str) -> list[str]:
         library, *inside = name.split(".")
         if not path.startswith(ONLY_IN.get(library, ("",))):
             wrong.append(f"{path} imports {library}")
+        if "images.opencv" in name and room != "images":
+            wrong.append(f"{path} imports cv2 through images.opencv")
         other = inside[0] if library == "upscale_cli" and inside else room
         if (room, other) in WITHIN_A_ROW or room in DOOR or other == room or other not in ROW_OF:
             continue
@@ -94,6 +96,11 @@ def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
         ("upscaling/batch.py", "from tqdm import tqdm", "upscaling/batch.py imports tqdm"),
         ("weights/resolve.py", "import requests", "weights/resolve.py imports requests"),
         ("metrics.py", "import cv2", "metrics.py imports cv2"),
+        (
+            "training/step.py",
+            "from upscale_cli.images.opencv import cv2",
+            "training/step.py imports cv2 through images.opencv",
+        ),
         ("networks/compact.py", "import torch\ntorch.load('x')", "networks/compact.py calls torch.load"),
     ],
 )

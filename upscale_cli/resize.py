@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from upscale_cli.borders import mirrored
+
 Filter = Literal["bicubic", "lanczos", "area"]
 
 
@@ -21,9 +23,9 @@ BICUBIC_REACH = 2  # outputs at each side of a picture shrunk by a whole factor 
 BLOCK = 64  # outputs that share one band of weights: wide enough for fast products, narrow enough to be mostly weights
 
 
-def _bicubic(x: Tensor, stretch: float) -> Tensor:
-    """Keys' cubic convolution with a = -0.5 (Keys 1981, eq. 15), the one of MATLAB's ``imresize``."""
-    x = (x * stretch).abs()
+def cubic(x: Tensor) -> Tensor:
+    """Return Keys' cubic convolution at ``x`` with a = -0.5 (Keys 1981, eq. 15), the one of MATLAB's ``imresize``."""
+    x = x.abs()
     inner = (1.5 * x - 2.5) * x * x + 1.0
     outer = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     return torch.where(x <= 1, inner, torch.where(x < 2, outer, torch.zeros_like(x)))
@@ -42,7 +44,7 @@ def _area(x: Tensor, stretch: float) -> Tensor:
 
 # Each takes distances in source pixels and how far it is stretched to shrink; the number is its width unstretched.
 _FILTERS: dict[Filter, tuple[Callable[[Tensor, float], Tensor], float]] = {
-    "bicubic": (_bicubic, 4.0),
+    "bicubic": (lambda x, stretch: cubic(x * stretch), 4.0),
     "lanczos": (_lanczos, 6.0),
     "area": (_area, 2.0),
 }
@@ -63,10 +65,10 @@ def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tens
     index = first[:, None] + torch.arange(count)
     weight = kernel(centers[:, None] - index, stretch)
     weight = weight / weight.sum(1, keepdim=True)
-    folded = index % (2 * in_size)
-    mirrored = torch.where(folded < in_size, folded, 2 * in_size - 1 - folded)
+    start, stop = int(index.min()), int(index.max()) + 1
+    inside = torch.from_numpy(mirrored(start, stop, in_size, edge_twice=True))[index - start]
     used = weight.abs().amax(0) > 1e-12
-    return mirrored[:, used], weight[:, used].float()
+    return inside[:, used], weight[:, used].float()
 
 
 def _matrix(index: Tensor, weight: Tensor) -> tuple[int, int, Tensor]:

@@ -202,13 +202,6 @@ def test_no_blur_is_the_identity() -> None:
     assert torch.allclose(blur.apply(images, blur.isotropic_gaussian(7, torch.full((3,), 0.01))), images, atol=1e-6)
 
 
-@given(st.integers(1, 30), st.integers(0, 10))
-def test_reflection_is_numpys_for_every_size(side: int, radius: int) -> None:
-    image = torch.arange(side * 3.0).view(1, 1, side, 3)
-    wanted = np.pad(image[0, 0].numpy(), radius, mode="reflect")
-    assert np.array_equal(blur.reflected(image, radius)[0, 0].numpy(), wanted)
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

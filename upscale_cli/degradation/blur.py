@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from upscale_cli.borders import pad_mirrored
+
 SUPPORT = 21
 RADIUS = SUPPORT // 2
 BLOCK = 16  # channels of one convolution: what the CPU's vector units take at once
@@ -225,8 +227,8 @@ def apply(images: Tensor, kernels: Tensor) -> Tensor:
         used = slice(RADIUS - radius, RADIUS + radius + 1)
         weight = kernels[block // channels][:, None, used, used].to(images)
         block = block.to(images.device)
-        padded = reflected(planes.index_select(0, block), radius)
-        result.index_copy_(0, block, F.conv2d(padded[None], weight, groups=len(block))[0])
+        padded = pad_mirrored(planes.index_select(0, block)[None], radius, edge_twice=False)
+        result.index_copy_(0, block, F.conv2d(padded, weight, groups=len(block))[0])
     return result.view_as(images)
 
 
@@ -239,17 +241,3 @@ def extents(kernels: Tensor) -> Tensor:
     )
     outside = mass.flip(1).cumsum(1).flip(1)  # from each ring outwards
     return (outside > NEGLIGIBLE * outside[:, :1]).sum(1) - 1
-
-
-def reflected(images: Tensor, radius: int) -> Tensor:
-    """Pictures (..., H, W) with ``radius`` mirrored pixels around, the edge itself not repeated; of any size."""
-    if radius < min(images.shape[-2:]):
-        return F.pad(images, (radius,) * 4, mode="reflect")
-    rows, columns = (_mirror(side, radius).to(images.device) for side in images.shape[-2:])
-    return images.index_select(-2, rows).index_select(-1, columns)
-
-
-def _mirror(side: int, radius: int) -> Tensor:
-    period = max(2 * side - 2, 1)
-    folded = torch.arange(-radius, side + radius) % period
-    return torch.minimum(folded, period - folded) if side > 1 else torch.zeros_like(folded)

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from upscale_cli.borders import pad_mirrored
 from upscale_cli.degradation import blur, jpeg, noise
 from upscale_cli.degradation.blur import KernelParameters, KernelSettings, Probability, Range, require_range
 from upscale_cli.degradation.noise import NoiseParameters
@@ -236,12 +237,11 @@ def unsharp(hr: Tensor) -> Tensor:
 
 def _smooth(images: Tensor) -> Tensor:
     """Under the Gaussian of ``unsharp``, by columns and by rows."""
-    count, channels, height, width = images.shape
-    line = _opencv_gaussian(USM_SIZE).to(images).expand(count * channels, 1, USM_SIZE)
-    radius = USM_SIZE // 2
-    planes = blur.reflected(images, radius).reshape(1, count * channels, height + 2 * radius, width + 2 * radius)
-    planes = F.conv2d(planes, line[..., None], groups=count * channels)
-    return F.conv2d(planes, line[:, :, None], groups=count * channels).view_as(images)
+    planes = pad_mirrored(images, USM_SIZE // 2, edge_twice=False).flatten(0, 1)[None]
+    count = planes.shape[1]
+    line = _opencv_gaussian(USM_SIZE).to(images).expand(count, 1, USM_SIZE)
+    planes = F.conv2d(planes, line[..., None], groups=count)
+    return F.conv2d(planes, line[:, :, None], groups=count).view_as(images)
 
 
 def _opencv_gaussian(size: int) -> Tensor:

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from upscale_cli.kernels.values import Values, moved_to_center, normalised
+from upscale_cli.resize import cubic
 
 SCALES = range(1, 9)
 
@@ -58,17 +61,14 @@ def applied_twice(kernel: BlurKernel) -> BlurKernel:
 
     k₄ = k ∗ (k dilated by the scale). Cropped to 2k - 1, which drops next to nothing.
     """
-    n, s = kernel.size, kernel.scale
-    whole = np.zeros((s * (n - 1) + n,) * 2)
-    for row, column in np.ndindex(n, n):
-        whole[s * row : s * row + n, s * column : s * column + n] += kernel.values[row, column] * kernel.values
-    crop = ((s - 1) * (n - 1)) // 2
-    return centred(whole[crop : len(whole) - crop, crop : len(whole) - crop], s * s)
+    values = torch.from_numpy(kernel.values)[None, None]
+    whole = F.conv_transpose2d(values, values, stride=kernel.scale)[0, 0].numpy()
+    crop = ((kernel.scale - 1) * (kernel.size - 1)) // 2
+    return centred(whole[crop : len(whole) - crop, crop : len(whole) - crop], kernel.scale**2)
 
 
 def bicubic(scale: int) -> BlurKernel:
     """The kernel of MATLAB's antialiased ``imresize(·, 1 / scale)``: Keys' cubic, ``scale`` times as wide."""
     half = int(np.ceil(2 * scale + (scale - 1) / 2)) - 1
-    x = np.abs(np.arange(-half, half + 1) - (scale - 1) / 2) / scale
-    row = np.where(x <= 1, (1.5 * x - 2.5) * x**2 + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0.0))
-    return centred(np.outer(row, row), scale)
+    row = cubic((torch.arange(-half, half + 1, dtype=torch.float64) - (scale - 1) / 2) / scale)
+    return centred(torch.outer(row, row).numpy(), scale)

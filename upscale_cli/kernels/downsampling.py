@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from upscale_cli.borders import pad_mirrored
 from upscale_cli.kernels.blur_kernel import BlurKernel, for_scale
 
 
@@ -17,16 +18,7 @@ def downsample(image: Tensor, kernel: BlurKernel, scale: int) -> Tensor:
     """
     values = for_scale(kernel, scale).values
     n, c, height, width = image.shape
-    planes = _mirrored(image.reshape(n * c, 1, height, width), len(values) // 2)
+    planes = pad_mirrored(image.reshape(n * c, 1, height, width), len(values) // 2, edge_twice=True)
     weight = torch.from_numpy(values).to(image)[None, None]
     lr = F.conv2d(planes, weight, stride=scale)
     return lr.reshape(n, c, *lr.shape[-2:])
-
-
-def _mirrored(planes: Tensor, margin: int) -> Tensor:
-    """(N, 1, H, W) with ``margin`` more pixels on every side, the edge pixel repeated, at any size."""
-    for dim in (2, 3):
-        length = planes.shape[dim]
-        folded = torch.arange(-margin, length + margin, device=planes.device) % (2 * length)
-        planes = planes.index_select(dim, torch.where(folded < length, folded, 2 * length - 1 - folded))
-    return planes

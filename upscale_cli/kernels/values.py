@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from upscale_cli.resize import cubic
 
 Values = NDArray[np.float64]
 
@@ -79,6 +82,6 @@ def moved(values: Values, shift: tuple[float, float]) -> Values:
 
 def _shifting(size: int, offset: float) -> Values:
     """(size, size) matrix that moves a signal by ``offset`` (Keys 1981, a = -0.5)."""
-    x = np.abs(np.arange(size)[:, None] - np.arange(size)[None, :] - offset)
-    inner, outer = (1.5 * x - 2.5) * x**2 + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.asarray(np.where(x <= 1, inner, np.where(x < 2, outer, 0.0)))
+    place = torch.arange(size, dtype=torch.float64)
+    shifting: Values = cubic(place[:, None] - place - offset).numpy()
+    return shifting

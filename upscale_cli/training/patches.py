@@ -15,11 +15,11 @@ from numpy.random import Generator as Rng
 from torch import Tensor
 
 from upscale_cli.degradation import chains
+from upscale_cli.images.crops import turned, window
 from upscale_cli.images.picture import Pixels
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.resize import BICUBIC_REACH
-from upscale_cli.training.crops import turned, window
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.pictures import PictureStore
 from upscale_cli.training.recipe import Recipe

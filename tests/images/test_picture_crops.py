@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_training import painted
 
-from upscale_cli.training import crops
+from upscale_cli.images import crops
 
 
 @given(
