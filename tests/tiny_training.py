@@ -28,7 +28,6 @@ def save(picture: Picture, path: Path) -> None:
 TINY = (
     "network.features=8",
     "network.blocks=1",
-    "network.growth=4",
     "data.hr_patch=32",
     "data.batch=2",
     "data.workers=1",
@@ -43,6 +42,7 @@ def tiny(name: str) -> list[str]:
 
     recipe = load_recipe(name)
     settings = [*TINY, *(f"{loss}.weights=random" for loss in ("perceptual", "texture") if getattr(recipe, loss))]
+    settings += ["network.growth=4"] if recipe.network.architecture == "rrdbnet" else []
     settings += ["texture.patch=4"] if recipe.texture else []
     settings += ["teacher.weights=lite-x4"] if recipe.teacher else []
     settings += ["adversarial.features=4"] if recipe.adversarial else []

@@ -12,55 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from upscale_cli import networks
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import ARCHITECTURES, NetworkSpec, build, recognise
 
-
-def rrdbnet(channels: int, blocks: int, doublings: int, unshuffle: int) -> NetworkSpec:
-    sizes = {"features": 8, "blocks": blocks, "growth": 4, "doublings": doublings, "unshuffle": unshuffle}
-    radius, scale = unshuffle * (15 * blocks + 4), 2**doublings // unshuffle
-    return NetworkSpec("rrdbnet", scale, channels, channels, radius, unshuffle, sizes)
-
-
-def compact(channels: int, convolutions: int, scale: int) -> NetworkSpec:
-    sizes = {"features": 6, "convolutions": convolutions}
-    return NetworkSpec("compact", scale, channels, channels, convolutions + 2, 1, sizes)
-
-
-def srresnet(blocks: int, doublings: int, radius: int, slopes: int, tanh: int) -> NetworkSpec:
-    sizes = {"features": 6, "blocks": blocks, "doublings": doublings, "slopes": slopes, "tanh": tanh}
-    return NetworkSpec("srresnet", 2**doublings, 3, 3, radius, 1, sizes)
-
-
-def msrresnet(blocks: int, steps: int, factor: int, radius: int) -> NetworkSpec:
-    sizes = {"features": 6, "blocks": blocks, "steps": steps, "factor": factor}
-    return NetworkSpec("msrresnet", factor**steps, 3, 3, radius, 1, sizes)
-
-
-def enhancenet(blocks: int, doublings: int, radius: int) -> NetworkSpec:
-    sizes = {"features": 6, "blocks": blocks, "doublings": doublings}
-    return NetworkSpec("enhancenet", 2**doublings, 3, 3, radius, 1, sizes)
-
-
-EXAMPLES = [
-    *(rrdbnet(3, 1, doublings, 1) for doublings in range(5)),
-    rrdbnet(3, 2, 2, 2),
-    rrdbnet(3, 1, 2, 4),
-    rrdbnet(1, 1, 2, 1),
-    rrdbnet(1, 1, 2, 2),
-    *(compact(3, 3, scale) for scale in (1, 2, 3, 4)),
-    compact(1, 2, 4),
-    srresnet(2, 1, 12, 1, 1),
-    srresnet(2, 2, 12, 1, 1),
-    srresnet(1, 3, 10, 6, 0),
-    srresnet(2, 2, 12, 1, 0),
-    msrresnet(2, 2, 2, 7),
-    msrresnet(2, 1, 3, 7),
-    msrresnet(1, 1, 2, 5),
-    enhancenet(2, 2, 7),
-    enhancenet(1, 1, 5),
-    enhancenet(1, 3, 5),
-]
+EXAMPLES = [spec for architecture in ARCHITECTURES for spec in architecture.examples]
 each_example = pytest.mark.parametrize("spec", EXAMPLES, ids=lambda s: f"{s.architecture}-x{s.scale}-{s.in_channels}ch")
 
 
@@ -84,7 +40,17 @@ def output(state: dict[str, Tensor], size: int = 16) -> Tensor:
     return result
 
 
-def test_every_architecture_has_examples() -> None:
+def example(name: str, scale: int, **sizes: object) -> NetworkSpec:
+    """The example of that architecture and scale whose hyper-parameters include ``sizes``."""
+    return next(
+        spec
+        for spec in EXAMPLES
+        if (spec.architecture, spec.scale) == (name, scale) and sizes.items() <= spec.hyperparameters.items()
+    )
+
+
+def test_every_architecture_has_examples_of_its_own() -> None:
+    assert all(architecture.examples for architecture in ARCHITECTURES)
     assert {spec.architecture for spec in EXAMPLES} == {architecture.name for architecture in ARCHITECTURES}
 
 
@@ -142,7 +108,7 @@ def leftthomas(key: str, blocks: int, doublings: int) -> str:
 
 LAYOUTS: dict[str, tuple[NetworkSpec, Callable[[str], str]]] = {
     "rrdbnet of the ESRGAN repository": (
-        rrdbnet(3, 2, 2, 1),
+        networks.spec("rrdbnet", 4, {"features": 8, "blocks": 2, "growth": 4}),
         lambda key: (
             re.sub(r"^body\.(\d+)\.rdb(\d)", r"RRDB_trunk.\1.RDB\2", key)
             .replace("conv_body", "trunk_conv")
@@ -150,14 +116,14 @@ LAYOUTS: dict[str, tuple[NetworkSpec, Callable[[str], str]]] = {
             .replace("conv_hr", "HRconv")
         ),
     ),
-    "srresnet of leftthomas, x2": (srresnet(2, 1, 12, 1, 1), lambda key: leftthomas(key, 2, 1)),
-    "srresnet of leftthomas, x4": (srresnet(2, 2, 12, 1, 1), lambda key: leftthomas(key, 2, 2)),
+    "srresnet of leftthomas, x2": (example("srresnet", 2, tanh=True), lambda key: leftthomas(key, 2, 1)),
+    "srresnet of leftthomas, x4": (example("srresnet", 4, tanh=True), lambda key: leftthomas(key, 2, 2)),
     "msrresnet of OpenMMLab": (
-        msrresnet(2, 2, 2, 7),
+        example("msrresnet", 4),
         lambda key: re.sub(r"^upconv(\d)", r"upsample\1.upsample_conv", key.replace("body.", "trunk_net.")),
     ),
     "msrresnet of KAIR": (
-        msrresnet(2, 2, 2, 7),
+        example("msrresnet", 4),
         lambda key: key.replace("body.", "recon_trunk.").replace("conv_hr", "HRconv"),
     ),
 }
@@ -175,7 +141,7 @@ def first_generation(key: str, doublings: int) -> str:
 
 for doublings in range(5):
     LAYOUTS[f"rrdbnet of the first generation, x{2**doublings}"] = (
-        rrdbnet(3, 1, doublings, 1),
+        example("rrdbnet", 2**doublings, unshuffle=1),
         lambda key, doublings=doublings: first_generation(key, doublings),  # type: ignore[misc]
     )
 
@@ -211,7 +177,7 @@ def lornatang(state: dict[str, Tensor], names: tuple[str, str, str]) -> dict[str
     "names", [("conv1", "conv2", "conv3"), ("conv_block1", "conv_block2", "conv_block3")], ids=["later", "earlier"]
 )
 def test_a_network_without_biases_trained_for_zero_to_one_gives_the_same_picture(names: tuple[str, str, str]) -> None:
-    state = state_of(srresnet(2, 2, 12, 1, 0))
+    state = state_of(example("srresnet", 4, tanh=False))
     for key, tensor in state.items():
         if re.match(r"(blocks\.\d\.conv\d|trunk\.0)\.bias", key):
             tensor.zero_()
@@ -219,7 +185,7 @@ def test_a_network_without_biases_trained_for_zero_to_one_gives_the_same_picture
 
 
 def test_one_missing_bias_is_damage_and_not_a_network_without_biases() -> None:
-    state = state_of(srresnet(2, 2, 12, 1, 0))
+    state = state_of(example("srresnet", 4, tanh=False))
     del state["blocks.1.conv2.bias"]
     with pytest.raises(WeightsError, match=r"lack the tensor blocks\.1\.conv2\.bias"):
         output(state)
@@ -254,20 +220,20 @@ def test_a_missing_a_superfluous_and_a_misshapen_tensor_are_named(spec: NetworkS
     ],
 )
 def test_a_strange_tensor_is_named(key: str, damage: Callable[[Tensor], Tensor], reason: str) -> None:
-    state = state_of(compact(3, 3, 4))
+    state = state_of(example("compact", 4))
     with pytest.raises(WeightsError, match=reason):
         build(*recognise(state | {key: damage(state[key])}))
 
 
 def test_a_result_that_the_enlarged_input_cannot_be_added_to_is_refused() -> None:
-    state = state_of(msrresnet(1, 1, 2, 5))
+    state = state_of(example("msrresnet", 2))
     gray = {key: tensor[:1] if key.startswith("conv_last") else tensor for key, tensor in state.items()}
     with pytest.raises(WeightsError, match="3 channels go in and 1 come out"):
         recognise(gray)
 
 
 def test_a_number_of_slopes_that_fits_no_activation_is_refused() -> None:
-    state = state_of(srresnet(1, 3, 10, 6, 0))
+    state = state_of(example("srresnet", 8))
     with pytest.raises(WeightsError, match="5 slopes for 6 features"):
         recognise({key: tensor[:5] if tensor.shape == (6,) else tensor for key, tensor in state.items()})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from upscale_cli.errors import UsageError
-from upscale_cli.training.recipe import load_recipe, names, public, to_toml
+from upscale_cli.training.recipe import Network, checked, load_recipe, names, public, to_table, to_toml
 
 # From the papers: (architecture, patch, batch, rate, iterations, losses with their weights, game).
 PAPERS = {
@@ -84,7 +84,10 @@ def test_a_users_file_says_only_what_differs(tmp_path: Path) -> None:
         ("data.batch=many", "data.batch"),
         ("data.batch=1.5", "data.batch"),
         ("data.hr_patch=130", "no multiple of network.scale"),
-        ("network.architecture=unet", "network.architecture"),
+        ("network.architecture=unet", "There is no architecture 'unet'. There are: rrdbnet, compact"),
+        ("network.growth=8", "The sizes of compact: there is no `growth`. They are: features, blocks."),
+        ("network.blocks=many", "The sizes of compact: blocks: Expected `int`, got `str`."),
+        ("network.features=0", "The sizes of compact: features: Expected `int` >= 1."),
         ("degradation.kind=kernels", "--kernel"),
         ("degradation.canvas=64", "no less than the patch"),
         ("degradation.pool=4", "smaller than the batch"),
@@ -100,6 +103,16 @@ def test_what_is_wrong_is_named(setting: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
         load_recipe("compact", [setting])
     assert said in str(error.value)
+
+
+def test_another_architecture_brings_its_own_sizes() -> None:
+    network = load_recipe("compact", ["network.scale=2", "network.blocks=3", "network.architecture=rrdbnet"]).network
+    assert network == Network("rrdbnet", 2, {"features": 64, "blocks": 3, "growth": 32})
+
+
+def test_recipes_of_the_first_edition_load_whatever_sizes_they_hold() -> None:
+    former = {"architecture": "compact", "scale": 4, "features": 64, "blocks": 8, "growth": 32}
+    assert checked(to_table(load_recipe("compact")) | {"network": former}, "former") == load_recipe("compact")
 
 
 def test_an_unknown_recipe_gets_the_nearest_name(tmp_path: Path) -> None:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from upscale_cli.errors import WeightsError
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict
+from upscale_cli.errors import UsageError, WeightsError
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Sizes, StateDict
 from upscale_cli.networks.compact import COMPACT
 from upscale_cli.networks.enhancenet import ENHANCENET
 from upscale_cli.networks.msrresnet import MSRRESNET
 from upscale_cli.networks.rrdbnet import RRDBNET
 from upscale_cli.networks.srresnet import SRRESNET
 
-__all__ = ["ARCHITECTURES", "Architecture", "NetworkSpec", "StateDict", "build", "recognise"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "NetworkSpec",
+    "Sizes",
+    "StateDict",
+    "build",
+    "build_trainable",
+    "draw",
+    "named",
+    "recognise",
+    "sizes",
+    "spec",
+]
 
 ARCHITECTURES: tuple[Architecture, ...] = (RRDBNET, COMPACT, SRRESNET, MSRRESNET, ENHANCENET)
 
@@ -47,20 +63,76 @@ def _spec(architecture: Architecture, canonical: StateDict) -> NetworkSpec:
         raise WeightsError(f"{contradiction} {error}.", "Get the file again.") from error
 
 
+def named(name: str) -> Architecture:
+    """The architecture of that name. Raises UsageError naming those there are."""
+    for architecture in ARCHITECTURES:
+        if architecture.name == name:
+            return architecture
+    known = ", ".join(architecture.name for architecture in ARCHITECTURES)
+    raise UsageError(f"There is no architecture {name!r}.", f"There are: {known}.")
+
+
+def sizes(name: str, stated: Mapping[str, Any]) -> Sizes:
+    """The sizes of a new network of the architecture ``name``: the ``stated`` ones, and for others its defaults.
+
+    Raises UsageError for an unknown, missing, mistyped or impossible one.
+    """
+    kind = named(name).sizes
+    try:
+        return msgspec.convert(dict(stated), kind)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at `$.")
+        problem = problem.replace("Object contains unknown field", "there is no")
+        problem = problem.replace("Object missing required field", "it needs")
+        place = f"{where.removesuffix('`')}: " if where else ""
+        known = ", ".join(kind.__struct_fields__)
+        raise UsageError(f"The sizes of {name}: {place}{problem}.", f"They are: {known}.") from error
+
+
+def spec(name: str, scale: int, stated: Mapping[str, Any]) -> NetworkSpec:
+    """The spec of a new RGB network. Raises UsageError, also for scales that it cannot have."""
+    try:
+        return sizes(name, stated).spec(scale)
+    except ValueError as error:
+        raise UsageError(f"{name} {error}.", "Change it with --set network.KEY=VALUE.") from error
+
+
+def draw(spec: NetworkSpec) -> nn.Module:
+    """A network to be trained, its weights drawn as its paper draws them."""
+    architecture = named(spec.architecture)
+    module = (architecture.training or architecture.module)(spec)
+    architecture.initialise(module)
+    return module.train()
+
+
 def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
     """The network in evaluation mode, with the canonical ``state`` loaded strictly, or with fresh weights.
 
     Raises WeightsError naming the first tensor that is missing, superfluous, of another shape or no plain numbers.
     """
-    architecture = next(a for a in ARCHITECTURES if a.name == spec.architecture)
-    if state is None:
-        return architecture.module(spec).eval()
+    make = named(spec.architecture).module
+    module = make(spec) if state is None else _loaded(make, spec, state)
+    return module.eval().requires_grad_(state is None)
+
+
+def build_trainable(spec: NetworkSpec, state: StateDict) -> nn.Module:
+    """The network to be trained on from copies of ``state``, canonical or of such a network, in fp32.
+
+    Raises WeightsError as ``build`` does.
+    """
+    architecture = named(spec.architecture)
+    copies = {key: t.detach().clone().float() if t.is_floating_point() else t.clone() for key, t in state.items()}
+    module = _loaded(architecture.training or architecture.module, spec, architecture.expanded(copies))
+    return module.requires_grad_(True).train()
+
+
+def _loaded(make: Callable[[NetworkSpec], nn.Module], spec: NetworkSpec, state: StateDict) -> nn.Module:
     with torch.device("meta"):  # shapes without memory: they are compared before anything is allocated
-        module = architecture.module(spec)
+        module = make(spec)
     complete = _with_counters(module, state)
     _require_same_tensors(module, complete)
     module.load_state_dict(complete, strict=True, assign=True)
-    return module.eval().requires_grad_(False)
+    return module
 
 
 def _with_counters(module: nn.Module, state: StateDict) -> dict[str, Tensor]:

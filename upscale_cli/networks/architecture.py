@@ -1,22 +1,27 @@
-"""What an architecture is: how to recognise a network in a state dict, describe it, and build it."""
+"""What an architecture is: how to recognise a network in a state dict, describe it, build it, and make it anew."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
+import torch
+from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
+Positive = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """Everything needed to rebuild a network, read from its tensors alone.
 
-    ``size_multiple``: height and width of the input must be multiples of it.
+    ``size_multiple``: height and width of the input must be multiples of it, and tiles begin on multiples of it.
     ``receptive_radius``: how many LR pixels away an input pixel can still change an output pixel.
+    ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers.
     """
 
     architecture: str
@@ -25,16 +30,32 @@ class NetworkSpec:
     out_channels: int
     receptive_radius: int
     size_multiple: int = 1
-    hyperparameters: Mapping[str, int] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sizes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The sizes of an architecture that a recipe's ``[network]`` may state; their defaults are the published ones."""
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes. Raises ValueError, completing "NAME …", where there is none."""
+        raise NotImplementedError
+
+
+def _unchanged(module: nn.Module) -> None:
+    """Leave PyTorch's own initialisation."""
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A family of networks.
 
-    ``canonical`` renames the keys of every known layout to one (and is idempotent); ``detect`` and ``spec`` take
-    canonical keys, ``spec`` raising KeyError or ValueError where they contradict each other; ``module`` builds the
-    network with fresh weights whose keys are the canonical ones.
+    ``canonical`` renames the keys of every known layout to one, and brings what only training needs into the form that
+    runs (idempotent). ``detect`` and ``spec`` take canonical keys; ``spec`` raises KeyError or ValueError where they
+    contradict each other. ``module`` builds the network, whose keys are the canonical ones; ``initialise`` draws its
+    weights as published. ``sizes`` makes a spec anew, and ``examples`` are small ones for tests.
+
+    ``training`` builds the module that is trained, where that is another than ``module``: its state dict is one of the
+    layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into it (idempotent).
     """
 
     name: str
@@ -42,6 +63,11 @@ class Architecture:
     detect: Callable[[StateDict], bool]
     spec: Callable[[StateDict], NetworkSpec]
     module: Callable[[NetworkSpec], nn.Module]
+    sizes: type[Sizes]
+    examples: tuple[NetworkSpec, ...]
+    initialise: Callable[[nn.Module], None] = _unchanged
+    training: Callable[[NetworkSpec], nn.Module] | None = None
+    expanded: Callable[[StateDict], dict[str, Tensor]] = dict
 
 
 def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
@@ -67,3 +93,21 @@ def convolution(state: StateDict, key: str) -> tuple[int, int]:
 def count(state: StateDict, pattern: str) -> int:
     """How many different numbers the first group of ``pattern`` takes among the keys."""
     return len({match[1] for key in state if (match := re.match(pattern, key))})
+
+
+def doublings(scale: int) -> int:
+    """How often a network doubles to enlarge ``scale`` times. Raises ValueError where that is no power of two."""
+    if scale.bit_count() != 1:
+        raise ValueError(f"cannot enlarge {scale} times, only by powers of two")
+    return scale.bit_length() - 1
+
+
+def draw_scaled_he(module: nn.Module, share: float) -> None:
+    """Draw all convolutions by He's initialisation times ``share``, biases 0 (Wang et al. 2018, section 3.1)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            with torch.no_grad():
+                layer.weight.mul_(share)
+                if layer.bias is not None:
+                    layer.bias.zero_()

@@ -7,11 +7,19 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count
+from upscale_cli.networks.architecture import (
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Sizes,
+    StateDict,
+    convolution,
+    count,
+)
 
 
 class Compact(nn.Module):
-    """(N, C, H, W) in [0, 1] to (N, out, scale·H, scale·W); the body predicts what nearest upsampling lacks."""
+    """A body of plain convolutions that predicts what nearest enlargement lacks."""
 
     def __init__(self, in_channels: int, out_channels: int, features: int, convolutions: int, scale: int) -> None:
         super().__init__()
@@ -23,6 +31,7 @@ class Compact(nn.Module):
         self.scale = scale
 
     def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
         residual = F.pixel_shuffle(self.body(lr), self.scale)
         return residual + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
 
@@ -46,19 +55,42 @@ def _spec(state: StateDict) -> NetworkSpec:
     scale = math.isqrt(made // in_channels)
     if scale**2 * in_channels != made:
         raise ValueError("the last convolution does not fit any scale")
-    convolutions = layers // 2 + 1
+    return _described(in_channels, scale, features=features, convolutions=layers // 2 - 1)
+
+
+def _described(channels: int, scale: int, features: int, convolutions: int) -> NetworkSpec:
     return NetworkSpec(
         architecture="compact",
         scale=scale,
-        in_channels=in_channels,
-        out_channels=in_channels,
-        receptive_radius=convolutions,
-        hyperparameters={"features": features, "convolutions": convolutions - 2},
+        in_channels=channels,
+        out_channels=channels,
+        receptive_radius=convolutions + 2,
+        hyperparameters={"features": features, "convolutions": convolutions},
     )
+
+
+class CompactSizes(Sizes, frozen=True):
+    """``blocks``: the convolutions between the first and the last one."""
+
+    features: Positive = 64
+    blocks: Positive = 16
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes, for any scale."""
+        return _described(channels, scale, self.features, self.blocks)
 
 
 def _module(spec: NetworkSpec) -> nn.Module:
     return Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters)
 
 
-COMPACT = Architecture("compact", _canonical, _detect, _spec, _module)
+_SMALL = CompactSizes(features=6, blocks=3)
+COMPACT = Architecture(
+    name="compact",
+    canonical=_canonical,
+    detect=_detect,
+    spec=_spec,
+    module=_module,
+    sizes=CompactSizes,
+    examples=(*map(_SMALL.spec, (1, 2, 3, 4)), CompactSizes(features=6, blocks=2).spec(4, channels=1)),
+)

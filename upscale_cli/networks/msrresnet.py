@@ -7,9 +7,21 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count, renamed
+from upscale_cli.networks.architecture import (
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Sizes,
+    StateDict,
+    convolution,
+    count,
+    doublings,
+    draw_scaled_he,
+    renamed,
+)
 
 SLOPE = 0.1
+INITIAL_SCALE = 0.1
 
 
 class ResidualBlock(nn.Module):
@@ -21,12 +33,13 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` plus the residual, of the same shape."""
         residual: Tensor = self.conv2(F.relu(self.conv1(x)))
         return x + residual
 
 
 class MSRResNet(nn.Module):
-    """(N, C, H, W) in [0, 1] to (N, out, factor^steps·H, …)."""
+    """Residual blocks at LR size, then a convolution and a pixel shuffle by ``factor``, ``steps`` times."""
 
     def __init__(
         self, in_channels: int, out_channels: int, features: int, blocks: int, steps: int, factor: int
@@ -41,6 +54,7 @@ class MSRResNet(nn.Module):
         self.conv_last = nn.Conv2d(features, out_channels, 3, padding=1)
 
     def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, out, factor^steps·H, factor^steps·W) of ``lr``, (N, C, H, W) in [0, 1]."""
         features: Tensor = self.body(F.leaky_relu(self.conv_first(lr), SLOPE))
         for number in range(1, self.steps + 1):
             shuffled = F.pixel_shuffle(getattr(self, f"upconv{number}")(features), self.factor)
@@ -77,25 +91,50 @@ def _spec(state: StateDict) -> NetworkSpec:
         raise ValueError("upconv1 does not fit any scale")
     if out_channels != in_channels:  # the enlarged input is added to the result
         raise ValueError(f"{in_channels} channels go in and {out_channels} come out")
+    return _described(in_channels, features, blocks, steps, factor)
+
+
+def _described(channels: int, features: int, blocks: int, steps: int, factor: int) -> NetworkSpec:
+    tail = 2  # of the last two convolutions, in output pixels
+    for _ in range(steps):
+        tail = math.ceil(tail / factor) + 1
     return NetworkSpec(
         architecture="msrresnet",
         scale=factor**steps,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        receptive_radius=_radius(blocks, steps, factor),
+        in_channels=channels,
+        out_channels=channels,
+        receptive_radius=1 + 2 * blocks + tail,
         hyperparameters={"features": features, "blocks": blocks, "steps": steps, "factor": factor},
     )
 
 
-def _radius(blocks: int, steps: int, factor: int) -> int:
-    tail = 2  # of the last two convolutions, in output pixels
-    for _ in range(steps):
-        tail = math.ceil(tail / factor) + 1
-    return 1 + 2 * blocks + tail
+class MSRResNetSizes(Sizes, frozen=True):
+    """``blocks``: residual ones, of two convolutions each."""
+
+    features: Positive = 64
+    blocks: Positive = 16
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes; the scale is 3 or a power of two."""
+        steps, factor = (1, 3) if scale == 3 else (doublings(scale), 2)
+        return _described(channels, self.features, self.blocks, steps, factor)
 
 
 def _module(spec: NetworkSpec) -> nn.Module:
     return MSRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
 
 
-MSRRESNET = Architecture("msrresnet", _canonical, _detect, _spec, _module)
+MSRRESNET = Architecture(
+    name="msrresnet",
+    canonical=_canonical,
+    detect=_detect,
+    spec=_spec,
+    module=_module,
+    sizes=MSRResNetSizes,
+    examples=(
+        MSRResNetSizes(features=6, blocks=2).spec(4),
+        MSRResNetSizes(features=6, blocks=2).spec(3),
+        MSRResNetSizes(features=6, blocks=1).spec(2),
+    ),
+    initialise=lambda module: draw_scaled_he(module, INITIAL_SCALE),
+)

@@ -13,10 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count, renamed
+from upscale_cli.networks.architecture import (
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Sizes,
+    StateDict,
+    convolution,
+    count,
+    doublings,
+    draw_scaled_he,
+    renamed,
+)
 
 RESIDUAL_SCALE = 0.2
 SLOPE = 0.2
+INITIAL_SCALE = 0.1
 
 
 class DenseBlock(nn.Module):
@@ -31,6 +43,7 @@ class DenseBlock(nn.Module):
         self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` plus the scaled residual, of the same shape."""
         known = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             known = torch.cat((known, F.leaky_relu(conv(known), SLOPE)), 1)
@@ -48,11 +61,12 @@ class ResidualInResidual(nn.Module):
         self.rdb3 = DenseBlock(features, growth)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` plus the scaled residual, of the same shape."""
         return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL_SCALE)
 
 
 class RRDBNet(nn.Module):
-    """(N, C, H, W) in [0, 1] to (N, out, H·2^doublings/unshuffle, …); H and W are multiples of ``unshuffle``."""
+    """Residual-in-residual blocks on the unshuffled input, then nearest enlargement by two, ``doublings`` times."""
 
     def __init__(
         self,
@@ -76,6 +90,7 @@ class RRDBNet(nn.Module):
         self.conv_last = nn.Conv2d(features, out_channels, 3, padding=1)
 
     def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, out, H·2^doublings/unshuffle, …) of ``lr``, (N, C, H, W) in [0, 1], multiples of ``unshuffle``."""
         first: Tensor = self.conv_first(F.pixel_unshuffle(lr, self.unshuffle) if self.unshuffle > 1 else lr)
         features = first + self.conv_body(self.body(first))
         for number in range(1, self.doublings + 1):
@@ -126,15 +141,21 @@ def _spec(state: StateDict) -> NetworkSpec:
     unshuffle = math.isqrt(seen // out_channels)
     if unshuffle not in (1, 2, 4) or unshuffle**2 * out_channels != seen:
         unshuffle = 1
-    doublings = count(state, r"^conv_up(\d+)\.weight$")
     blocks = count(state, r"^body\.(\d+)\.rdb1\.conv1\.weight$")
+    doublings = count(state, r"^conv_up(\d+)\.weight$")
+    return _described((seen // unshuffle**2, out_channels), features, blocks, growth, doublings, unshuffle)
+
+
+def _described(
+    channels: tuple[int, int], features: int, blocks: int, growth: int, doublings: int, unshuffle: int = 1
+) -> NetworkSpec:
     if 2**doublings < unshuffle:
         raise ValueError("more unshuffling than doubling")
     return NetworkSpec(
         architecture="rrdbnet",
         scale=2**doublings // unshuffle,
-        in_channels=seen // unshuffle**2,
-        out_channels=out_channels,
+        in_channels=channels[0],
+        out_channels=channels[1],
         receptive_radius=unshuffle * (1 + 15 * blocks + 1 + 2),
         size_multiple=unshuffle,
         hyperparameters={
@@ -151,4 +172,32 @@ def _module(spec: NetworkSpec) -> nn.Module:
     return RRDBNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
 
 
-RRDBNET = Architecture("rrdbnet", _canonical, _detect, _spec, _module)
+class RRDBNetSizes(Sizes, frozen=True):
+    """``blocks``: of three dense blocks each. ``growth``: features that a convolution of a dense block adds."""
+
+    features: Positive = 64
+    blocks: Positive = 23
+    growth: Positive = 32
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes; the scale is a power of two."""
+        return _described((channels, channels), self.features, self.blocks, self.growth, doublings(scale))
+
+
+_SMALL = RRDBNetSizes(features=8, blocks=1, growth=4)
+RRDBNET = Architecture(
+    name="rrdbnet",
+    canonical=_canonical,
+    detect=_detect,
+    spec=_spec,
+    module=_module,
+    sizes=RRDBNetSizes,
+    examples=(
+        *map(_SMALL.spec, (1, 2, 4, 8, 16)),
+        _described((3, 3), features=8, blocks=2, growth=4, doublings=2, unshuffle=2),
+        _described((3, 3), features=8, blocks=1, growth=4, doublings=2, unshuffle=4),
+        _SMALL.spec(4, channels=1),
+        _described((1, 1), features=8, blocks=1, growth=4, doublings=2, unshuffle=2),
+    ),
+    initialise=lambda module: draw_scaled_he(module.get_submodule("body"), INITIAL_SCALE),
+)

@@ -13,7 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, StateDict, convolution, count, renamed
+from upscale_cli.networks.architecture import (
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Sizes,
+    StateDict,
+    convolution,
+    count,
+    doublings,
+    renamed,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -28,6 +38,7 @@ class ResidualBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(features)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` plus the residual, of the same shape."""
         residual: Tensor = self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(x)))))
         return x + residual
 
@@ -41,18 +52,19 @@ class Doubling(nn.Module):
         self.prelu = nn.PReLU(slopes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, features, 2H, 2W)."""
         doubled: Tensor = self.prelu(F.pixel_shuffle(self.conv(x), 2))
         return doubled
 
 
 class SRResNet(nn.Module):
-    """(N, C, H, W) in [0, 1] to (N, out, H·2^doublings, …) in [0, 1]; inside, the output lies in [-1, 1]."""
+    """Residual blocks at LR size, then pixel shuffles by two; inside, the output lies in [-1, 1]."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, features: int, blocks: int, doublings: int, slopes: int, tanh: int
+        self, in_channels: int, out_channels: int, features: int, blocks: int, doublings: int, slopes: int, tanh: bool
     ) -> None:
         super().__init__()
-        self.tanh = bool(tanh)
+        self.tanh = tanh
         self.first = nn.Sequential(nn.Conv2d(in_channels, features, 9, padding=4), nn.PReLU(slopes))
         self.blocks = nn.Sequential(*(ResidualBlock(features, slopes) for _ in range(blocks)))
         after_trunk = nn.PReLU(slopes) if tanh else nn.BatchNorm2d(features)
@@ -61,6 +73,7 @@ class SRResNet(nn.Module):
         self.last = nn.Conv2d(features, out_channels, 9, padding=4)
 
     def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, out, 2^doublings·H, 2^doublings·W) in [0, 1] of ``lr``, (N, C, H, W) in [0, 1]."""
         first = self.first(lr)
         features = first + self.trunk(self.blocks(first))
         signed: Tensor = self.last(self.upsample(features))
@@ -123,13 +136,6 @@ def _detect(state: StateDict) -> bool:
     return "blocks.0.bn1.running_mean" in state and "first.0.weight" in state and "trunk.0.weight" in state
 
 
-def _radius(blocks: int, doublings: int) -> int:
-    tail = 4  # of the last convolution, in output pixels
-    for _ in range(doublings):
-        tail = math.ceil(tail / 2) + 1
-    return 4 + 2 * blocks + 1 + tail
-
-
 def _spec(state: StateDict) -> NetworkSpec:
     features, in_channels = convolution(state, "first.0.weight")
     out_channels, _ = convolution(state, "last.weight")
@@ -138,24 +144,60 @@ def _spec(state: StateDict) -> NetworkSpec:
     slopes = state["first.1.weight"].numel()
     if slopes not in (1, features):
         raise ValueError(f"its activations have {slopes} slopes for {features} features")
+    return _described(
+        (in_channels, out_channels), features, blocks, doublings, slopes, tanh="trunk.1.running_mean" not in state
+    )
+
+
+def _described(
+    channels: tuple[int, int], features: int, blocks: int, doublings: int, slopes: int = 1, tanh: bool = False
+) -> NetworkSpec:
+    tail = 4  # of the last convolution, in output pixels
+    for _ in range(doublings):
+        tail = math.ceil(tail / 2) + 1
     return NetworkSpec(
         architecture="srresnet",
         scale=2**doublings,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        receptive_radius=_radius(blocks, doublings),
+        in_channels=channels[0],
+        out_channels=channels[1],
+        receptive_radius=4 + 2 * blocks + 1 + tail,
         hyperparameters={
             "features": features,
             "blocks": blocks,
             "doublings": doublings,
             "slopes": slopes,
-            "tanh": int("trunk.1.running_mean" not in state),
+            "tanh": tanh,
         },
     )
+
+
+class SRResNetSizes(Sizes, frozen=True):
+    """``blocks``: residual ones, of two convolutions each."""
+
+    features: Positive = 64
+    blocks: Positive = 16
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes; the scale is a power of two."""
+        return _described((channels, channels), self.features, self.blocks, doublings(scale))
 
 
 def _module(spec: NetworkSpec) -> nn.Module:
     return SRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
 
 
-SRRESNET = Architecture("srresnet", _canonical, _detect, _spec, _module)
+_RGB = (3, 3)
+SRRESNET = Architecture(
+    name="srresnet",
+    canonical=_canonical,
+    detect=_detect,
+    spec=_spec,
+    module=_module,
+    sizes=SRResNetSizes,
+    examples=(
+        _described(_RGB, features=6, blocks=2, doublings=1, tanh=True),
+        _described(_RGB, features=6, blocks=2, doublings=2, tanh=True),
+        _described(_RGB, features=6, blocks=1, doublings=3, slopes=6),
+        SRResNetSizes(features=6, blocks=2).spec(4),
+    ),
+)

@@ -2,86 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from upscale_cli import networks
 from upscale_cli.errors import UsageError
-from upscale_cli.networks import NetworkSpec, build, recognise
+from upscale_cli.networks import NetworkSpec
 from upscale_cli.notices import Notify, note
 from upscale_cli.training.recipe import Network
 from upscale_cli.weights.download import Progress
 from upscale_cli.weights.load import LoadedWeights, load
 
-RESIDUAL_INITIAL_SCALE = 0.1  # of ESRGAN's dense blocks and of MSRResNet, which have no BatchNorm
 LEAST_FITTING = 0.5  # share of the tensors that a network of another scale must have in common
 
 
 def spec_of(network: Network) -> NetworkSpec:
     """The structure that the recipe's ``[network]`` describes. Raises UsageError for scales it cannot have."""
-    return NetworkSpec(
-        architecture=network.architecture,
-        scale=network.scale,
-        in_channels=3,
-        out_channels=3,
-        receptive_radius=0,  # known once it is built and recognised
-        hyperparameters=_hyperparameters(network),
-    )
-
-
-def _hyperparameters(network: Network) -> dict[str, int]:
-    sizes = {"features": network.features, "blocks": network.blocks}
-    if network.architecture == "compact":
-        return {"features": network.features, "convolutions": network.blocks}
-    if network.architecture == "msrresnet":
-        factor = 3 if network.scale == 3 else 2
-        steps = 1 if network.scale == 3 else _doublings(network)
-        return sizes | {"steps": steps, "factor": factor}
-    if network.architecture == "srresnet":
-        return sizes | {"doublings": _doublings(network), "slopes": 1, "tanh": 0}
-    if network.architecture == "enhancenet":
-        return sizes | {"doublings": _doublings(network)}
-    return sizes | {"growth": network.growth, "doublings": _doublings(network), "unshuffle": 1}
-
-
-def _doublings(network: Network) -> int:
-    doublings = round(math.log2(network.scale))
-    if 2**doublings != network.scale:
-        hint = "Use a power of two, or network.architecture=compact, which takes any."
-        raise UsageError(f"{network.architecture} cannot enlarge {network.scale} times.", hint)
-    return doublings
+    return networks.spec(network.architecture, network.scale, network.sizes)
 
 
 def fresh(network: Network, seed: int) -> tuple[NetworkSpec, nn.Module]:
     """The recipe's network with drawn weights."""
+    spec = spec_of(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build(spec_of(network))
-        if network.architecture == "msrresnet":
-            _start_small(module)
-        if network.architecture == "rrdbnet":
-            _start_small(module.get_submodule("body"))
-    spec, _ = recognise(module.state_dict())
-    return spec, module.train()
-
-
-def _start_small(module: nn.Module) -> None:
-    """He's initialisation times 0.1 (Wang et al. 2018, section 3.1), biases 0."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-            with torch.no_grad():
-                layer.weight.mul_(RESIDUAL_INITIAL_SCALE)
-                if layer.bias is not None:
-                    layer.bias.zero_()
-
-
-def trainable(spec: NetworkSpec, tensors: dict[str, Tensor]) -> nn.Module:
-    """The network with copies of ``tensors``, in fp32, ready to be trained."""
-    state = {key: t.detach().clone().float() if t.is_floating_point() else t.clone() for key, t in tensors.items()}
-    return build(spec, state).requires_grad_(True).train()
+        return spec, networks.draw(spec)
 
 
 def started(
@@ -98,10 +45,10 @@ def started(
         raise UsageError(f"{weights.name} takes {weights.spec.in_channels} channel.", "Start from an RGB network.")
     if weights.spec.scale != network.scale:
         return _of_another_scale(weights, network, seed, notify)
-    if _differs(weights.spec, network):
+    if weights.spec != spec_of(network):
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
         notify(note(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}."))
-    return weights.spec, trainable(weights.spec, weights.tensors)
+    return weights.spec, networks.build_trainable(weights.spec, weights.tensors)
 
 
 def _of_another_scale(
@@ -124,10 +71,3 @@ def _of_another_scale(
         )
     )
     return spec, module
-
-
-def _differs(spec: NetworkSpec, network: Network) -> bool:
-    if spec.architecture != network.architecture:
-        return True
-    stated = spec_of(network).hyperparameters
-    return any(stated.get(key, value) != value for key, value in spec.hyperparameters.items() if key != "slopes")

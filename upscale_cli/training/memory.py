@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from upscale_cli import device as devices
 from upscale_cli.errors import UsageError
-from upscale_cli.networks import build
+from upscale_cli.networks import draw
 from upscale_cli.training.discriminators import DISCRIMINATORS
 from upscale_cli.training.generator import spec_of
 from upscale_cli.training.recipe import Recipe
@@ -22,7 +22,7 @@ def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
     """Bytes for networks, optimisers and what backpropagation keeps; what libraries add is not in it."""
     side, batch = recipe.data.hr_patch, recipe.data.batch
     with torch.device("meta"):  # shapes without memory
-        generator = build(spec_of(recipe.network)).train()
+        generator = draw(spec_of(recipe.network))
         parameters, values = _sizes(generator, side // recipe.network.scale)
         if recipe.adversarial is not None:
             make = DISCRIMINATORS[recipe.adversarial.discriminator]

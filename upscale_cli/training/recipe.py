@@ -16,12 +16,15 @@ import msgspec
 import tomli_w
 from msgspec import Meta, Struct
 
+from upscale_cli import networks
 from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import UsageError
 
 FOLDER = Path(__file__).with_name("recipes")
 # Tables that are one value: a file that gives one means all of it.
 WHOLE = ("layers",)
+# Every recipe of the first edition held these, whatever its architecture.
+FORMER_SIZES = {"growth": 32}
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -35,13 +38,11 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Network(Section, frozen=True):
-    """What is trained. ``blocks`` are a compact network's convolutions; ``growth`` is RRDBNet's alone."""
+    """What is trained. ``sizes``: those of its architecture; in a file they stand beside ``architecture``."""
 
-    architecture: Literal["rrdbnet", "compact", "srresnet", "msrresnet", "enhancenet"]
+    architecture: str
     scale: Annotated[int, Meta(ge=1, le=16)] = 4
-    features: Positive = 64
-    blocks: Positive = 16
-    growth: Positive = 32
+    sizes: dict[str, Any] = {}
 
 
 class Data(Section, frozen=True):
@@ -210,21 +211,36 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
 
 def changed(table: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """A recipe's table with each of ``settings`` ("table.key=value") made. Raises UsageError."""
-    result = dict(table)
+    changes: dict[str, Any] = {}
     for setting in settings:
-        result = _merged(result, _setting(setting))
-    return result
+        changes = _merged(changes, _setting(setting))
+    return _merged(table, changes)
 
 
 def checked(table: Mapping[str, Any], name: str) -> Recipe:
     """The recipe of a table of plain values. Raises UsageError naming the key and what is wrong with it."""
     try:
-        recipe = msgspec.convert(table, Recipe, strict=True)
+        recipe = msgspec.convert(_with_sizes(table), Recipe, strict=True)
+        networks.spec(recipe.network.architecture, recipe.network.scale, recipe.network.sizes)
     except msgspec.ValidationError as error:
         raise UsageError(f"The recipe {name}: {_in_words(error)}.", _nearest(str(error))) from error
+    except UsageError as error:
+        raise UsageError(f"The recipe {name}: {error.message}", error.hint) from error
     for problem in problems(recipe):
         raise UsageError(f"The recipe {name}: {problem}.", "Change it with --set.")
     return recipe
+
+
+def _with_sizes(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table with ``network.sizes``, complete and in order, from what stands beside ``network.architecture``."""
+    network = table.get("network")
+    if not isinstance(network, Mapping) or not isinstance(network.get("architecture"), str):
+        return table
+    own = {key: network[key] for key in ("architecture", "scale") if key in network}
+    known = networks.named(own["architecture"]).sizes.__struct_fields__
+    stated = {k: v for k, v in network.items() if k not in own and (k in known or FORMER_SIZES.get(k) != v)}
+    sizes = msgspec.to_builtins(networks.sizes(own["architecture"], stated))
+    return {**table, "network": {**own, "sizes": sizes}}
 
 
 def problems(recipe: Recipe) -> list[str]:
@@ -293,6 +309,7 @@ def _name(path: str) -> str:
 def to_table(recipe: Recipe) -> dict[str, Any]:
     """Plain values, without the tables that are not there."""
     table: dict[str, Any] = msgspec.to_builtins(recipe)
+    table["network"] |= table["network"].pop("sizes")
     return {key: value for key, value in table.items() if value is not None}
 
 
@@ -331,9 +348,19 @@ def _beside(base: str, path: Path) -> str | Path:
 def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(table)
     for key, value in changes.items():
-        inner = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key not in WHOLE
-        merged[key] = _merged(merged[key], value) if inner else value
+        before = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping) and key not in WHOLE:
+            merged[key] = _merged(_without_sizes(before, value), value)
+        else:
+            merged[key] = value
     return merged
+
+
+def _without_sizes(network: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A ``network`` that becomes one of another architecture keeps its scale alone; other tables stay as they are."""
+    if "architecture" not in network or changes.get("architecture", network["architecture"]) == network["architecture"]:
+        return network
+    return {key: value for key, value in network.items() if key == "scale"}
 
 
 def _setting(text: str) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from torch.optim import Adam
 from upscale_cli import atomic
 from upscale_cli.degradation.pool import PairPool
 from upscale_cli.errors import WeightsError
-from upscale_cli.networks import NetworkSpec, recognise
+from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
-from upscale_cli.training.generator import trainable
 from upscale_cli.training.recipe import Optimizer, Recipe, checked, public, to_table, to_toml
 from upscale_cli.weights.state_dict import load_checkpoint, save_state
 
@@ -145,8 +144,9 @@ def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
 
 
 def save_weights(path: Path, state: TrainingState, recipe: Recipe) -> None:
-    """The network that users get, with its facts."""
-    save_state(path, state.shown.state_dict(), facts(state, recipe))
+    """The network that users get, in the form that runs, with its facts."""
+    _, tensors = recognise(state.shown.state_dict())
+    save_state(path, tensors, facts(state, recipe))
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,9 @@ def restored(checkpoint: Checkpoint, recipe: Recipe, device: torch.device, scale
     """The state as it was saved; ``recipe`` is the checkpoint's, but for how it runs. Raises WeightsError."""
     content = checkpoint.content
     try:
-        spec, tensors = recognise(content["params"])
-        state = new_state(recipe, spec, trainable(spec, tensors), None, device, scaled)
+        spec, _ = recognise(content["params"])
+        generator = build_trainable(spec, content["params"])  # not the canonical tensors: the optimiser knows these
+        state = new_state(recipe, spec, generator, None, device, scaled)
         state.optimizer.load_state_dict(content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         if state.average is not None:
