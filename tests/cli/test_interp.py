@@ -15,7 +15,7 @@ from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.networks import NetworkSpec, build
-from upscale_cli.weights.download import sha256_of
+from upscale_cli.weights.cache import sha256_of
 from upscale_cli.weights.state_dict import open_state, save_state
 
 COMPACT = {"features": 4, "convolutions": 1}

@@ -10,7 +10,7 @@ import pytest
 import torch
 from terminal import Terminal
 
-from upscale_cli.weights.download import cached_path
+from upscale_cli.weights.cache import cached_path
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.state_dict import open_state, save_state
 

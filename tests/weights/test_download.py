@@ -12,16 +12,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from upscale_cli.errors import DownloadError
-from upscale_cli.weights import download
-from upscale_cli.weights.download import Connection, cached_path, fetch, is_trusted, remove, sha256_of, verify
+from upscale_cli.notices import Notice
+from upscale_cli.weights import transfer
+from upscale_cli.weights.cache import cached_path, is_trusted, lock_of, remove, seen_files, sha256_of, verify
+from upscale_cli.weights.download import fetch
 from upscale_cli.weights.manifest import WeightsRecord
+from upscale_cli.weights.transfer import Connection
 
 SYNTHETIC = os.urandom(300_000)
 IMPATIENT = Connection(connect_timeout=1, read_timeout=0.5, attempts=3, sleep=lambda seconds: None)
@@ -39,6 +43,8 @@ class Server:
         self.tell_length = True
         self.delay = 0.0
         self.redirect = ""
+        self.headers: dict[str, str] = {}
+        self.at_a_time = 0  # bytes that are sent before each pause; 0: all
         self.ranges: list[str | None] = []
         outer = self
 
@@ -71,9 +77,14 @@ class Server:
             request.send_header("Content-Length", str(len(body)))
         if first and self.tell_range:
             request.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
+        for name, value in self.headers.items():
+            request.send_header(name, value)
         request.end_headers()
         if self.status == 200:
-            request.wfile.write(body[: self.cut_after.pop(0)] if self.cut_after else body)
+            body = body[: self.cut_after.pop(0)] if self.cut_after else body
+            for start in range(0, len(body), self.at_a_time or len(body)):
+                request.wfile.write(body[start : start + (self.at_a_time or len(body))])
+                time.sleep(0.05 if self.at_a_time else 0)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -120,7 +131,7 @@ def names(cache: Path) -> set[str]:
 def test_a_whole_file_is_verified_and_then_taken_from_the_cache(server: Server, cache: Path) -> None:
     record = record_of(server)
     steps: list[tuple[str, int, int | None]] = []
-    path = fetch(record, cache, lambda *step: steps.append(step), IMPATIENT)
+    path = fetch(record, cache, lambda *step: steps.append(step), connection=IMPATIENT)
     assert path.read_bytes() == server.content
     assert steps[-1] == ("thing.pth", len(server.content), len(server.content))
     assert names(cache) == {"thing.pth", "verified.json"}
@@ -143,7 +154,7 @@ def test_a_later_process_resumes_what_an_earlier_one_left(server: Server, cache:
         get(record_of(server), cache)
     assert names(cache) == {"thing.pth.partial"}
     assert get(record_of(server), cache).read_bytes() == server.content
-    assert server.ranges[-1] == f"bytes={2**15}-"
+    assert server.ranges[-1] == "bytes=50000-"
 
 
 def test_a_server_without_ranges_is_asked_for_the_whole_file_again(server: Server, cache: Path) -> None:
@@ -180,12 +191,12 @@ def test_a_server_that_does_not_stop_is_stopped(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, size_known: bool
 ) -> None:
     limit = len(server.content) - 10
-    monkeypatch.setattr(download, "LARGEST_FILE", limit)
+    monkeypatch.setattr(transfer, "LARGEST_FILE", limit)
     server.tell_length = False
     stored: list[int] = []
     record = record_of(server, sha256=None, bytes=limit if size_known else None)
     with pytest.raises(DownloadError, match=f"sends more than {limit} bytes"):
-        fetch(record, cache, lambda name, done, total: stored.append(done), IMPATIENT)
+        fetch(record, cache, lambda name, done, total: stored.append(done), connection=IMPATIENT)
     assert max(stored) <= limit
     assert names(cache) == set()
 
@@ -221,9 +232,98 @@ def test_a_missing_file_is_not_asked_for_again(server: Server, cache: Path) -> N
 def test_an_overloaded_server_is_asked_again_with_longer_pauses(server: Server, cache: Path) -> None:
     server.status = 503
     pauses: list[float] = []
+    told: list[Notice] = []
     with pytest.raises(DownloadError, match=r"answers 503 \(tried 4 times\)"):
-        fetch(record_of(server), cache, connection=Connection(1, 1, 4, pauses.append))
-    assert pauses == [1.0, 2.0, 4.0]
+        fetch(record_of(server), cache, notify=told.append, connection=Connection(1, 1, 4, sleep=pauses.append))
+    assert pauses == [0, 2, 4]
+    assert [notice.text for notice in told] == [
+        f"127.0.0.1 answers 503; trying thing again {when}." for when in ("now", "in 2 s", "in 4 s")
+    ]
+
+
+def test_the_user_is_told_before_each_wait_and_the_download_then_succeeds(server: Server, cache: Path) -> None:
+    server.status, events = 503, []
+
+    def recover(seconds: float) -> None:
+        events.append(f"{seconds:g} s")
+        server.status = 200
+
+    connection = Connection(1, 1, 4, sleep=recover)
+    server.headers = {"Retry-After": "7"}
+    path = fetch(record_of(server), cache, notify=lambda n: events.append(n.text), connection=connection)
+    assert path.read_bytes() == server.content
+    assert events == ["127.0.0.1 answers 503; trying thing again in 7 s.", "7 s"]
+
+
+@pytest.mark.parametrize("asked", ["soon", "-5", "9" * 5000, "Fri, 99 Nov 9999999 00:00:00 GMT"])
+def test_a_wait_that_cannot_be_understood_is_ignored(server: Server, cache: Path, asked: str) -> None:
+    server.status, server.headers, pauses = 429, {"Retry-After": asked}, list[float]()
+    with pytest.raises(DownloadError, match="answers 429"):
+        fetch(record_of(server), cache, connection=Connection(1, 1, 3, sleep=pauses.append))
+    assert pauses == [0, 2]
+
+
+def test_a_server_that_asks_to_wait_for_long_is_given_up(server: Server, cache: Path) -> None:
+    server.status, server.headers = 503, {"Retry-After": "3600"}
+    with pytest.raises(DownloadError, match="answers 503 and asks to wait 3600 s"):
+        get(record_of(server), cache)
+    assert len(server.ranges) == 1
+
+
+def test_a_server_that_sends_too_slowly_is_given_up(server: Server, cache: Path) -> None:
+    server.at_a_time = 10
+    impatient = Connection(1, read_timeout=0.3, attempts=2, sleep=lambda seconds: None)
+    started = time.monotonic()
+    with pytest.raises(DownloadError, match="sends too slowly"):
+        fetch(record_of(server), cache, connection=impatient)
+    assert time.monotonic() - started < 5
+
+
+def test_an_answer_in_another_encoding_is_refused(server: Server, cache: Path) -> None:
+    server.headers = {"Content-Encoding": "gzip"}
+    with pytest.raises(DownloadError, match="answers in another encoding"):
+        get(record_of(server), cache)
+    assert names(cache) == set()
+
+
+def test_a_length_of_thousands_of_digits_is_no_length(server: Server, cache: Path) -> None:
+    server.tell_length, server.headers = False, {"Content-Length": "9" * 5000}
+    assert get(record_of(server), cache).read_bytes() == server.content
+
+
+@pytest.mark.parametrize("where", ["/thing.pth", "http://[", "https://\xff\xfe/"])
+def test_a_redirect_that_leads_nowhere_is_refused(server: Server, cache: Path, where: str) -> None:
+    server.redirect = where
+    with pytest.raises(DownloadError, match="Cannot download thing"):
+        get(record_of(server), cache)
+
+
+def test_a_distant_server_cannot_lead_to_this_machine() -> None:
+    with pytest.raises(transfer.Refusal, match=r"http://127\.0\.0\.1/admin is not https"):
+        transfer.SafeSession("https://example.org/thing.pth").get_adapter("http://127.0.0.1/admin")
+
+
+def test_a_partial_file_that_is_a_link_is_not_written_through(server: Server, cache: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(server.content[:10])
+    cache.mkdir()
+    (cache / "thing.pth.partial").symlink_to(precious)
+    assert get(record_of(server), cache).read_bytes() == server.content
+    assert precious.read_bytes() == server.content[:10]
+
+
+def test_a_cached_file_that_was_replaced_by_a_link_is_verified_again(
+    server: Server, cache: Path, tmp_path: Path
+) -> None:
+    path = get(record_of(server), cache)
+    path.rename(tmp_path / "kept")
+    path.symlink_to(tmp_path / "kept")
+    assert get(record_of(server), cache) == path
+    (tmp_path / "other").write_bytes(server.content[::-1])
+    path.unlink()
+    path.symlink_to(tmp_path / "other")
+    with pytest.raises(DownloadError, match="damaged or was changed"):
+        get(record_of(server), cache)
 
 
 def test_a_server_that_does_not_answer_is_given_up(server: Server, cache: Path) -> None:
@@ -287,8 +387,7 @@ def forbid_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr("upscale_cli.weights.download.FileLock", refuse)
-    monkeypatch.setattr("upscale_cli.weights.verified.FileLock", refuse)
+    monkeypatch.setattr("upscale_cli.weights.cache.FileLock", refuse)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -325,13 +424,14 @@ def test_a_damaged_list_of_verified_files_does_not_drop_pins_silently(server: Se
 
 
 def test_an_unchanged_file_is_hashed_once(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[Path] = []
+    hashed: list[str] = []
+    digest_of = hashlib.file_digest
 
-    def counted(path: Path) -> str:
-        hashed.append(path)
-        return sha256_of(path)
+    def counted(file: BufferedReader, kind: str) -> hashlib._Hash:
+        hashed.append(file.name)
+        return digest_of(file, kind)
 
-    monkeypatch.setattr(download, "sha256_of", counted)
+    monkeypatch.setattr(hashlib, "file_digest", counted)
     digest = hashlib.sha256(server.content).hexdigest()
     for changes in ({}, {"name": "b", "file": "b.pth", "sha256": None, "sha256_prefix": digest[:8]}):
         hashed.clear()
@@ -389,11 +489,30 @@ print(fetch(record, pathlib.Path(sys.argv[2])).stat().st_size)
 """
 
 
-def test_two_processes_that_ask_at_once_share_one_download(server: Server, cache: Path) -> None:
-    server.delay = 0.5
-    arguments = [sys.executable, "-c", ANOTHER_PROCESS, msgspec.json.encode(record_of(server)).decode(), str(cache)]
-    start: Callable[[], subprocess.Popen[str]] = lambda: subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)  # noqa: E731
-    for process in [start(), start()]:
-        assert process.communicate(timeout=300)[0].strip() == str(len(server.content))
+def test_eight_processes_that_ask_at_once_share_one_download_of_each_file(server: Server, cache: Path) -> None:
+    server.delay = 1.0
+    records = [record_of(server, name=name, file=f"{name}.pth") for name in ("a", "b")]
+
+    def start(record: WeightsRecord) -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-c", ANOTHER_PROCESS, msgspec.json.encode(record).decode(), str(cache)]
+        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+    for process in [start(record) for record in records * 4]:
+        assert process.communicate(timeout=300)[0].splitlines()[-1] == str(len(server.content))
         assert process.returncode == 0
-    assert len(server.ranges) == 1
+    assert len(server.ranges) == 2
+    assert names(cache) == {"a.pth", "b.pth", "verified.json"}
+    assert set(seen_files(cache)) == {"a", "b"}
+
+
+def test_a_process_that_waits_for_another_ones_download_says_so(server: Server, cache: Path) -> None:
+    cache.mkdir()
+    held, told = lock_of(record_of(server), cache), list[str]()
+    held.acquire()
+
+    def release(notice: Notice) -> None:
+        told.append(notice.text)
+        held.release()
+
+    fetch(record_of(server), cache, notify=release, connection=IMPATIENT)
+    assert told == ["Another process is downloading thing; waiting for it."]

@@ -11,7 +11,7 @@ import pytest
 
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import ARCHITECTURES
-from upscale_cli.weights.download import sha256_of
+from upscale_cli.weights.cache import sha256_of
 from upscale_cli.weights.load import EMBEDDED_FOLDER
 from upscale_cli.weights.manifest import PLACES, WeightsRecord, load_manifest, problems, read_manifest
 

@@ -11,10 +11,9 @@ import torch
 from terminal import Terminal
 
 from upscale_cli.weights import load
-from upscale_cli.weights.download import cached_path
+from upscale_cli.weights.cache import cached_path, remember
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.state_dict import save_state
-from upscale_cli.weights.verified import remember
 
 
 def test_a_damaged_embedded_network_is_found(

@@ -27,7 +27,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
         save_state(path, build(TINY).state_dict(), {})
     names = {"realesrnet-x4plus": paths[0], "realesrgan-x4plus": paths[1]}
     names |= {"realesr-general-wdn-x4v3": paths[0], "realesr-general-x4v3": paths[1]}
-    monkeypatch.setattr(loading, "locate", lambda record, progress=None: names[record.name])
+    monkeypatch.setattr(loading, "locate", lambda record, *_: names[record.name])
     return paths
 
 

@@ -60,7 +60,7 @@ def _row(record: WeightsRecord) -> str:
 
 def _local(record: WeightsRecord) -> Path | None:
     """The record's file, if it is on this disk."""
-    from upscale_cli.weights.download import cache_folder, cached_path
+    from upscale_cli.weights.cache import cache_folder, cached_path
     from upscale_cli.weights.load import EMBEDDED_FOLDER
 
     path = EMBEDDED_FOLDER / record.file if record.embedded else cached_path(record, cache_folder())
@@ -105,7 +105,7 @@ def _tell(name: str, value: object) -> None:
 
 
 def _tell_file(path: Path, full: bool) -> None:
-    from upscale_cli.weights.download import sha256_of
+    from upscale_cli.weights.cache import sha256_of
     from upscale_cli.weights.load import load
 
     weights = load(path)
@@ -164,7 +164,7 @@ def download(names: tuple[str, ...], quiet: bool) -> None:
     for record in [manifest.find(name) for name in names]:
         for notice in notices_on(record, fresh=_local(record) is None):
             click.echo(in_words(notice), err=True)
-        click.echo(locate(record, DownloadBar(quiet)))
+        click.echo(locate(record, DownloadBar(quiet), lambda notice: click.echo(in_words(notice), err=True)))
 
 
 @models.command("verify")
@@ -175,7 +175,7 @@ def verify_models(names: tuple[str, ...]) -> None:
     \b
     Example:  upscale models verify
     """
-    from upscale_cli.weights.download import require_hash, verify
+    from upscale_cli.weights.cache import require_hash, verify
     from upscale_cli.weights.manifest import load_manifest
 
     manifest = load_manifest()
@@ -211,7 +211,7 @@ def path_of(name: str | None) -> None:
     \b
     Example:  upscale models path lite-x4
     """
-    from upscale_cli.weights.download import cache_folder
+    from upscale_cli.weights.cache import cache_folder
     from upscale_cli.weights.manifest import load_manifest
 
     click.echo(_require_local(load_manifest().find(name)) if name else cache_folder())
@@ -225,13 +225,13 @@ def remove(names: tuple[str, ...]) -> None:
     \b
     Example:  upscale models remove realesrgan-x4plus
     """
-    from upscale_cli.weights import download
+    from upscale_cli.weights import cache
     from upscale_cli.weights.manifest import load_manifest
 
     manifest = load_manifest()
     for record in [manifest.find(name) for name in names]:
         if record.embedded:
             raise WeightsError(f"{record.name} is part of the program and stays.", "Name a downloaded network.")
-        if not download.remove(record, download.cache_folder()):
+        if not cache.remove(record, cache.cache_folder()):
             raise WeightsError(f"{record.name} is not on this disk.", "See `upscale models list --all`.")
         click.echo(f"Removed {record.name}")

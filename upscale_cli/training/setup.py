@@ -25,11 +25,11 @@ from upscale_cli.training.recipe import Recipe, to_table
 from upscale_cli.training.state import Checkpoint, TrainingState, new_state, open_checkpoint, restored
 from upscale_cli.training.step import Tools
 from upscale_cli.training.vgg import RANDOM, load_features
-from upscale_cli.weights.download import Progress
 from upscale_cli.weights.load import is_path, locate
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.resolve import resolve
 from upscale_cli.weights.state_dict import open_state
+from upscale_cli.weights.transfer import Progress
 
 SCRATCH = "scratch"
 CHECKPOINT = "last.pt"

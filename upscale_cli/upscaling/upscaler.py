@@ -20,8 +20,8 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.resize import Filter, resize, resized_strips
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.upscaling.size import Size
-from upscale_cli.weights.download import Progress
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
+from upscale_cli.weights.transfer import Progress
 
 AlphaUpsampler = Literal["network", "bicubic"]
 OnTile = Callable[[int, int], None]

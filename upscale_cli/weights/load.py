@@ -11,9 +11,11 @@ from torch import Tensor
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import NetworkSpec, recognise
 from upscale_cli.notices import Notice, Notify, ignore, note
-from upscale_cli.weights.download import Progress, cache_folder, cached_path, fetch, silent
+from upscale_cli.weights.cache import cache_folder, cached_path
+from upscale_cli.weights.download import fetch
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import SUFFIXES, open_state
+from upscale_cli.weights.transfer import Progress, silent
 
 EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
 
@@ -35,9 +37,9 @@ def is_path(model: str | Path) -> bool:
     return isinstance(model, Path) or len(path.parts) > 1 or path.suffix in SUFFIXES or os.path.isfile(path)  # noqa: PTH113  (False, not an error, for a name too long for a file)
 
 
-def locate(record: WeightsRecord, progress: Progress = silent) -> Path:
-    """The record's verified file: the package's own, the cached one, or a new download."""
-    return EMBEDDED_FOLDER / record.file if record.embedded else fetch(record, cache_folder(), progress)
+def locate(record: WeightsRecord, progress: Progress = silent, notify: Notify = ignore) -> Path:
+    """Return the record's verified file: the package's own, the cached one, or a new download."""
+    return EMBEDDED_FOLDER / record.file if record.embedded else fetch(record, cache_folder(), progress, notify)
 
 
 def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore) -> LoadedWeights:
@@ -55,7 +57,7 @@ def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore
     fresh = not record.embedded and not cached_path(record, cache_folder()).exists()
     for notice in notices_on(record, fresh):
         notify(notice)
-    return _load_file(locate(record, progress), record.name)
+    return _load_file(locate(record, progress, notify), record.name)
 
 
 def _load_file(path: Path, name: str) -> LoadedWeights:

@@ -66,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     openmodeldb: tuple[WeightsRecord, ...]
 
     def records(self) -> tuple[WeightsRecord, ...]:
+        """Return the records of all three lists."""
         return self.embedded + self.curated + self.openmodeldb
 
     def get(self, name: str) -> WeightsRecord | None:

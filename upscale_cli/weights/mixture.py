@@ -11,11 +11,12 @@ from torch import Tensor
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.notices import Notice, Notify, note, warning
-from upscale_cli.weights.download import Progress, sha256_of
+from upscale_cli.weights.cache import sha256_of
 from upscale_cli.weights.interpolate import first_difference, mix
 from upscale_cli.weights.load import LoadedWeights, load
 from upscale_cli.weights.manifest import Manifest, WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import save_state
+from upscale_cli.weights.transfer import Progress
 
 DEFAULT_PAIR = "esrgan-x4"
 

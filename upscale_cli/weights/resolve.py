@@ -12,10 +12,10 @@ from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.networks.architecture import StateDict
 from upscale_cli.notices import Notice, Notify, ignore, note, warning
-from upscale_cli.weights.download import Progress, silent
 from upscale_cli.weights.load import is_path, load
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.mixture import load_default_pair, mixed
+from upscale_cli.weights.transfer import Progress, silent
 
 LARGEST_SCALE_BY_X2 = 2  # up to here a network for twice the size is the default
 DENOISED = "realesr-general-x4v3"
