@@ -25,9 +25,8 @@ def save(picture: Picture, path: Path) -> None:
     write_image(picture, path, WriteOptions(by_name("png")))
 
 
+TINY_SIZES = {"features": 8, "blocks": 1, "growth": 4}
 TINY = (
-    "network.features=8",
-    "network.blocks=1",
     "data.hr_patch=32",
     "data.batch=2",
     "data.workers=1",
@@ -42,7 +41,7 @@ def tiny(name: str) -> list[str]:
 
     recipe = load_recipe(name)
     settings = [*TINY, *(f"{loss}.weights=random" for loss in ("perceptual", "texture") if getattr(recipe, loss))]
-    settings += ["network.growth=4"] if recipe.network.architecture == "rrdbnet" else []
+    settings += [f"network.{key}={size}" for key, size in TINY_SIZES.items() if key in recipe.network.sizes]
     settings += ["texture.patch=4"] if recipe.texture else []
     settings += ["teacher.weights=lite-x4"] if recipe.teacher else []
     settings += ["adversarial.features=4"] if recipe.adversarial else []

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from terminal import Terminal
 
+from upscale_cli.images.picture import Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.interpolate import interpolate
@@ -17,12 +19,17 @@ pytestmark = pytest.mark.shared
 
 REAL = ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesr-animevideov3", "srgan_x2", "srgan_x4", "srgan_x8"]
 SMALL = ["x1", "x2", "x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
+ARCHITECTURES = ["span_x2_norm", "span_x4"]
 X4_LAYOUTS = ["x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
 
 
 def largest_difference(model: Path, picture: Path, expected: Path, tile: int = 0) -> int:
     upscaler = Upscaler(model, device="cpu", tile=tile)
-    result = upscaler.upscale(read_picture(picture).color, scale=upscaler.spec.scale)
+    return difference(upscaler.upscale(read_picture(picture).color, scale=upscaler.spec.scale), expected)
+
+
+def difference(result: Pixels, expected: Path) -> int:
+    """The largest one, in levels of 255."""
     return int(np.abs(result.astype(int) - read_picture(expected).color.astype(int)).max())
 
 
@@ -59,6 +66,17 @@ def test_half_the_denoising(shared: Path, picture: str, tmp_path: Path) -> None:
     save_state(mixed, interpolate(weak.tensors, strong.tensors, 0.5), {})
     expected = golden / f"{picture}_realesr-general-dn0.5.png"
     assert largest_difference(mixed, golden / f"{picture}.png", expected) <= 1
+
+
+@pytest.mark.parametrize("tile", [0, 48])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architectures_in_the_layouts_of_the_wild(shared: Path, name: str, tile: int, terminal: Terminal) -> None:
+    golden, written = shared / "golden", Path("enlarged.png")
+    model, expected = (golden / "architectures" / file for file in (f"{name}.pth", f"small_{name}.png"))
+    options = ["--fp32", "--tile", str(tile), "--device", "cpu", "-o", str(written)]
+    said = terminal(str(golden / "small.png"), "-m", str(model), "-s", name.split("_x")[1][0], *options)
+    assert said.code == 0, said.err
+    assert difference(read_picture(written).color, expected) <= 1
 
 
 def test_another_networks_picture_is_not_within_one_level(shared: Path) -> None:

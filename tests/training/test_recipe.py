@@ -19,6 +19,7 @@ PAPERS = {
     "esrgan": ("rrdbnet", 128, 16, 1e-4, 400_000, {"pixel": 1e-2, "perceptual": 1, "adversarial": 5e-3}),
     "realesrnet": ("rrdbnet", 256, 48, 2e-4, 1_000_000, {"pixel": 1}),
     "realesrgan": ("rrdbnet", 256, 48, 1e-4, 400_000, {"pixel": 1, "perceptual": 1, "adversarial": 0.1}),
+    "span": ("span", 256, 64, 5e-4, 1_000_000, {"pixel": 1}),
     "enhancenet-e": ("enhancenet", 128, 16, 1e-4, 500_000, {"pixel": 1}),
     "enhancenet-p": ("enhancenet", 128, 16, 1e-4, 500_000, {"perceptual": 1}),
     "enhancenet-pa": ("enhancenet", 128, 16, 1e-4, 500_000, {"perceptual": 1, "adversarial": 1}),

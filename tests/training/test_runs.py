@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import TINY, tiny
+from tiny_training import tiny
 
 from upscale_cli import Upscaler
 from upscale_cli.errors import UpscaleError, UsageError, WeightsError
@@ -260,7 +260,7 @@ COMMAND = (sys.executable, "-m", "upscale_cli", "train")
 
 
 def arguments(photos: Path, iterations: int) -> list[str]:
-    settings = [f"--set={setting}" for setting in TINY]
+    settings = [f"--set={setting}" for setting in tiny("compact")]
     return ["compact", "--hr", str(photos), f"--iterations={iterations}", "--threads=1", "--device=cpu", *settings]
 
 

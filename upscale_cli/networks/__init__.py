@@ -16,6 +16,7 @@ from upscale_cli.networks.compact import COMPACT
 from upscale_cli.networks.enhancenet import ENHANCENET
 from upscale_cli.networks.msrresnet import MSRRESNET
 from upscale_cli.networks.rrdbnet import RRDBNET
+from upscale_cli.networks.span import SPAN
 from upscale_cli.networks.srresnet import SRRESNET
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
     "spec",
 ]
 
-ARCHITECTURES: tuple[Architecture, ...] = (RRDBNET, COMPACT, SRRESNET, MSRRESNET, ENHANCENET)
+ARCHITECTURES: tuple[Architecture, ...] = (RRDBNET, COMPACT, SRRESNET, MSRRESNET, ENHANCENET, SPAN)
 
 
 def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:

@@ -56,7 +56,8 @@ def _of_another_scale(
 ) -> tuple[NetworkSpec, nn.Module]:
     spec, module = fresh(network, seed)
     own = module.state_dict()
-    fitting = {k: t.float() for k, t in weights.tensors.items() if k in own and own[k].shape == t.shape}
+    given = networks.named(spec.architecture).expanded(weights.tensors)
+    fitting = {k: t.float() for k, t in given.items() if k in own and own[k].shape == t.shape}
     if len(fitting) < LEAST_FITTING * len(own):
         raise UsageError(
             f"{weights.name} enlarges {weights.spec.scale} times, the recipe {network.scale} times, and of "
