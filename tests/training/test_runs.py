@@ -21,10 +21,11 @@ from upscale_cli.errors import UpscaleError, UsageError, WeightsError
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
 from upscale_cli.training.distributed import Team
+from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import Batch
 from upscale_cli.training.recipe import Recipe, load_recipe, names
 from upscale_cli.training.state import TrainingState, open_checkpoint
-from upscale_cli.training.step import Tools, train_step
+from upscale_cli.training.step import Tools, content_losses, train_step
 from upscale_cli.training.validation import Figures
 
 CPU = torch.device("cpu")
@@ -66,21 +67,30 @@ def tiny_recipe(name: str, photos: Path, iterations: int, *settings: str) -> Rec
     return load_recipe(name, [*tiny(name), *own, *settings])
 
 
+@torch.no_grad()
+def content_loss(training: setup.Training) -> float:
+    """All losses but the discriminator's on batches that the run does not see."""
+    batches = training.patches.from_step(10**6, 10**6 + 4)
+    tools, recipe = training.tools, training.recipe
+    terms = [content_losses(tools.generator(batch.lr), batch, recipe, tools) for batch in batches]
+    return sum(float(value) for losses in terms for value in losses.values())
+
+
 def moved(before: dict[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> bool:
     return all(not torch.equal(before[key], after[key]) for key in before if key.endswith("weight"))
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_recipe_learns_and_its_checkpoint_enlarges(name: str, photos: Path, tmp_path: Path) -> None:
-    recipe = tiny_recipe(name, photos, 20)
-    training = prepared(recipe, tmp_path)
-    state = training.state
+    training = prepared(tiny_recipe(name, photos, 20, "optimizer.rate=3e-3"), tmp_path)
+    state, before = training.state, content_loss(training)
     generator = {key: value.clone() for key, value in state.generator.state_dict().items()}
     critic = {k: v.clone() for k, v in state.discriminator.named_parameters()} if state.discriminator else {}
     heard = Heard()
     assert loop.run(training, heard.listener())
     assert len(heard.losses) == 20
     assert all(np.isfinite(list(losses.values())).all() for losses in heard.losses)
+    assert content_loss(training) < 0.97 * before
     assert moved(generator, state.generator.state_dict())
     assert state.discriminator is None or moved(critic, dict(state.discriminator.named_parameters()))
     image = np.random.default_rng(0).random((9, 11, 3), np.float32)
@@ -94,9 +104,10 @@ def test_every_recipe_learns_and_its_checkpoint_enlarges(name: str, photos: Path
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["compact", "esrgan", "realesrgan", "enhancenet-pat"])
 def test_recipes_learn_from_real_photographs(name: str, shared: Path, tmp_path: Path) -> None:
-    recipe = tiny_recipe(name, shared / "data" / "bsds400", 20)
-    heard = trained(recipe, tmp_path)
-    assert all(np.isfinite(list(losses.values())).all() for losses in heard.losses)
+    training = prepared(tiny_recipe(name, shared / "data" / "bsds400", 20, "optimizer.rate=3e-3"), tmp_path)
+    before = content_loss(training)
+    loop.run(training, Heard().listener())
+    assert content_loss(training) < 0.97 * before
 
 
 def test_training_approaches_the_pictures(photos: Path, tmp_path: Path) -> None:
@@ -191,6 +202,23 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
     content = open_checkpoint(tmp_path / "last.pt").content
     assert content["step"] == 3
     assert all(tensor.isfinite().all() for tensor in content["params"].values())
+
+
+def test_the_log_is_closed_when_a_run_raises(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    def failing(*_: object) -> dict[str, float]:
+        raise UpscaleError("The loss became nan.")
+
+    monkeypatch.setattr(RunLog, "close", lambda log: closed.append(True))
+    training = prepared(tiny_recipe("compact", photos, 2), tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "train_step", failing)
+        with pytest.raises(UpscaleError, match="became nan"):
+            loop.run(training, Heard().listener())
+    assert closed == [True]
+    loop.run(training, Heard().listener())
+    assert closed == [True, True]
 
 
 def test_the_enhancenet_discriminator_rests_while_it_is_right(photos: Path, tmp_path: Path) -> None:

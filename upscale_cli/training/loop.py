@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 
 from torch import nn
@@ -49,7 +49,10 @@ def run(training: Training, listener: Listener) -> bool:
         atomic.write_bytes(training.folder / "recipe.toml", to_toml(recipe).encode())
     window: dict[str, list[float]] = {}
     began, saved = time.monotonic() - state.seconds, time.monotonic()
-    with closing(training.patches.from_step(state.step, recipe.schedule.iterations)) as batches:
+    with ExitStack() as stack:
+        if log is not None:
+            stack.callback(log.close)
+        batches = stack.enter_context(closing(training.patches.from_step(state.step, recipe.schedule.iterations)))
         for batch in batches:
             values = train_step(state, recipe, training.tools, _mixed(state, recipe, batch, team.rank))
             state.seconds = time.monotonic() - began
@@ -72,8 +75,6 @@ def run(training: Training, listener: Listener) -> bool:
                 saved = time.monotonic()
             if stopped:
                 break
-    if log is not None:
-        log.close()
     return state.step == recipe.schedule.iterations
 
 
