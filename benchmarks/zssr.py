@@ -29,7 +29,7 @@ from upscale_cli import metrics
 from upscale_cli.images.read import read_picture
 from upscale_cli.kernels.blur_kernel import BlurKernel, applied_twice, bicubic
 from upscale_cli.kernels.downsampling import downsample
-from upscale_cli.kernels.files import SUFFIXES, read_kernel
+from upscale_cli.kernels.files import read_kernel
 from upscale_cli.tiling import quantise
 from upscale_cli.zero_shot import zssr
 from upscale_cli.zero_shot.self_examples import interpolate
@@ -70,8 +70,7 @@ def numbers(folder: Path) -> list[int]:
 
 
 def of_picture(folder: Path, number: int) -> BlurKernel:
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
-    return read_kernel(next(path for path in files if re.findall(r"\d+", path.stem)[-1:] == [str(number)]))
+    return read_kernel(next(path for path in sorted(folder.iterdir()) if re.search(rf"\D0*{number}\.\w+$", path.name)))
 
 
 def twice(folder: Path, number: int, options: argparse.Namespace) -> Case:

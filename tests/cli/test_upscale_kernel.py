@@ -250,7 +250,7 @@ def test_a_file_that_is_no_kernel_is_refused(terminal: Terminal, kind: str) -> N
     np.save("kernel.npy", nonsense()[kind])
     said = terminal("a.png", "--kernel", "kernel.npy")
     assert said.code == 3
-    assert said.err.startswith("Error: kernel.npy is no kernel: ")
+    assert said.err.startswith("Error: kernel.npy is not a kernel: ")
     assert said.err.count("\n") == 1
 
 

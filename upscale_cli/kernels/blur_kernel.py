@@ -1,4 +1,4 @@
-"""The kernel a picture was shrunk with.
+"""The kernel a picture was downsampled with.
 
 Convention, that of KernelGAN and DIV2KRK: kernels are correlated, not convolved, with the HR picture, LR pixel i lying
 under HR pixel ``scale · i`` at index ``size // 2``. The centre of mass is at ``size // 2 + (scale - 1) / 2``, so that
@@ -7,6 +7,7 @@ LR pixels have their centres where MATLAB's bicubic ``imresize`` has them. Sizes
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,16 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from upscale_cli.kernels.values import Values, moved_to_center, normalised
+from upscale_cli.kernels.values import NotAKernelError, Values, center_of_mass, moved_to_center, normalised
 from upscale_cli.resize import cubic
 
 SCALES = range(1, 9)
+DEFAULT_SCALE = 2
 
 
 @dataclass(frozen=True)
 class BlurKernel:
-    """``values`` (k, k), k odd, in HR pixels, rows first: finite, of sum 1, centred for ``scale`` as stated above."""
+    """``values`` (k, k), k odd, in HR pixels, rows first: finite, summing to 1, centred for ``scale``."""
 
     values: Values
     scale: int
@@ -37,27 +39,36 @@ class BlurKernel:
 
     @property
     def size(self) -> int:
+        """Rows, and columns, of ``values``."""
         return int(self.values.shape[0])
 
 
-def centred(values: NDArray[Any], scale: int) -> BlurKernel:
-    """The kernel of ``values`` (k, k): normalised, moved to where ``scale`` needs its centre, cropped or padded to odd.
+def centred(values: NDArray[Any], scale: int | None = None) -> BlurKernel:
+    """Return the kernel of ``values`` (k, k), normalised, moved to its place, cropped or padded to an odd size.
 
-    Raises ValueError, saying why the values are no kernel.
+    Without a ``scale`` it is the one that the place of the centre of mass implies, and 2 for kernels centred in their
+    array. Raises NotAKernelError.
     """
-    if scale not in SCALES:
-        raise ValueError(f"its scale is {scale}, not {SCALES[0]} to {SCALES[-1]}")
+    if scale is not None and scale not in SCALES:
+        raise NotAKernelError(f"its scale is not one of {SCALES[0]} to {SCALES[-1]}")
     weights = normalised(values)
+    scale = scale or _implied_scale(weights)
     return BlurKernel(moved_to_center(weights, scale), scale)
 
 
+def _implied_scale(weights: Values) -> int:
+    implied = 1 + sum(center_of_mass(weights)) - 2 * (len(weights) // 2)
+    whole = round(implied)
+    return whole if abs(implied - whole) < 0.2 and DEFAULT_SCALE <= whole <= SCALES[-1] else DEFAULT_SCALE
+
+
 def for_scale(kernel: BlurKernel, scale: int) -> BlurKernel:
-    """The same blur in HR pixels, centred for another ``scale``."""
+    """Return the same blur in HR pixels, centred for another ``scale``."""
     return kernel if scale == kernel.scale else centred(kernel.values, scale)
 
 
 def applied_twice(kernel: BlurKernel) -> BlurKernel:
-    """The kernel of shrinking twice with ``kernel``: of ×4 from ×2 (KernelGAN, appendix).
+    """Return the kernel of downsampling twice with ``kernel``: of ×4 from ×2 (KernelGAN, appendix).
 
     k₄ = k ∗ (k dilated by the scale). Cropped to 2k - 1, which drops next to nothing.
     """
@@ -68,7 +79,7 @@ def applied_twice(kernel: BlurKernel) -> BlurKernel:
 
 
 def bicubic(scale: int) -> BlurKernel:
-    """The kernel of MATLAB's antialiased ``imresize(·, 1 / scale)``: Keys' cubic, ``scale`` times as wide."""
-    half = int(np.ceil(2 * scale + (scale - 1) / 2)) - 1
+    """Return the kernel of MATLAB's antialiased ``imresize(·, 1 / scale)``: Keys' cubic, ``scale`` times as wide."""
+    half = math.ceil(2 * scale + (scale - 1) / 2) - 1
     row = cubic((torch.arange(-half, half + 1, dtype=torch.float64) - (scale - 1) / 2) / scale)
     return centred(torch.outer(row, row).numpy(), scale)

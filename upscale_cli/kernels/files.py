@@ -1,114 +1,141 @@
-"""Files of kernels: .npy, .mat and .json."""
+"""Files of blur kernels: .npy, .mat (variable ``Kernel``) and .json.
+
+Anyone may have made them, so sizes are checked before anything is unpacked.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import math
+import struct
+import tokenize
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from upscale_cli import atomic
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.kernels import mat_file
-from upscale_cli.kernels.blur_kernel import SCALES, BlurKernel, centred
-from upscale_cli.kernels.values import Values, center_of_mass, normalised
+from upscale_cli.kernels.blur_kernel import BlurKernel, centred
+from upscale_cli.kernels.values import LARGEST, SMALLEST, NotAKernelError
 
-SUFFIXES = (".npy", ".mat", ".json")
-MATLAB_NAME = "Kernel"
+MATLAB_NAME, MATLAB_SCALE = "Kernel", "Scale"
+LARGEST_FILE = 4 * 2**20  # bytes; .mat may hold other things beside the kernel
+# What json, NumPy and SciPy raise for damaged files, beside ValueError.
+DAMAGED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    tokenize.TokenError,
+)
+
+Content = tuple[NDArray[Any], int | None]  # values, and the scale if it is stated
 
 
 def read_kernel(path: Path) -> BlurKernel:
-    """The kernel in a .npy, a .mat (variable ``Kernel``) or a .json file.
+    """Return the kernel in a .npy, .mat or .json file; ``centred`` says what scale it has where none is stated.
 
-    Where the file states no scale, it is the one its centre of mass tells, and 2 for kernels centred in their array,
-    which are moved. Raises InputError in one sentence.
+    Raises InputError.
     """
+    suffix = path.suffix.lower()
     try:
-        values, scale = _READERS[path.suffix.lower()](_bytes_of(path))
-        return centred(values, _told_scale(normalised(values)) if scale is None else scale)
-    except KeyError as error:
-        raise _no_kernel(path, "its name does not end in .npy, .mat or .json") from error
-    except (ValueError, TypeError, EOFError, RecursionError, MemoryError) as error:
-        raise _no_kernel(path, str(error) or "it is damaged") from error
+        if suffix not in _READERS:
+            raise NotAKernelError("its name does not end in .npy, .mat or .json")
+        data = _read(path, mat_file.LARGEST if suffix == ".mat" else LARGEST_FILE)
+        with warnings.catch_warnings(action="ignore"):  # of NumPy and SciPy about odd files
+            return centred(*_READERS[suffix](data))
+    except NotAKernelError as error:
+        raise _not_a_kernel(path, str(error)) from error
+    except DAMAGED as error:
+        raise _not_a_kernel(path, f"it is damaged, or not a {suffix} file") from error
 
 
 def read_kernels(path: Path) -> tuple[BlurKernel, ...]:
-    """The kernel in a file, or all of a folder in the order of their names. Raises InputError."""
+    """Return the kernel in a file, or all of a folder in the order of their names. Raises InputError."""
     if not path.is_dir():
         return (read_kernel(path),)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS and file.name[0] != ".")
     if not files:
-        raise InputError(f"There are no kernels in {path}.", "They are called .npy, .mat or .json.")
+        raise InputError(f"There are no kernels in {path}.", "Their names end in .npy, .mat or .json.")
     return tuple(read_kernel(file) for file in files)
 
 
 def write_kernel(path: Path, kernel: BlurKernel) -> None:
     """Write ``kernel``, whole or not at all, as the extension of ``path`` says. Raises UsageError, OutputError."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is no name of a kernel file.", "Call it .npy, .mat or .json.")
-    atomic.write_bytes(path, _encoded(path.suffix.lower(), kernel))
-
-
-def _encoded(suffix: str, kernel: BlurKernel) -> bytes:
-    if suffix == ".mat":
-        return mat_file.write_matrices({MATLAB_NAME: kernel.values, "Scale": np.array([[kernel.scale]])})
-    if suffix == ".json":
-        return json.dumps({"scale": kernel.scale, "kernel": kernel.values.tolist()}, indent=1).encode() + b"\n"
+    suffix = path.suffix.lower()
     data = io.BytesIO()
-    np.save(data, kernel.values)
-    return data.getvalue()
+    if suffix == ".npy":
+        np.save(data, kernel.values)
+    elif suffix == ".mat":
+        scale = np.array([[float(kernel.scale)]])
+        data.write(mat_file.write_matrices({MATLAB_NAME: kernel.values, MATLAB_SCALE: scale}))
+    elif suffix == ".json":
+        text = json.dumps({"scale": kernel.scale, "kernel": kernel.values.tolist()}, indent=1)
+        data.write(text.encode() + b"\n")
+    else:
+        raise UsageError(f"{path} does not name a kernel file.", "Let it end in .npy, .mat or .json.")
+    atomic.write_bytes(path, data.getvalue())
 
 
-def _bytes_of(path: Path) -> bytes:
+def _read(path: Path, most: int) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
+    if len(data) > most:
+        raise NotAKernelError(f"it is larger than {most >> 20} MiB")
+    return data
 
 
-def _no_kernel(path: Path, reason: str) -> InputError:
+def _not_a_kernel(path: Path, reason: str) -> InputError:
     return InputError(
-        f"{path} is no kernel: {reason}.", "A kernel is a square of finite numbers with a positive sum, of 3 to 127."
+        f"{path} is not a kernel: {reason}.",
+        f"A kernel is a square of {SMALLEST} to {LARGEST} finite numbers a side, with a positive sum.",
     )
 
 
-def _told_scale(values: Values) -> int:
-    """The scale that the place of the centre of mass speaks for."""
-    row, column = center_of_mass(values)
-    told = 1 + (row + column - 2 * (len(values) // 2))
-    return round(told) if abs(told - round(told)) < 0.2 and 2 <= round(told) <= SCALES[-1] else 2
+def _from_npy(data: bytes) -> Content:
+    file = io.BytesIO(data)
+    read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if math.prod(shape) * dtype.itemsize > len(data) - file.tell():
+        raise NotAKernelError("it is cut off")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False), None
 
 
-def _from_npy(data: bytes) -> tuple[Values, None]:
-    values = np.load(io.BytesIO(data), allow_pickle=False)
-    if not isinstance(values, np.ndarray):
-        raise ValueError("it holds several arrays")
-    return values, None
-
-
-def _from_mat(data: bytes) -> tuple[Values, int | None]:
-    matrices = mat_file.read_matrices(data)
+def _from_mat(data: bytes) -> Content:
+    matrices = mat_file.read_matrices(data, (MATLAB_NAME, MATLAB_SCALE))
     if MATLAB_NAME not in matrices:
-        raise ValueError(f"it has no variable {MATLAB_NAME}")
-    scale = matrices.get("Scale")
-    return matrices[MATLAB_NAME], int(scale.flat[0]) if scale is not None and scale.size == 1 else None
+        raise NotAKernelError(f"it has no matrix {MATLAB_NAME}")
+    scale = matrices.get(MATLAB_SCALE)
+    return matrices[MATLAB_NAME], None if scale is None or scale.size != 1 else int(scale.item())
 
 
-def _from_json(data: bytes) -> tuple[Values, int | None]:
+def _from_json(data: bytes) -> Content:
     content = json.loads(data)
     stated = content if isinstance(content, dict) else {"kernel": content}
     if "kernel" not in stated:
-        raise ValueError('it has no "kernel"')
+        raise NotAKernelError('it has no "kernel"')
     scale = stated.get("scale")
-    if scale is not None and not isinstance(scale, int):
-        raise ValueError(f"its scale is {scale!r}, not a whole number")
+    if scale is not None and type(scale) is not int:
+        raise NotAKernelError("its scale is not a whole number")
     return np.array(stated["kernel"]), scale
 
 
-_READERS: dict[str, Callable[[bytes], tuple[Values, int | None]]] = {
-    ".npy": _from_npy,
-    ".mat": _from_mat,
-    ".json": _from_json,
-}
+_READERS: dict[str, Callable[[bytes], Content]] = {".npy": _from_npy, ".mat": _from_mat, ".json": _from_json}

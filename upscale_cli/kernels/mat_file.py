@@ -1,4 +1,7 @@
-"""MATLAB's MAT-files of version 5, as far as one real matrix goes (MathWorks, "MAT-File Format", chapter 1).
+"""Matrices in MATLAB's MAT-files of version 5 to 7 (MathWorks, "MAT-File Format", chapter 1).
+
+SciPy writes them. It does not read them here: SciPy 1.17 crashes the process on some damaged files, and unpacks
+whatever it is told to.
 
 A file is a header of 128 bytes and elements: a tag of type and length, then the data, padded to eight bytes. An
 element may be packed with zlib, and short data may lie inside the tag.
@@ -6,91 +9,89 @@ element may be packed with zlib, and short data may lie inside the tag.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.kernels.values import NotAKernelError
+
 HEADER = 128
-INT8, INT32, UINT32, DOUBLE, MATRIX, COMPRESSED = 1, 5, 6, 9, 14, 15
+MATRIX, COMPRESSED = 14, 15
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-DOUBLE_CLASS, FIRST_NUMERIC_CLASS, LAST_NUMERIC_CLASS = 6, 6, 15
+NUMERIC_CLASSES = range(6, 16)
 COMPLEX = 0x0800
-LARGEST = 64 * 2**20  # unpacked bytes: no kernel comes near it, and a small file must not fill the memory
+LARGEST = 64 * 2**20  # bytes of the file, and of all its unpacked elements
+MOST_VARIABLES = 10_000
+TEXT = b"MATLAB 5.0 MAT-file".ljust(116)  # SciPy's own has the time in it, and equal kernels should be equal files
 
 
-def read_matrices(data: bytes) -> dict[str, NDArray[np.float64]]:
-    """All real numeric matrices of the file by name; others are passed over.
+def read_matrices(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return the real numeric matrices of the file that have one of ``names``.
 
-    Raises ValueError, saying what the data is instead of, or where it breaks.
+    Raises NotAKernelError for files of other versions and for too large ones, and for damaged ones struct.error,
+    zlib.error, LookupError or ValueError.
     """
     if data[:19] == b"MATLAB 7.3 MAT-file":
-        raise ValueError("it is of version 7.3; save it with -v7")
+        raise NotAKernelError("it is of version 7.3; save it with -v7")
     if len(data) < HEADER or data[126:128] not in (b"IM", b"MI"):
-        raise ValueError("it is no MAT-file of version 5 to 7")
+        raise NotAKernelError("it is not a MAT-file of version 5 to 7")
     order = "<" if data[126:128] == b"IM" else ">"
-    try:
-        return dict(_matrices(data[HEADER:], order))
-    except (struct.error, zlib.error, KeyError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError("it is damaged") from error
+    matrices = (_numbers(content, order) for kind, content in _unpacked(data, order) if kind == MATRIX)
+    return {name: values for name, values in matrices if name in names}
 
 
-def write_matrices(matrices: dict[str, NDArray[Any]]) -> bytes:
-    """A file of two-dimensional real matrices, as MATLAB's ``save -v6`` writes it."""
-    text = b"MATLAB 5.0 MAT-file".ljust(124)
-    return text + struct.pack("<H", 0x0100) + b"IM" + b"".join(_matrix(name, m) for name, m in matrices.items())
+def write_matrices(matrices: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return a file of ``matrices``, as MATLAB's ``save -v6`` writes it."""
+    import scipy.io  # a third of a second that reading need not wait for
+
+    file = io.BytesIO()
+    scipy.io.savemat(file, matrices)
+    return TEXT + file.getvalue()[len(TEXT) :]
+
+
+def _unpacked(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the outermost elements; packed ones hold one element each, which is not unpacked again."""
+    room = LARGEST
+    for index, (kind, content) in enumerate(_elements(data[HEADER:], order)):
+        if index == MOST_VARIABLES:
+            raise NotAKernelError(f"it holds more than {MOST_VARIABLES} variables")
+        if kind != COMPRESSED:
+            yield kind, content
+            continue
+        unpacked = zlib.decompressobj().decompress(content, room + 1)
+        room -= len(unpacked)
+        if room < 0:
+            raise NotAKernelError(f"it unpacks to more than {LARGEST >> 20} MiB")
+        yield from islice(_elements(unpacked, order), 1)
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """(type, data) of each."""
+    """Yield (type, data) of each element."""
     position = 0
     while position + 8 <= len(data):
         kind, length = struct.unpack_from(order + "II", data, position)
+        position += 8
         if kind >> 16:
-            yield kind & 0xFFFF, data[position + 4 : position + 4 + (kind >> 16)]
-            position += 8
+            yield kind & 0xFFFF, data[position - 4 : position - 4 + (kind >> 16)]
             continue
-        start, end = position + 8, position + 8 + length
-        if end > len(data):
+        if position + length > len(data):
             raise struct.error("cut off")
-        yield kind, data[start:end]
-        position = end if kind == COMPRESSED else start + -(-length // 8) * 8
+        yield kind, data[position : position + length]
+        position += length if kind == COMPRESSED else -(-length // 8) * 8
 
 
-def _matrices(data: bytes, order: str) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    for kind, content in _elements(data, order):
-        if kind == COMPRESSED:
-            yield from _matrices(zlib.decompressobj().decompress(content, LARGEST), order)
-        elif kind == MATRIX:
-            yield from _numbers(content, order)
-
-
-def _numbers(content: bytes, order: str) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    parts = list(_elements(content, order))
+def _numbers(content: bytes, order: str) -> tuple[str, NDArray[Any]]:
+    """Return the name and the values of a matrix, with an empty name where it is not one of real numbers."""
+    parts = list(islice(_elements(content, order), 4))
     (flags,) = struct.unpack_from(order + "I", parts[0][1])
-    if not FIRST_NUMERIC_CLASS <= flags & 0xFF <= LAST_NUMERIC_CLASS or flags & COMPLEX:
-        return
-    shape = np.frombuffer(parts[1][1], order + "i4")
-    kind, values = parts[3]
-    numbers = np.frombuffer(values, order + NUMBERS[kind]).astype(np.float64)
-    if numbers.size != np.prod(shape, dtype=np.int64):
-        raise struct.error("cut off")
-    yield parts[2][1].decode("ascii"), numbers.reshape(tuple(shape), order="F")
-
-
-def _element(kind: int, content: bytes) -> bytes:
-    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
-
-
-def _matrix(name: str, values: NDArray[Any]) -> bytes:
-    numbers = np.asarray(values, np.float64)
-    return _element(
-        MATRIX,
-        _element(UINT32, struct.pack("<II", DOUBLE_CLASS, 0))
-        + _element(INT32, struct.pack("<ii", *numbers.shape))
-        + _element(INT8, name.encode("ascii"))
-        + _element(DOUBLE, numbers.astype("<f8").tobytes(order="F")),
-    )
+    if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX:
+        return "", np.empty(0)
+    (_, shape), (_, name), (kind, values) = parts[1:]
+    numbers = np.frombuffer(values, order + NUMBERS[kind])
+    return name.decode("latin-1"), numbers.reshape(np.frombuffer(shape, order + "i4"), order="F")
