@@ -49,7 +49,7 @@ def trained(recipe: Recipe) -> float:
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         training = setup.prepare(recipe, Path(folder), DEVICE, Team(), lambda *_: None, lambda _: None)
-        loop.run(training, loop.Listener(watch.tick, lambda *_: None, lambda: False))
+        loop.run(training, watch.tick, lambda *_: None, lambda: False)
     return watch.rate()
 
 

@@ -29,7 +29,7 @@ def train(settings: list[str], photos: Path, folder: Path) -> None:
     training = setup.prepare(
         recipe, folder, torch.device("cpu"), Team(), lambda name, done, total: None, lambda notice: None
     )
-    assert loop.run(training, loop.Listener(lambda *_: None, lambda *_: None, lambda: False))
+    assert loop.run(training, lambda *_: None, lambda *_: None, lambda: False)
 
 
 def test_a_new_architecture_is_trained_loaded_and_enlarges(photos: Path, tmp_path: Path) -> None:

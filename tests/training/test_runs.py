@@ -31,8 +31,8 @@ from upscale_cli.training.validation import Figures
 CPU = torch.device("cpu")
 
 
-class Heard:
-    """What a run told, and when it was to be stopped."""
+class Record:
+    """The losses and figures of a run, which stops after ``stop_after`` iterations."""
 
     def __init__(self, stop_after: int = 10**9) -> None:
         self.losses: list[Mapping[str, float]] = []
@@ -40,26 +40,26 @@ class Heard:
         self._stop_after = stop_after
         self._step = 0
 
-    def listener(self) -> loop.Listener:
-        return loop.Listener(self._hear, lambda step, figures, best: self.figures.append(figures), self._stop)
+    def run(self, training: setup.Training) -> bool:
+        return loop.run(training, self._on_step, self._on_validation, lambda: self._step >= self._stop_after)
 
-    def _hear(self, step: int, losses: Mapping[str, float]) -> None:
+    def _on_step(self, step: int, losses: Mapping[str, float]) -> None:
         self.losses.append(losses)
         self._step = step
 
-    def _stop(self) -> bool:
-        return self._step >= self._stop_after
+    def _on_validation(self, step: int, figures: Figures, best: bool) -> None:
+        self.figures.append(figures)
 
 
-def prepared(recipe: Recipe, folder: Path, told: list[Notice] | None = None) -> setup.Training:
-    notify = (told if told is not None else []).append
+def prepared(recipe: Recipe, folder: Path, notices: list[Notice] | None = None) -> setup.Training:
+    notify = (notices if notices is not None else []).append
     return setup.prepare(recipe, folder, CPU, Team(), lambda name, done, total: None, notify)
 
 
-def trained(recipe: Recipe, folder: Path, heard: Heard | None = None) -> Heard:
-    heard = heard or Heard()
-    loop.run(prepared(recipe, folder), heard.listener())
-    return heard
+def trained(recipe: Recipe, folder: Path, record: Record | None = None) -> Record:
+    record = record or Record()
+    record.run(prepared(recipe, folder))
+    return record
 
 
 def tiny_recipe(name: str, photos: Path, iterations: int, *settings: str) -> Recipe:
@@ -86,10 +86,10 @@ def test_every_recipe_learns_and_its_checkpoint_enlarges(name: str, photos: Path
     state, before = training.state, content_loss(training)
     generator = {key: value.clone() for key, value in state.generator.state_dict().items()}
     critic = {k: v.clone() for k, v in state.discriminator.named_parameters()} if state.discriminator else {}
-    heard = Heard()
-    assert loop.run(training, heard.listener())
-    assert len(heard.losses) == 20
-    assert all(np.isfinite(list(losses.values())).all() for losses in heard.losses)
+    record = Record()
+    assert record.run(training)
+    assert len(record.losses) == 20
+    assert all(np.isfinite(list(losses.values())).all() for losses in record.losses)
     assert content_loss(training) < 0.97 * before
     assert moved(generator, state.generator.state_dict())
     assert state.discriminator is None or moved(critic, dict(state.discriminator.named_parameters()))
@@ -106,13 +106,13 @@ def test_every_recipe_learns_and_its_checkpoint_enlarges(name: str, photos: Path
 def test_recipes_learn_from_real_photographs(name: str, shared: Path, tmp_path: Path) -> None:
     training = prepared(tiny_recipe(name, shared / "data" / "bsds400", 20, "optimizer.rate=3e-3"), tmp_path)
     before = content_loss(training)
-    loop.run(training, Heard().listener())
+    Record().run(training)
     assert content_loss(training) < 0.97 * before
 
 
 def test_training_approaches_the_pictures(photos: Path, tmp_path: Path) -> None:
-    heard = trained(tiny_recipe("compact", photos, 120, "optimizer.rate=3e-3"), tmp_path)
-    losses = [values["pixel"] for values in heard.losses]
+    record = trained(tiny_recipe("compact", photos, 120, "optimizer.rate=3e-3"), tmp_path)
+    losses = [values["pixel"] for values in record.losses]
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:5])
 
 
@@ -131,7 +131,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
 ) -> None:
     recipe = tiny_recipe(name, photos, 9, "run.log_every=2", *settings)
     trained(recipe, tmp_path / "whole")
-    trained(recipe, tmp_path / "parts", Heard(stop_after=4))
+    trained(recipe, tmp_path / "parts", Record(stop_after=4))
     assert open_checkpoint(tmp_path / "parts" / "last.pt").content["step"] == 4
     trained(recipe, tmp_path / "parts")
     whole, parts = (open_checkpoint(tmp_path / run / "last.pt").content for run in ("whole", "parts"))
@@ -162,13 +162,13 @@ def test_a_seed_decides_everything(photos: Path, tmp_path: Path) -> None:
 def test_the_log_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
     settings = ["run.log_every=2", "validation.every=4", f'validation.hr="{photos}"']
     recipe = tiny_recipe("compact", photos, 8, *settings)
-    trained(recipe, tmp_path, Heard(stop_after=5))
-    heard = trained(recipe, tmp_path)
+    trained(recipe, tmp_path, Record(stop_after=5))
+    record = trained(recipe, tmp_path)
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["2", "4", "6", "8"]
     assert [bool(row["psnr_y"]) for row in rows] == [False, True, False, True]
-    assert float(rows[-1]["psnr_y"]) == pytest.approx(heard.figures[-1].psnr_y, abs=1e-3)
+    assert float(rows[-1]["psnr_y"]) == pytest.approx(record.figures[-1].psnr_y, abs=1e-3)
     files = ("best.safetensors", "curve.png", "recipe.toml", "samples/0000004.png", "samples/0000008.png")
     assert all((tmp_path / name).stat().st_size > 0 for name in files)
     assert load_recipe(tmp_path / "recipe.toml") == recipe
@@ -177,8 +177,8 @@ def test_the_log_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
 def test_the_best_network_is_kept_beside_the_last(photos: Path, tmp_path: Path) -> None:
     """At this rate the second half of the run only does damage."""
     settings = ["validation.every=5", f'validation.hr="{photos}"', "run.ema=0", "optimizer.rate=0.3"]
-    heard = trained(tiny_recipe("compact", photos, 20, *settings), tmp_path)
-    figures = [figure.psnr_y for figure in heard.figures]
+    record = trained(tiny_recipe("compact", photos, 20, *settings), tmp_path)
+    figures = [figure.psnr_y for figure in record.figures]
     assert figures[-1] < max(figures)
     best = open_checkpoint(tmp_path / "last.pt").content["best"]
     assert best == max(figures)
@@ -215,9 +215,9 @@ def test_the_log_is_closed_when_a_run_raises(photos: Path, tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr(loop, "train_step", failing)
         with pytest.raises(UpscaleError, match="became nan"):
-            loop.run(training, Heard().listener())
+            Record().run(training)
     assert closed == [True]
-    loop.run(training, Heard().listener())
+    Record().run(training)
     assert closed == [True, True]
 
 
@@ -245,11 +245,11 @@ def test_a_gan_stage_starts_from_the_weights_it_is_given(photos: Path, tmp_path:
 
 
 def test_fine_tuning_takes_the_structure_of_the_weights(photos: Path, tmp_path: Path, network: str) -> None:
-    told: list[Notice] = []
+    notices: list[Notice] = []
     settings = [f'start="{network}"', "network.scale=2"]
-    training = prepared(tiny_recipe("esrgan", photos, 2, *settings), tmp_path, told)
+    training = prepared(tiny_recipe("esrgan", photos, 2, *settings), tmp_path, notices)
     assert training.state.spec.architecture == "compact"
-    assert any("not the recipe's: compact" in notice.text for notice in told)
+    assert any("not the recipe's: compact" in notice.text for notice in notices)
     with pytest.raises(UsageError, match="enlarges 2 times, the recipe 4 times, and of"):
         prepared(tiny_recipe("esrgan", photos, 2, f'start="{network}"'), tmp_path / "other")
 

@@ -159,7 +159,7 @@ def _train(recipe: Recipe, options: Mapping[str, Any]) -> None:
             teller.notify(note(f"{folder} is trained to its {training.state.step} iterations already."))
             return
         with _stopping() as stop, teller.started(training.state.step):
-            finished = loop.run(training, loop.Listener(teller.step, teller.scores, stop))
+            finished = loop.run(training, teller.step, teller.scores, stop)
         teller.ended(folder, training.state.step, finished)
     if not finished:
         raise KeyboardInterrupt

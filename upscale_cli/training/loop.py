@@ -1,12 +1,12 @@
-"""The training loop: batches in, steps done, and now and then a note, a validation, a checkpoint."""
+"""The training loop: batches in, steps done, and now and then a row of the log, a validation, a checkpoint."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from statistics import fmean
 
 from torch import nn
 
@@ -25,79 +25,75 @@ from upscale_cli.training.validation import Figures
 
 POOL_WORD = MIXTURE + 1
 
-
-@dataclass(frozen=True)
-class Listener:
-    """Who hears of a run: ``step`` after every iteration (its number, its losses), ``scores`` after a validation
-    (its number, the figures, whether they are the best), ``stop`` is asked whether to end early.
-    """
-
-    step: Callable[[int, Mapping[str, float]], None]
-    scores: Callable[[int, Figures, bool], None]
-    stop: Callable[[], bool]
+OnStep = Callable[[int, Mapping[str, float]], None]
+OnValidation = Callable[[int, Figures, bool], None]
 
 
-def run(training: Training, listener: Listener) -> bool:
-    """Train to the end, or until ``listener.stop``. Returns whether the end was reached.
+def run(training: Training, on_step: OnStep, on_validation: OnValidation, should_stop: Callable[[], bool]) -> bool:
+    """Train to the last iteration, or until ``should_stop()``. Return whether the last one was reached.
 
-    The folder then holds ``last.pt`` (to go on from), ``last.safetensors``, ``best.safetensors`` where there are
-    validation pictures, ``recipe.toml``, ``log.csv``, ``curve.png`` and ``samples/``.
+    ``on_step`` gets the number of every iteration and its losses; ``on_validation`` the number of the iteration, the
+    figures and whether they are the best so far. The folder then holds ``last.pt`` (to resume from),
+    ``last.safetensors``, ``best.safetensors`` where there are validation pictures, ``recipe.toml``, ``log.csv``,
+    ``curve.png`` and ``samples/``. Raises UpscaleError where the losses or weights are no longer finite.
     """
     recipe, state, team = training.recipe, training.state, training.team
-    log = RunLog(training.folder, _loss_names(recipe), state.step, recipe.run.tensorboard) if team.leads else None
-    if team.leads:
-        atomic.write_bytes(training.folder / "recipe.toml", to_toml(recipe).encode())
-    window: dict[str, list[float]] = {}
+    total = recipe.schedule.iterations
+    window: list[dict[str, float]] = []
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     with ExitStack() as stack:
-        if log is not None:
-            stack.callback(log.close)
-        batches = stack.enter_context(closing(training.patches.from_step(state.step, recipe.schedule.iterations)))
-        for batch in batches:
-            values = train_step(state, recipe, training.tools, _mixed(state, recipe, batch, team.rank))
+        log = stack.enter_context(closing(_started_log(training))) if team.leads else None
+        for batch in stack.enter_context(closing(training.patches.from_step(state.step, total))):
+            losses = train_step(state, recipe, training.tools, _mixed(state, recipe, batch, team.rank))
             state.seconds = time.monotonic() - began
-            listener.step(state.step, values)
-            for name, value in values.items():
-                window.setdefault(name, []).append(value)
-            last = state.step == recipe.schedule.iterations
+            on_step(state.step, losses)
+            window.append(losses)
+            last = state.step == total
             if last or state.step % recipe.run.log_every == 0:
-                means = averaged({name: math.fsum(seen) / len(seen) for name, seen in window.items()}, team)
-                window = {}
+                means = averaged(_means(window), team)
+                window.clear()
                 if log is not None:
                     log.add(state.step, state.seconds, rate_of(recipe, state.step - 1), means)
-            if (last or state.step % recipe.validation.every == 0) and training.cases and log is not None:
-                _validate(training, log, listener)
-                saved = -math.inf
-            stopped = agreed(listener.stop(), team)
             due = time.monotonic() - saved > recipe.run.checkpoint_minutes * 60
+            if log is not None and training.cases and (last or state.step % recipe.validation.every == 0):
+                _validate(training, log, on_validation)
+                due = True
+            stopped = agreed(should_stop(), team)
             if log is not None and (last or stopped or due):
                 save(training, log)
                 saved = time.monotonic()
             if stopped:
                 break
-    return state.step == recipe.schedule.iterations
+    return state.step == total
+
+
+def _started_log(training: Training) -> RunLog:
+    recipe, folder = training.recipe, training.folder
+    sections = ("pixel", "teacher", "perceptual", "texture", "adversarial")
+    names = [name for name in sections if (loss := getattr(recipe, name)) is not None and loss.weight]
+    names += ["discriminator", "right on real", "right on fake"] if recipe.adversarial is not None else []
+    atomic.write_bytes(folder / "recipe.toml", to_toml(recipe).encode())
+    return RunLog(folder, names, training.state.step, recipe.run.tensorboard)
 
 
 def rate_of(recipe: Recipe, step: int) -> float:
-    """The generator's learning rate in iteration ``step``, counted from 0."""
+    """Return the generator's learning rate in iteration ``step``, counted from 0."""
     return recipe.optimizer.rate * rate_factor(recipe.schedule, step)
 
 
-def _loss_names(recipe: Recipe) -> list[str]:
-    sections = ("pixel", "teacher", "perceptual", "texture", "adversarial")
-    names = [name for name in sections if (loss := getattr(recipe, name)) is not None and loss.weight]
-    return [*names, "discriminator", "right on real", "right on fake"] if recipe.adversarial else names
+def _means(window: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: fmean(losses[name] for losses in window) for name in window[0]}
 
 
 def _mixed(state: TrainingState, recipe: Recipe, batch: Batch, rank: int) -> Batch:
-    """The batch, exchanged with samples of the pool where there is one."""
+    """Return the batch, exchanged with samples of the pool where there is one."""
     if state.pool is None:
         return batch
     seed = [recipe.run.seed, state.step, POOL_WORD, rank]
     return Batch(*state.pool.exchange(batch.lr, batch.hr, seed))
 
 
-def _validate(training: Training, log: RunLog, listener: Listener) -> None:
+def _validate(training: Training, log: RunLog, on_validation: OnValidation) -> None:
     state, recipe = training.state, training.recipe
     samples = training.folder / "samples" / f"{state.step:07d}.png"
     figures = validation.validate(
@@ -109,11 +105,11 @@ def _validate(training: Training, log: RunLog, listener: Listener) -> None:
         state.best = reached
         save_weights(training.folder / "best.safetensors", state, recipe)
     log.add_figures(state.step, state.seconds, asdict(figures))
-    listener.scores(state.step, figures, best)
+    on_validation(state.step, figures, best)
 
 
 def save(training: Training, log: RunLog) -> None:
-    """Checkpoint, weights, table and curve. Raises UpscaleError where the network is no longer finite."""
+    """Write checkpoint, weights, table and curve. Raises UpscaleError where the network is no longer finite."""
     _require_finite(training.state.generator, training.state.step)
     save_checkpoint(training.folder / CHECKPOINT, training.state, training.recipe)
     save_weights(training.folder / "last.safetensors", training.state, training.recipe)
