@@ -145,5 +145,13 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, st
     if path.suffix == ".safetensors":
         atomic.write_bytes(path, save(plain, metadata=dict(facts)))
         return
-    with atomic.replacing(path) as temporary:
-        torch.save({"params": plain, "facts": dict(facts)}, temporary)
+    save_checkpoint(path, {"params": plain, "facts": dict(facts)})
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any], former: Path | None = None) -> None:
+    """Write what ``load_checkpoint`` reads; the file that ``path`` was becomes ``former``. Raises OutputError."""
+    with atomic.replacing(path, former) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # which hides that the disk is full
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
