@@ -1,6 +1,6 @@
 """What a pickle would import and build, found by reading its opcodes without running them.
 
-``torch.load(weights_only=True)`` runs no foreign code, but a few hundred bytes can still make it hash for ever, fill
+PyTorch with ``weights_only=True`` runs no foreign code, but a few hundred bytes still make it hash for ever, fill
 the memory or overflow the stack. So files are inspected first.
 """
 
