@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from upscale_cli import Upscaler
 from upscale_cli.evaluation import levels
@@ -25,9 +24,7 @@ from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.images.write import WriteOptions, write_image
-from upscale_cli.resize import resize
-from upscale_cli.tiling import quantise
-from upscale_cli.upscaling.upscaler import to_tensor
+from upscale_cli.resize import resize_pixels
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,7 @@ def parse_crop(text: str) -> tuple[int, int]:
 
 def bicubic(pixels: Pixels, scale: int) -> Pixels:
     height, width = pixels.shape[:2]
-    enlarged = resize(to_tensor(pixels), (height * scale, width * scale), "bicubic")
-    return quantise(enlarged, torch.uint8)[0].permute(1, 2, 0).numpy()
+    return resize_pixels(pixels, (height * scale, width * scale), "bicubic", pixels.dtype)
 
 
 def compressed(pixels: Pixels, quality: int) -> Pixels:

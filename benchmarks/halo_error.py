@@ -2,7 +2,8 @@
 
     python benchmarks/halo_error.py MODEL PICTURE [--tile 64]
 
-Prints, for halos up to the network's receptive radius, the largest and the mean difference in levels of 255. MODEL is
+Prints, for halos up to the network's receptive radius, the largest and the mean difference in levels of 255 (in steps
+of 1/257, those of 16 bits). MODEL is
 a name or a file, or `rrdbnet-23` for RRDBNet 64/23/32 with ESRGAN's initialisation (weights scaled by 0.1).
 """
 
@@ -11,15 +12,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
-from upscale_cli import tiling
 from upscale_cli.images.read import read_picture
 from upscale_cli.networks import NetworkSpec, build
-from upscale_cli.upscaling.runner import default_halo
+from upscale_cli.upscaling.runner import NetworkRunner, default_halo
 from upscale_cli.weights.resolve import resolve
 
+CPU = torch.device("cpu")
 HALOS = (0, 4, 8, 16, 24, 32, 48, 64)
 
 
@@ -35,7 +38,6 @@ def esrgan_initialised() -> tuple[NetworkSpec, nn.Module]:
     return spec, network
 
 
-@torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
@@ -47,14 +49,16 @@ def main() -> None:
     else:
         resolved = resolve(options.model)
         spec, network = resolved.spec, resolved.module
-    color = torch.from_numpy(read_picture(options.picture).color).permute(2, 0, 1)[None].float() / 255
-    image = tiling.pad_to_multiple(color, spec.size_multiple)
-    whole: Tensor = network(image)
+    color = read_picture(options.picture).color
+
+    def enlarged(tile: int, halo: int) -> NDArray[np.float64]:
+        runner = NetworkRunner(network, spec, devices_used=[CPU], tile=tile, tile_pad=halo)
+        return runner.run(color, np.uint16) / 257
+
+    whole = enlarged(0, 0)
     print(f"{options.model}: radius {spec.receptive_radius}, default halo {default_halo(spec)}, tile {options.tile}")
     for halo in sorted({h * spec.size_multiple for h in HALOS} | {spec.receptive_radius}):
-        tiles = tiling.plan(image.shape[2], image.shape[3], options.tile, halo, spec.size_multiple)
-        tiled = tiling.run(network, image, tiles, spec.scale, halo=halo, multiple=spec.size_multiple)
-        difference = (tiled.clamp(0, 1) - whole.clamp(0, 1)).abs() * 255
+        difference = np.abs(enlarged(options.tile, halo) - whole)
         print(f"halo {halo:>4}: largest {difference.max():9.5f}  mean {difference.mean():9.6f}")
 
 

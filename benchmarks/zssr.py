@@ -30,7 +30,9 @@ from upscale_cli.images.read import read_picture
 from upscale_cli.kernels.blur_kernel import BlurKernel, applied_twice, bicubic
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.kernels.files import read_kernel
-from upscale_cli.tiling import quantise
+from upscale_cli.levels import to_pixels, to_planes
+from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.resolve import ResolvedNetwork
 from upscale_cli.zero_shot import zssr
 from upscale_cli.zero_shot.self_examples import interpolate
 
@@ -52,11 +54,11 @@ class Case:
 
 
 def image(path: Path) -> Tensor:
-    return torch.from_numpy(read_picture(path).color.copy()).permute(2, 0, 1)[None] / 255
+    return to_planes(read_picture(path).color)
 
 
 def levels(planes: Tensor) -> metrics.Levels:
-    return quantise(planes, torch.uint8)[0].permute(1, 2, 0).numpy()
+    return to_pixels(planes, np.uint8)
 
 
 def psnr(a: Tensor, b: Tensor, border: int) -> float:
@@ -91,7 +93,7 @@ def four_times(folder: Path, number: int, options: argparse.Namespace) -> Case:
     true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
     hr = image(folder / "gt" / f"im_{number}.png")
     hr = hr[..., : hr.shape[-2] // 4 * 4, : hr.shape[-1] // 4 * 4]
-    lr = quantise(downsample(hr, applied_twice(true), 4), torch.uint8) / 255
+    lr = to_planes(levels(downsample(hr, applied_twice(true), 4)))
     return Case(number, *middle(lr, hr, options.crop), {"twice": true, "once": applied_twice(true)})
 
 
@@ -107,8 +109,10 @@ def measured(case: Case, kernel: BlurKernel, options: argparse.Namespace) -> tup
     """(dB, seconds)."""
     start = time.process_time()
     bf16 = devices.cpu_has_bf16() and not options.fp32
-    sr = zssr.upscale(case.lr, kernel, case.scale, seed=options.seed, iterations=options.iterations, bf16=bf16)
-    return psnr(sr, case.hr, case.scale), time.process_time() - start
+    network = zssr.fit(case.lr, kernel, seed=options.seed, iterations=options.iterations, bf16=bf16)
+    resolved = ResolvedNetwork("zssr", network.spec, network, {})
+    sr = Upscaler(network=resolved, scale=case.scale, tile_pad=network.halo).upscale(levels(case.lr))
+    return psnr(to_planes(sr), case.hr, case.scale), time.process_time() - start
 
 
 def report(case: Case, options: argparse.Namespace) -> list[float]:

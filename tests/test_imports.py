@@ -18,10 +18,10 @@ ROWS = (
     ("cli",),
     ("benchmarking",),  # measures what the next row does
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
-    ("evaluation", "weights", "degradation"),
-    ("kernels", "networks", "images", "video", "tiling", "device"),
-    ("atomic", "metrics", "resize", "orientation"),
-    ("errors", "notices", "borders"),
+    ("evaluation", "weights", "degradation", "inference"),
+    ("kernels", "networks", "images", "video", "device", "pipeline", "transfer"),
+    ("atomic", "metrics", "resize", "orientation", "tiling"),
+    ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
@@ -93,7 +93,7 @@ def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
         ("kernels/files.py", "from upscale_cli.images import read", "kernels/files.py imports images"),
         ("errors.py", "from upscale_cli import atomic", "errors.py imports atomic"),
         ("images/read.py", "import upscale_cli.cli.report", "images/read.py imports cli"),
-        ("upscaling/batch.py", "from tqdm import tqdm", "upscaling/batch.py imports tqdm"),
+        ("upscaling/job.py", "from tqdm import tqdm", "upscaling/job.py imports tqdm"),
         ("weights/resolve.py", "import requests", "weights/resolve.py imports requests"),
         ("metrics.py", "import cv2", "metrics.py imports cv2"),
         (
@@ -108,9 +108,7 @@ def test_a_planted_violation_is_found(path: str, source: str, found: str) -> Non
     assert violations(source, path) == [found]
 
 
-@pytest.mark.parametrize(
-    "module", ["upscale_cli", "upscale_cli.cli", "upscale_cli.cli.upscale", "upscale_cli.cli.models"]
-)
+@pytest.mark.parametrize("module", ["upscale_cli", "upscale_cli.cli", "upscale_cli.cli.run", "upscale_cli.cli.models"])
 def test_the_front_door_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2'}} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,6 @@ The yardstick is the loop everybody writes first: the whole picture at once, NCH
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import sys
 import time
@@ -15,16 +14,22 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from upscale_cli import device as devices
+from upscale_cli import levels
+from upscale_cli.device import Precision
+from upscale_cli.images.picture import Pixels
+from upscale_cli.metrics import psnr
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.weights.resolve import resolve
 
 PEAK_MATRIX = 2048
+Way = Callable[[Pixels], Pixels]
 # proc(5): writing 5 sets the peak of the resident memory to what is resident now.
 LINUX_RESET, RESETS_PEAK, LINUX_STATUS = Path("/proc/self/clear_refs"), "5", Path("/proc/self/status")
 
@@ -120,13 +125,14 @@ def measure(
     case: Case, machine: Machine, tile: TileChoice, repeat: int, skip_plain: bool = False
 ) -> Iterator[Measurement]:
     """The plain loop, then this program in fp32 and in half precision, each the fastest of ``repeat`` runs."""
-    image = torch.rand(1, case.spec.in_channels, case.height, case.width, generator=torch.Generator().manual_seed(1))
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (case.height, case.width, case.spec.in_channels), np.uint8)
     flops = _flops_per_pixel(case) * case.height * case.width
     plain_seconds: float | None = None
-    reference: Tensor | None = None
+    reference: Pixels | None = None
     for how, function, kind in _ways(case, machine, tile, skip_plain):
         _reset_peak_memory(machine.device)
-        results: list[Tensor] = []
+        results: list[Pixels] = []
         seconds = _fastest(partial(_keep_last, function, image, results), repeat, machine.device)
         peak_memory = _peak_memory(machine.device)
         if reference is None:
@@ -142,32 +148,32 @@ def measure(
             megapixels_per_second=case.height * case.width / seconds / 1e6,
             speed_up=plain_seconds / seconds if plain_seconds else None,
             share_of_peak=flops / seconds / machine.peak[kind],
-            psnr_to_fp32=_psnr(results[0], reference) if results[0] is not reference else None,
+            psnr_to_fp32=psnr(results[0] / 257, reference / 257) if results[0] is not reference else None,
             peak_memory=max(0, peak_memory),
         )
 
 
-def _keep_last(function: Callable[[Tensor], Tensor], image: Tensor, results: list[Tensor]) -> None:
+def _keep_last(function: Way, image: Pixels, results: list[Pixels]) -> None:
     results.clear()
     results.append(function(image))
 
 
-def _ways(
-    case: Case, machine: Machine, tile: TileChoice, skip_plain: bool
-) -> Iterator[tuple[str, Callable[[Tensor], Tensor], torch.dtype]]:
+def _ways(case: Case, machine: Machine, tile: TileChoice, skip_plain: bool) -> Iterator[tuple[str, Way, torch.dtype]]:
     if not skip_plain:
         module = case.module.to(machine.device)
 
-        def plain(image: Tensor) -> Tensor:
+        def plain(image: Pixels) -> Pixels:
+            planes = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float() / 255
             with torch.no_grad():
-                result: Tensor = module(image.to(machine.device))
-            return result.cpu()
+                result: Tensor = module(planes.to(machine.device)).cpu()
+            return levels.to_pixels(result, np.uint16)
 
         yield "plain fp32", plain, torch.float32
         module.cpu()
-    for how, precision in (("fp32", "fp32"), ("--half", "half")):
-        runner = NetworkRunner(case.module, case.spec, device=machine.device, precision=precision, tile=tile)  # type: ignore[arg-type]
-        yield how, runner.run, runner.dtype
+    ways: tuple[tuple[str, Precision], ...] = (("fp32", "fp32"), ("--half", "half"))
+    for how, precision in ways:
+        runner = NetworkRunner(case.module, case.spec, devices_used=[machine.device], precision=precision, tile=tile)
+        yield how, partial(runner.run, dtype=np.uint16), runner.dtype
 
 
 def _flops_per_pixel(case: Case) -> float:
@@ -187,11 +193,6 @@ def _fastest(function: Callable[[], object], repeat: int, device: torch.device) 
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[1:])
-
-
-def _psnr(image: Tensor, reference: Tensor) -> float:
-    error = (image.clamp(0, 1) - reference.clamp(0, 1)).square().mean().item()
-    return -10 * math.log10(error) if error else math.inf
 
 
 def _reset_peak_memory(device: torch.device) -> None:

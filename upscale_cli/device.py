@@ -38,6 +38,11 @@ def select(name: str = "auto") -> torch.device:
     return device
 
 
+def select_all(names: str = "auto") -> tuple[torch.device, ...]:
+    """Return the devices that ``names``, joined by commas, name. Raises DeviceError where one is absent."""
+    return tuple(select(name.strip()) for name in names.split(","))
+
+
 @cache
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 in hardware; without, bf16 is slower than fp32."""

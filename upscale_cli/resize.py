@@ -7,13 +7,16 @@ benchmarks (MATLAB's ``imresize``), the way from a network's scale to the scale 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from upscale_cli import levels
 from upscale_cli.borders import mirrored
 
 Filter = Literal["bicubic", "lanczos", "area"]
@@ -115,20 +118,23 @@ def resize(
     return image
 
 
-def resized_strips(
-    image: Tensor, size: tuple[int, int], kind: Filter, to_float: Callable[[Tensor], Tensor]
-) -> Iterator[tuple[slice, Tensor]]:
-    """As ``resize``, in strips of rows, for pictures whose floating-point form would not fit: (rows, strip).
+def resize_pixels(pixels: NDArray[Any], size: tuple[int, int], kind: Filter, dtype: DTypeLike) -> NDArray[Any]:
+    """Resample uint8 or uint16 ``pixels`` (H, W, C) to ``size`` (height, width) in levels of ``dtype``.
 
-    ``to_float`` converts the band of ``image`` that a strip is made from.
+    In strips of rows: the whole picture never exists in floating point.
     """
-    vertical, horizontal = size[0] / image.shape[-2], size[1] / image.shape[-1]
-    index, weight = _taps(image.shape[-2], size[0], vertical, kind)
+    height, width, channels = pixels.shape
+    result = np.empty((*size, channels), dtype)
+    index, weight = _taps(height, size[0], size[0] / height, kind)
     for first in range(0, size[0], BLOCK):
         rows = slice(first, min(first + BLOCK, size[0]))
         start, stop, dense = _matrix(index[rows], weight[rows])
-        strip = dense @ to_float(image[..., start:stop, :])
-        yield rows, strip if size[1] == image.shape[-1] else _resize_columns(strip, size[1], horizontal, kind)
+        planes = levels.to_planes(pixels[start:stop]).contiguous()
+        strip = dense @ planes
+        if size[1] != width:
+            strip = _resize_columns(strip, size[1], size[1] / width, kind)
+        result[rows] = levels.to_pixels(strip, dtype)
+    return result
 
 
 def matlab_bicubic(image: Tensor, scale: float) -> Tensor:

@@ -15,11 +15,13 @@ from tiny_training import painted
 from torch import Tensor, nn
 
 from upscale_cli import metrics
-from upscale_cli.errors import InputError, UsageError
+from upscale_cli.errors import InputError
 from upscale_cli.images.read import read_picture
 from upscale_cli.kernels.blur_kernel import BlurKernel, bicubic, centred
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.kernels.files import read_kernel
+from upscale_cli.levels import to_pixels
+from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.zero_shot import self_examples, zssr
 from upscale_cli.zero_shot.self_examples import Examples, interpolate, paired
 from upscale_cli.zero_shot.zssr import Progress, ZeroShotNetwork, back_projected, fit, initial, stagnates
@@ -236,18 +238,9 @@ def test_back_projection_comes_ever_closer_to_the_picture() -> None:
 
 
 def test_a_seed_decides_the_result() -> None:
-    first, again, other = (zssr.upscale(image(20, 22), gaussian(), 2, seed=seed, iterations=3) for seed in (1, 1, 2))
+    first, again, other = (fit(image(20, 22), gaussian(), seed=seed, iterations=3)(image(20, 22)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_powers_of_the_kernels_scale_are_reached(channels: int, scale: int) -> None:
-    sr = zssr.upscale(image(18, 21, channels), gaussian(), scale, iterations=1)
-    assert sr.shape == (1, channels, 18 * scale, 21 * scale)
-    assert sr.dtype == torch.float32
-    assert 0 <= sr.min() < sr.max() <= 1
 
 
 def test_it_learns_what_its_kernel_did() -> None:
@@ -255,21 +248,25 @@ def test_it_learns_what_its_kernel_did() -> None:
     lr = downsample(hr, kernel, 2)
     network = fit(lr, kernel, iterations=60)
     network.back_projections = 0  # they need no learning
-    assert decibels(zssr.enlarged(lr, network), hr) > decibels(interpolate(lr, 2), hr) + 2.5
+    assert decibels(network(lr), hr) > decibels(interpolate(lr, 2), hr) + 2.5
 
 
 @pytest.mark.parametrize("kernel", [gaussian(), centred(np.outer(*[np.hanning(43)] * 2), 2)])
-def test_tiles_leave_no_seams(kernel: BlurKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_leave_no_seams(kernel: BlurKernel) -> None:
     lr = image(70, 60)
     network = initial(3, kernel, seed=0).requires_grad_(False)
     network.orientations = network.orientations[:1]
-    whole = zssr.enlarged(lr, network)
-    monkeypatch.setattr(zssr, "TILE", 24)
-    assert (zssr.enlarged(lr, network) - whole).abs().max() < 0.5 / 255
+    pixels = to_pixels(lr, np.uint16)
+    whole, tiled = (
+        NetworkRunner(network, network.spec, devices_used=[zssr.CPU], tile=tile, tile_pad=network.halo).run(pixels)
+        for tile in (0, 24)
+    )
+    assert np.abs(whole.astype(int) - tiled).max() < 257 / 2
 
 
 def test_a_flat_picture_stays_flat() -> None:
-    sr = zssr.upscale(torch.full((1, 3, 20, 20), 0.25), gaussian(), 2, iterations=30)
+    flat = torch.full((1, 3, 20, 20), 0.25)
+    sr = fit(flat, gaussian(), iterations=30)(flat)
     assert (sr - 0.25).abs().max() < 0.05
 
 
@@ -277,12 +274,6 @@ def test_pictures_too_small_to_learn_from_are_refused() -> None:
     with pytest.raises(InputError, match="32x32"):
         fit(image(31, 90), gaussian(scale=4))
     fit(image(32, 32), gaussian(scale=4), iterations=1)
-
-
-@pytest.mark.parametrize("scale", [1, 3, 6])
-def test_other_scales_than_the_kernels_are_refused(scale: int) -> None:
-    with pytest.raises(UsageError, match=f"does not enlarge {scale} times"):
-        zssr.upscale(image(20, 20), gaussian(), scale)
 
 
 def test_full_precision_is_kept_where_it_is_asked_for() -> None:
@@ -305,5 +296,5 @@ def test_the_true_kernel_teaches_more_than_the_bicubic_one(shared: Path) -> None
     top, left = lr.shape[-2] // 2 - 40, lr.shape[-1] // 2 - 40
     lr, hr = (x[..., s * top : s * (top + 80), s * left : s * (left + 80)] for x, s in ((lr, 1), (hr, 2)))
     true = read_kernel(folder / "gt_k_x2" / "kernel_14.mat")
-    by_true, by_bicubic = (decibels(zssr.upscale(lr, kernel, 2, iterations=30), hr) for kernel in (true, bicubic(2)))
+    by_true, by_bicubic = (decibels(fit(lr, kernel, iterations=30)(lr), hr) for kernel in (true, bicubic(2)))
     assert by_true > by_bicubic + 0.5

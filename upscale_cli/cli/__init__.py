@@ -14,7 +14,7 @@ from upscale_cli.errors import UpscaleError
 
 # Command: (module, attribute, one line of help). The line stands here so that the list needs no import.
 COMMANDS = {
-    "run": ("upscale", "run", "Enlarge pictures; the command that is meant when none is named."),
+    "run": ("run", "run", "Enlarge pictures; the command that is meant when none is named."),
     "train": ("train", "train", "Train a network by a paper's recipe."),
     "interp": ("interp", "interp", "Mix networks: a weights file, or a contact sheet over the mix."),
     "models": ("models", "models", "List, inspect, download, verify and remove networks."),

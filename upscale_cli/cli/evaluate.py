@@ -155,7 +155,7 @@ def _upscaler(model: str, options: dict[str, Any], report: Report) -> Upscaler:
         precision=chosen_precision(options["half"], options["fp32"]),
         tile=parse_tile(options["tile"]),
         tta=options["tta"],
-        progress=DownloadBar(options["quiet"]),
+        on_download=DownloadBar(options["quiet"]),
         notify=report.notify,
     )
 

@@ -171,7 +171,7 @@ def _maker(options: dict[str, Any]) -> Any:
     precision, tile = chosen_precision(options["half"], options["fp32"]), parse_tile(options["tile"])
 
     def make(network: ResolvedNetwork) -> Upscaler:
-        return Upscaler(network, device=options["device"], precision=precision, tile=tile)
+        return Upscaler(network=network, device=options["device"], precision=precision, tile=tile)
 
     return make
 

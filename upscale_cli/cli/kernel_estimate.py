@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
     from upscale_cli.kernel_estimation.estimate import Settings
     from upscale_cli.kernels.blur_kernel import BlurKernel
-    from upscale_cli.upscaling.targets import Job, Plan
+    from upscale_cli.upscaling.job import Job
+    from upscale_cli.upscaling.plan import Plan
 
 KINDS = ("mat", "npy", "json")
 DEFAULT_KIND = "mat"
@@ -88,7 +89,7 @@ def _kind(options: dict[str, Any]) -> str:
 def _plan(paths: tuple[str, ...], options: dict[str, Any], kind: str) -> Plan:
     """Targets are the drawings; each has its kernel's file beside it. Raises UpscaleErrors, before any work."""
     from upscale_cli.images import formats
-    from upscale_cli.upscaling import targets
+    from upscale_cli.upscaling import plan as targets
 
     png = formats.by_name("png")
     naming = targets.Naming(
@@ -203,18 +204,19 @@ def write_drawing(kernel: BlurKernel, target: Path, kind: Format) -> None:
 
 def _enlarge(job: Job, kernel: Path, options: dict[str, Any]) -> None:
     """As ``upscale run --kernel`` does. Leaves what is there already, but for --overwrite."""
-    from upscale_cli.cli.upscale import run
+    from upscale_cli.cli.report import DownloadBar, Report
+    from upscale_cli.cli.run import enlarge_all
+    from upscale_cli.upscaling.job import Job
+    from upscale_cli.upscaling.options import UpscaleOptions
 
     target = _enlarged(job, options)
     if target.exists() and not options["overwrite"]:
         return
-    same = {name: options[name] for name in ("overwrite", "threads", "quiet", "as_json")}
-    click.get_current_context().invoke(
-        run,
-        paths=(str(job.source),),
-        kernel=str(kernel),
-        scale=float(options["scale"]),
-        seed=options["seed"],
-        output=str(target),
-        **same,
+    asked = UpscaleOptions(
+        kernel=kernel, scale=float(options["scale"]), seed=options["seed"], threads=options["threads"]
     )
+    report = Report(chosen_style(options["quiet"], options["as_json"]), 1)
+    enlarge_all((Job(job.source, target),), asked, report, DownloadBar(options["quiet"]), options["overwrite"])
+    for failure in report.failures:
+        assert failure.error is not None
+        raise failure.error

@@ -17,7 +17,7 @@ from upscale_cli.errors import UpscaleError
 if TYPE_CHECKING:
     from upscale_cli.kernel_estimation.estimate import Estimate, Progress, Settings
     from upscale_cli.notices import Notice
-    from upscale_cli.upscaling.targets import Plan
+    from upscale_cli.upscaling.plan import Plan
 
 TOLD_EVERY = 25  # iterations
 

@@ -11,11 +11,8 @@ from upscale_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.device import Precision
+    from upscale_cli.upscaling.plan import Existing
     from upscale_cli.upscaling.runner import TileChoice
-    from upscale_cli.upscaling.size import Size
-    from upscale_cli.upscaling.targets import Existing
-
-DEFAULT_SCALE = 4.0
 
 
 def parse_width_height(text: str) -> tuple[int, int]:
@@ -33,24 +30,6 @@ def parse_tile(text: str) -> TileChoice:
     if not text.isdigit() or 0 < int(text) < 16:
         raise UsageError(f"{text!r} is no tile size.", "Use --tile auto, 0 (no tiles), or 16 and more pixels.")
     return int(text)
-
-
-def chosen_size(
-    scale: float | None, width: int | None, height: int | None, fit: str | None, default: float = DEFAULT_SCALE
-) -> Size:
-    """The one size that was asked for, or the ``default`` scale."""
-    from upscale_cli.upscaling.size import Size
-
-    given = [
-        name
-        for name, value in zip(("-s", "--width", "--height", "--fit"), (scale, width, height, fit), strict=True)
-        if value
-    ]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} both state the size.", "Give one of them.")
-    if not given and (scale, width, height) == (None, None, None):
-        scale = default
-    return Size(scale, width, height, parse_width_height(fit) if fit else None)
 
 
 def chosen_precision(half: bool, fp32: bool) -> Precision:

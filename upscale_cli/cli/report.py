@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -13,13 +14,12 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from upscale_cli.notices import Notice
-    from upscale_cli.upscaling.batch import Outcome
-    from upscale_cli.upscaling.targets import Job, Plan
-    from upscale_cli.zero_shot.zssr import Progress
+    from upscale_cli.upscaling.engines.engine import Progress
+    from upscale_cli.upscaling.job import Job, Outcome
+    from upscale_cli.upscaling.plan import Plan
 
 Style = Literal["bar", "lines", "json", "quiet"]
 
-TRAINING_SHARE = 0.9  # of a picture's time, where a network is trained on it
 LINE_EVERY = 500  # iterations
 
 
@@ -45,8 +45,8 @@ class Report:
         self._pictures = pictures
         self._told: Counter[Notice] = Counter()
         self._failures: list[Outcome] = []
-        self._done = self._megapixels = self._seconds = self._fraction = self._started = 0.0
-        self._tiles = 0
+        self._done = self._megapixels = self._seconds = self._started = 0.0
+        self._shares: dict[Job, float] = {}
         self._bar: tqdm[NoReturn] | None = None
 
     def notify(self, notice: Notice) -> None:
@@ -55,8 +55,10 @@ class Report:
         if self._told[notice] == 1 and self._style != "quiet":
             self._line(in_words(notice), err=True)
 
-    def start(self, job: Job) -> None:
-        self._fraction, self._started, self._tiles = 0.0, time.perf_counter(), 0
+    def started(self, job: Job) -> None:
+        """The network begins with the picture of ``job``."""
+        self._shares[job] = 0.0
+        self._started = self._started or time.perf_counter()
         if self._style != "bar":
             return
         if self._bar is None:
@@ -64,31 +66,21 @@ class Report:
             self._bar = tqdm(total=self._pictures, bar_format=layout, file=sys.stderr, dynamic_ncols=True, leave=False)
         self._bar.set_description_str(job.source.name)
 
-    def tile(self, done: int, total: int) -> None:
-        """``done`` of ``total`` LR pixels of the current picture."""
-        if self._bar is None:
-            return
-        fraction = max(self._fraction, done / total)
-        self._bar.update(fraction - self._fraction)
-        self._fraction = fraction
-        self._tiles += 1
-        tiles = round(self._tiles * total / done)  # they are of nearly one size
-        megapixels = self._megapixels + done / 1e6
-        seconds = self._seconds + time.perf_counter() - self._started
-        self._bar.set_postfix_str(f"tile {self._tiles}/{tiles}, {megapixels / seconds:.2f} MP/s", refresh=False)
-        if done == total:
-            self._tiles = 0  # another pass, or the transparency, may follow
-
-    def training(self, progress: Progress) -> None:
-        """A network is trained on the current picture."""
-        state = f"iteration {progress.iteration}/{progress.limit}, loss {progress.loss:.4f}"
+    def progress(self, progress: Progress) -> None:
+        """Part of a picture is done."""
+        before = self._shares.get(progress.job, 0.0)
+        self._shares[progress.job] = progress.share
         if self._bar is not None:
-            fraction = max(self._fraction, TRAINING_SHARE * progress.iteration / progress.limit)
-            self._bar.set_postfix_str(f"{state}, learning rate {progress.learning_rate:.0e}", refresh=False)
-            self._bar.update(fraction - self._fraction)
-            self._fraction = fraction
-        elif self._style == "lines" and progress.iteration % LINE_EVERY == 0:
-            self._line(f"Training: {state}", err=True)
+            rate = (self._megapixels + progress.megapixels) / max(1e-9, time.perf_counter() - self._started)
+            self._bar.set_postfix_str(f"{progress.detail}, {rate:.2f} MP/s", refresh=False)
+            self._bar.update(progress.share - before)
+        elif self._style == "lines" and "iteration" in progress.detail:
+            self._training_line(progress.detail)
+
+    def _training_line(self, detail: str) -> None:
+        iteration = int(re.sub(r"\D.*", "", detail.removeprefix("iteration ")))
+        if iteration % LINE_EVERY == 0:
+            self._line(f"Training: {detail.rsplit(', ', 1)[0]}", err=True)
 
     def outcome(self, outcome: Outcome) -> None:
         """One picture is done or has failed."""

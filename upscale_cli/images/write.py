@@ -72,7 +72,7 @@ def _fit_picture(picture: Picture, options: WriteOptions) -> tuple[Picture, list
     color, alpha = _with_depth(picture.color, depth), picture.alpha
     alpha = None if alpha is None else _with_depth(alpha, depth)
     if alpha is not None and not kind.alpha:
-        color, alpha = _over_white(color, alpha), None
+        color, alpha = over_white(color, alpha), None
         notices.append(note(f"{kind.name} holds no transparency: laid over white (png and webp hold it)."))
     if alpha is not None and kind.name == "gif" and ((alpha > 0) & (alpha < 255)).any():
         notices.append(note("gif holds no partial transparency (png and webp hold it)."))
@@ -96,7 +96,8 @@ def _with_depth(pixels: Pixels, depth: int) -> Pixels:
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _over_white(color: Pixels, alpha: Pixels) -> Pixels:
+def over_white(color: Pixels, alpha: Pixels) -> Pixels:
+    """Return ``color`` (H, W, C) laid over white by ``alpha`` (H, W), of the same depth."""
     top = np.iinfo(color.dtype).max
     share = alpha[..., None].astype(np.float32) / top
     return np.rint(color * share + top * (1 - share)).astype(color.dtype)

@@ -8,16 +8,18 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from upscale_cli import metrics, tiling
+from upscale_cli import metrics, pipeline
 from upscale_cli.evaluation import Case, find_cases
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks import NetworkSpec
-from upscale_cli.resize import resize
+from upscale_cli.resize import resize_pixels
+from upscale_cli.tiling import Grid, TileQueue
 from upscale_cli.training.recipe import Validation
 
 TILE, HALO = 512, 48  # LR pixels
@@ -39,20 +41,11 @@ def find(validation: Validation) -> list[tuple[Path, Path | None]]:
     return find_cases(Path(validation.hr), Path(validation.lr) if validation.lr else None)
 
 
-@torch.inference_mode()
-def enlarge(module: nn.Module, spec: NetworkSpec, lr: Tensor, device: torch.device) -> Pixels:
-    """uint8 (H, W, 3), as ``upscale`` would make it in fp32."""
-    padded = tiling.pad_to_multiple(lr, spec.size_multiple)
+def enlarge(module: nn.Module, spec: NetworkSpec, lr: Pixels, device: torch.device) -> Pixels:
+    """Return uint8 ``lr`` (H, W, 3) enlarged, as ``upscale`` would make it in fp32."""
     halo = min(spec.receptive_radius, HALO * spec.size_multiple)
-
-    def call(tile: Tensor) -> Tensor:
-        result: Tensor = module(tile.to(device)).float().cpu()
-        return result
-
-    tiles = tiling.plan(padded.shape[-2], padded.shape[-1], TILE, halo, spec.size_multiple)
-    sr = tiling.run(call, padded, tiles, spec.scale, halo=halo, multiple=spec.size_multiple, dtype=torch.uint8)
-    pixels: Pixels = sr[0, :, : lr.shape[-2] * spec.scale, : lr.shape[-1] * spec.scale].permute(1, 2, 0).numpy()
-    return pixels
+    queue = TileQueue(Grid(lr.shape[0], lr.shape[1], halo, spec.size_multiple), TILE)
+    return pipeline.run([DeviceNetwork(module, spec, device)], lr, queue, spec.scale, lr.dtype)
 
 
 def validate(
@@ -63,7 +56,7 @@ def validate(
     module.eval()
     scores, cells, labels = [], [], []
     for case in cases:
-        sr = enlarge(module, spec, case.lr, device)
+        sr = enlarge(module, spec, case.lr_pixels(), device)
         score = metrics.score(sr, case.hr, border=spec.scale)
         scores.append(score)
         if len(scores) <= count:
@@ -79,7 +72,7 @@ def validate(
 def _cells(case: Case, sr: Pixels) -> list[Pixels]:
     """The middle of the bicubic enlargement, of the result, and of the truth."""
     height, width = case.hr.shape[:2]
-    bicubic = tiling.quantise(resize(case.lr, (height, width)), torch.uint8)[0].permute(1, 2, 0).numpy()
+    bicubic = resize_pixels(case.lr_pixels(), (height, width), "bicubic", np.uint8)
     top, left = max(0, height - SAMPLE_SIDE) // 2, max(0, width - SAMPLE_SIDE) // 2
     return [p[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE] for p in (bicubic, sr, case.hr)]
 

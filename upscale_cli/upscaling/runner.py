@@ -1,22 +1,24 @@
-"""A network on a device: precision, memory format, tile size, and what to do when a tile fails."""
+"""A network on one or more devices: precision, halo, tile size, and what to do when memory does not suffice."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
 from upscale_cli import device as devices
-from upscale_cli import tiling
+from upscale_cli import pipeline
 from upscale_cli.device import Precision
-from upscale_cli.errors import WeightsError
+from upscale_cli.images.picture import Pixels
+from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.notices import Notify, ignore, note
-from upscale_cli.upscaling.ensemble import eightfold
+from upscale_cli.tiling import Grid, TileQueue
 
 TileChoice = int | Literal["auto"]
 
@@ -33,17 +35,20 @@ MEMORY_SAFETY = 2.0
 SMALLEST_AUTO_TILE = 64
 # CUDA needs about this many LR pixels at once to be busy; smaller tiles run in batches.
 CUDA_BATCH_PIXELS = 512 * 512
+TILES_PER_DEVICE = 4  # at least, where several devices share a picture
+PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 def default_halo(spec: NetworkSpec) -> int:
-    """LR pixels around a tile: the receptive radius where that is affordable, so that tiling changes nothing."""
+    """Return the LR pixels around a tile: the receptive radius where affordable, so that tiling changes nothing."""
     if spec.receptive_radius <= LONGEST_HALO * spec.size_multiple:
         return spec.receptive_radius
     return SHORT_HALO * spec.size_multiple
 
 
+@torch.inference_mode()
 def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) -> float:
-    """Estimate of the memory one LR pixel needs on its way: the largest layer's input and output, with a margin."""
+    """Estimate the memory one LR pixel needs on its way: the largest layer's input and output, with a margin."""
     side = 8 * spec.size_multiple
     largest = 0
 
@@ -62,15 +67,10 @@ def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) ->
     return largest / side**2 * dtype.itemsize * MEMORY_SAFETY
 
 
-def _channels_last(module: nn.Module) -> nn.Module:
-    """The module with its convolutions' weights in the memory order that CPUs and tensor cores prefer."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
 class NetworkRunner:
-    """Calls a network on pictures of any size.
+    """Runs a network over pictures of any size, on ``devices_used``, whose tiles go to whichever is free.
 
-    ``notify`` hears, in one sentence each, what had to be done differently than asked.
+    ``notify`` gets what had to be done differently than asked.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class NetworkRunner:
         module: nn.Module,
         spec: NetworkSpec,
         *,
-        device: torch.device,
+        devices_used: Sequence[torch.device],
         precision: Precision = "auto",
         tile: TileChoice = "auto",
         tile_pad: int | None = None,
@@ -86,87 +86,84 @@ class NetworkRunner:
         notify: Notify = ignore,
     ) -> None:
         self.spec = spec
-        self.device = device
-        self.dtype = devices.dtype(device, precision)
         self.halo = default_halo(spec) if tile_pad is None else tile_pad
+        self._tile, self._tta, self._notify = tile, tta, notify
         self._full_precision = module.eval().requires_grad_(False)
-        with torch.inference_mode():
-            self._bytes_per_pixel = bytes_per_pixel(module, spec, self.dtype)
-        self._module = _channels_last(copy.deepcopy(module).to(device, self.dtype))
-        self._function = eightfold(self._call) if tta else self._call
-        self._tile = tile
-        self._notify = notify
+        self.dtype = devices.dtype(devices_used[0], precision)
+        self._bytes_per_pixel = bytes_per_pixel(module, spec, self.dtype)
+        self.lanes = [self._lane(device, devices.dtype(device, precision)) for device in devices_used]
         if precision == "half" and self.dtype is torch.float32:
             notify(note("This CPU has no bf16 arithmetic, so --half would only be slower: running in fp32."))
+
+    def _lane(self, device: torch.device, dtype: torch.dtype) -> DeviceNetwork:
+        module = copy.deepcopy(self._full_precision).to(device, dtype)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        name = PRECISION_NAMES[dtype]
+        return DeviceNetwork(
+            module,
+            self.spec,
+            device,
+            dtype,
+            tta=self._tta,
+            in_full_precision=None if dtype is torch.float32 else self._full_precision,
+            on_overflow=lambda: self._notify(note(f"A tile came out non-finite in {name} and was done again in fp32.")),
+        )
 
     @property
     def precision(self) -> str:
         """``fp32``, ``fp16`` or ``bf16``."""
-        return {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self.dtype]
+        return PRECISION_NAMES[self.dtype]
 
     def tile_side(self, height: int, width: int) -> int:
-        """Side of the core of the tiles for a picture of that size; 0 for the whole picture at once."""
+        """Return the side of the core of the tiles for a picture of that size; 0 for the whole picture at once."""
         if self._tile != "auto":
             return self._tile
-        budget = devices.free_memory(self.device) * SHARE_OF_FREE_MEMORY
-        if self.device.type == "cpu":
+        sides = [self._tile_side_on(lane.device, height, width) for lane in self.lanes]
+        if len(sides) > 1:
+            shared = math.isqrt(height * width // (TILES_PER_DEVICE * len(sides)))
+            sides.append(max(SMALLEST_AUTO_TILE, 2 * self.halo, shared))
+        return min((side for side in sides if side), default=0)
+
+    def _tile_side_on(self, device: torch.device, height: int, width: int) -> int:
+        budget = devices.free_memory(device) * SHARE_OF_FREE_MEMORY
+        if device.type == "cpu":
             fastest = max(self._side_within(CPU_CACHE_MEMORY), CPU_SIDE_IN_HALOS * self.halo)
             return min(fastest, self._side_within(min(budget, CPU_TILE_MEMORY)))
         return 0 if self._bytes_per_pixel * height * width <= budget else self._side_within(budget)
 
     def _side_within(self, memory: float) -> int:
-        """Side of the largest tile that, with its halo, needs no more than ``memory`` bytes."""
+        """Return the side of the largest tile that, with its halo, needs no more than ``memory`` bytes."""
         return max(SMALLEST_AUTO_TILE, math.isqrt(int(memory / self._bytes_per_pixel)) - 2 * self.halo)
 
     def run(
         self,
-        image: Tensor,
-        *,
-        dtype: torch.dtype = torch.float32,
-        on_tile: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Tensor:
-        """(1, C, H, W) in [0, 1] on the CPU to (1, D, scale·H, scale·W); an integer ``dtype`` means its full range."""
-        height, width = image.shape[-2:]
-        padded = tiling.pad_to_multiple(image, self.spec.size_multiple)
-        side = self.tile_side(padded.shape[-2], padded.shape[-1])
-        with torch.inference_mode():
-            output = tiling.run(
-                self._function,
-                padded,
-                tiling.plan(padded.shape[-2], padded.shape[-1], side, self.halo, self.spec.size_multiple),
-                self.spec.scale,
-                halo=self.halo,
-                multiple=self.spec.size_multiple,
-                batch=self._batch(side),
-                dtype=dtype,
-                is_out_of_memory=devices.is_out_of_memory,
-                on_tile=on_tile,
-                on_split=self._split,
-            )
-        return output[:, :, : height * self.spec.scale, : width * self.spec.scale]
+        pixels: Pixels,
+        dtype: DTypeLike | None = None,
+        on_tile: pipeline.OnTile = lambda done, total: None,
+    ) -> Pixels:
+        """Return ``pixels`` (H, W, C), memory-mapped or not, enlarged: (scale·H, scale·W, C) of ``dtype``.
+
+        Both are uint8 or uint16; without ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR
+        pixels in all). Raises WeightsError where the result is not finite, DeviceError where memory does not suffice.
+        """
+        grid = Grid(pixels.shape[0], pixels.shape[1], self.halo, self.spec.size_multiple)
+        side = self.tile_side(*grid.padded)
+        queue = TileQueue(grid, side, self._batch(side))
+        return pipeline.run(
+            self.lanes,
+            pixels,
+            queue,
+            self.spec.scale,
+            dtype or pixels.dtype,
+            on_tile=on_tile,
+            on_split=self._split,
+        )
 
     def _batch(self, side: int) -> int:
-        if self.device.type != "cuda" or side == 0:
+        if side == 0 or self.lanes[0].device.type != "cuda":
             return 1
         return max(1, CUDA_BATCH_PIXELS // (side + 2 * self.halo) ** 2)
 
     def _split(self, side: int) -> None:
-        devices.release_memory(self.device)
         self._tile = side  # the pictures to come would meet the same limit
         self._notify(note(f"Memory did not suffice: going on with tiles of {side} pixels (--tile {side} starts so)."))
-
-    def _call(self, tile: Tensor) -> Tensor:
-        moved = tile.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        result: Tensor = self._module(moved).to("cpu", torch.float32)
-        if torch.isfinite(result).all():
-            return result
-        return self._in_full_precision(tile)
-
-    def _in_full_precision(self, tile: Tensor) -> Tensor:
-        if self.dtype is not torch.float32:
-            self._notify(note(f"A tile came out non-finite in {self.precision} and was done again in fp32."))
-            module = self._full_precision.to(self.device)
-            result: Tensor = module(tile.to(self.device)).to("cpu", torch.float32)
-            if torch.isfinite(result).all():
-                return result
-        raise WeightsError("The network's result is not finite.", "The weights are damaged or not meant for pictures.")

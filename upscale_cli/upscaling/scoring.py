@@ -9,12 +9,11 @@ from statistics import fmean
 
 import torch
 
-from upscale_cli import tiling
 from upscale_cli.errors import DownloadError, UsageError
 from upscale_cli.evaluation import Case
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.metrics import score
-from upscale_cli.resize import resize
+from upscale_cli.resize import resize_pixels
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.upscaler import Upscaler
 
@@ -39,13 +38,9 @@ def network(upscaler: Upscaler, scale: int) -> Enlarge:
 def bicubic(scale: int) -> Enlarge:
     """MATLAB's bicubic interpolation: what every network must beat."""
 
-    def enlarge(picture: Picture) -> Pixels:
-        lr = torch.from_numpy(picture.color).permute(2, 0, 1)[None].float() / 255
-        sr = resize(lr, (picture.height * scale, picture.width * scale), "bicubic")
-        pixels: Pixels = tiling.quantise(sr, torch.uint8)[0].permute(1, 2, 0).numpy()
-        return pixels
-
-    return enlarge
+    return lambda picture: resize_pixels(
+        picture.color, (picture.height * scale, picture.width * scale), "bicubic", picture.color.dtype
+    )
 
 
 def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distance | None = None) -> Result:

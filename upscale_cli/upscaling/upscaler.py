@@ -1,192 +1,191 @@
-"""One picture, enlarged: the whole way from pixels to pixels."""
+"""One picture or frame, enlarged: integer pixels in, integer pixels out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import DTypeLike, NDArray
 
 from upscale_cli import device as devices
-from upscale_cli import tiling
-from upscale_cli.device import Precision
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.levels import top
 from upscale_cli.notices import Notify, ignore
-from upscale_cli.resize import Filter, resize, resized_strips
-from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
+from upscale_cli.resize import Filter, resize_pixels
+from upscale_cli.upscaling.options import DEFAULT_SCALE, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
-from upscale_cli.weights.transfer import Progress
+from upscale_cli.weights.transfer import Progress, silent
 
-AlphaUpsampler = Literal["network", "bicubic"]
-OnTile = Callable[[int, int], None]
+# Gets the share of a picture that is done, 0 to 1, and what is being done.
+OnShare = Callable[[float, str], None]
 
-# Shrinking further than this, averaging shows less ringing than Lanczos' negative lobes.
+# Downsampling further than this, averaging shows less ringing than Lanczos' negative lobes.
 AREA_BELOW = 0.5
 
 
 class Upscaler:
     """A network, ready to enlarge pictures.
 
-    ``model``: a name of the manifest, an OpenModelDB id, a weights file, or a network that is resolved already; None
-    chooses by device and ``scale``.
-    ``scale``: the default of ``upscale``. ``device``: auto, cpu, cuda, cuda:1, mps. ``precision``: auto, half, fp32.
-    ``tile``: side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad``: pixels around it (None: as many as the
-    network needs). ``alpha``: share of the GAN-trained network in its mix with the PSNR-trained one. ``denoise``: 0
-    to 1, for realesr-general-x4v3. ``tta``: mean over eight orientations. ``alpha_upsampler``: how transparency is
-    enlarged, "network" or "bicubic". ``threads``: of the CPU. ``progress`` hears of downloads, ``notify`` gets
-    sentences the user should read.
+    ``model`` and ``options`` are those of ``UpscaleOptions``; ``network`` is one that is resolved already, in place of
+    ``model``. ``on_download`` gets the progress of downloads, ``notify`` sentences that the user should read.
 
     Raises UpscaleError kinds: WeightsError, DownloadError, DeviceError, UsageError.
     """
 
     def __init__(
         self,
-        model: str | Path | ResolvedNetwork | None = None,
+        model: str | Path | None = None,
         *,
-        scale: float = 4,
-        device: str = "auto",
-        precision: Precision = "auto",
-        tile: TileChoice = "auto",
-        tile_pad: int | None = None,
-        alpha: float | None = None,
-        denoise: float | None = None,
-        tta: bool = False,
-        alpha_upsampler: AlphaUpsampler = "network",
-        threads: int | None = None,
-        progress: Progress = lambda name, done, total: None,
+        network: ResolvedNetwork | None = None,
+        on_download: Progress = silent,
         notify: Notify = ignore,
+        **options: Unpack[OptionFields],
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self.device = devices.select(device)
-        self._size = Size(scale=scale)
-        network = (
-            model
-            if isinstance(model, ResolvedNetwork)
-            else self._resolve(model, scale, alpha, denoise, progress, notify)
-        )
+        self.options = UpscaleOptions(model, **options)
+        if self.options.kernel is not None:
+            raise UsageError("An Upscaler runs pretrained networks.", "Use the command: upscale PICTURE --kernel FILE.")
+        if self.options.threads is not None:
+            torch.set_num_threads(self.options.threads)
+        used = devices.select_all(self.options.device)
+        network = network or _resolved(self.options, used[0], on_download, notify)
         for notice in network.notices:
             notify(notice)
         _require_picture_network(network)
-        self.name = network.name
-        self.spec = network.spec
-        self._alpha_upsampler = alpha_upsampler
+        self.name, self.spec = network.name, network.spec
         self._runner = NetworkRunner(
             network.module,
             network.spec,
-            device=self.device,
-            precision=precision,
-            tile=tile,
-            tile_pad=tile_pad,
-            tta=tta,
+            devices_used=used,
+            precision=self.options.precision,
+            tile=self.options.tile,
+            tile_pad=self.options.tile_pad,
+            tta=self.options.tta,
             notify=notify,
         )
         self.precision = self._runner.precision
 
-    def _resolve(
-        self,
-        model: str | Path | None,
-        scale: float,
-        alpha: float | None,
-        denoise: float | None,
-        progress: Progress,
-        notify: Notify,
-    ) -> ResolvedNetwork:
-        if model is None:
-            return resolve_default(self.device.type, scale, alpha, denoise, progress, notify)
-        return resolve(model, alpha, denoise, progress, notify)
+    @classmethod
+    def from_options(
+        cls,
+        options: UpscaleOptions,
+        network: ResolvedNetwork | None = None,
+        on_download: Progress = silent,
+        notify: Notify = ignore,
+    ) -> Upscaler:
+        """Return the Upscaler that ``options`` ask for."""
+        return cls(options.model, network=network, on_download=on_download, notify=notify, **options.fields())
 
     def upscale(self, array: NDArray[Any], scale: float | None = None) -> NDArray[Any]:
         """Enlarge an array: (H, W), or (H, W, C) with C of 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
 
-        uint8 and uint16 use their whole range, floating point [0, 1]; the result has the same kind and channels.
+        uint8 and uint16 use their whole range, floating point [0, 1] in steps of 1/65535; the result has the same kind
+        and channels. Without ``scale`` the size is that of the options.
         """
-        size = self._size if scale is None else Size(scale=scale)
-        planes = to_tensor(array if array.ndim == 3 else array[..., None])
-        if planes.shape[1] not in (1, 2, 3, 4) or 0 in planes.shape:
-            raise UsageError(f"An array of shape {array.shape} is no picture.", "Give (H, W) or (H, W, 1 to 4).")
-        target = size.pixels(planes.shape[-2], planes.shape[-1])
-        colors = planes.shape[1] - (planes.shape[1] + 1) % 2
-        dtype = _TORCH_DTYPES.get(array.dtype.name, torch.float32)
-        parts = [self._enlarge_color(planes[:, :colors], target, dtype)]
-        if colors < planes.shape[1]:
-            parts.append(self._enlarge_alpha(planes[:, colors:], target, dtype))
-        result = torch.cat(parts, 1)[0].permute(1, 2, 0).contiguous().numpy()
+        pixels = _as_levels(array)
+        colors = pixels.shape[2] - (pixels.shape[2] + 1) % 2
+        alpha = pixels[..., colors] if colors < pixels.shape[2] else None
+        enlarged = self.upscale_picture(Picture(pixels[..., :colors], alpha), Size(scale=scale) if scale else None)
+        parts = [enlarged.color] if enlarged.alpha is None else [enlarged.color, enlarged.alpha[..., None]]
+        result: NDArray[Any] = parts[0] if len(parts) == 1 else np.concatenate(parts, 2)
         result = result if array.ndim == 3 else result[..., 0]
-        return result.astype(array.dtype) if array.dtype.kind == "f" else result
+        return result.astype(array.dtype) / array.dtype.type(65535) if array.dtype.kind == "f" else result
 
-    def upscale_picture(self, picture: Picture, size: Size, on_tile: OnTile = lambda done, total: None) -> Picture:
-        """The picture at ``size``, of the same depth and channels, with its metadata.
+    def upscale_picture(
+        self, picture: Picture, size: Size | None = None, on_share: OnShare = lambda share, detail: None
+    ) -> Picture:
+        """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels."""
+        target = (size or self.options.size).pixels(picture.height, picture.width)
+        passes = self._passes(picture.height, picture.width, target)
+        by_network = [picture.color]
+        if picture.alpha is not None and self.options.alpha_upsampler == "network":
+            by_network.append(picture.alpha[..., None])
+        progress = _Progress(picture, self.spec.scale, passes * len(by_network), passes, on_share)
+        color, *alphas = [self._enlarged(pixels, target, passes, progress) for pixels in by_network]
+        if picture.alpha is not None and not alphas:
+            alphas = [resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)]
+        return replace(picture, color=color, alpha=alphas[0][..., 0] if alphas else None)
 
-        ``on_tile`` hears (LR pixels done, LR pixels in total) of each pass over the colours.
+    def _enlarged(self, pixels: Pixels, target: tuple[int, int], passes: int, progress: _Progress) -> Pixels:
+        """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
+
+        Between passes, and before resizing, 16 bits are exact enough for any picture.
         """
-        target = size.pixels(picture.height, picture.width)
-        dtype = _TORCH_DTYPES[picture.color.dtype.name]
-        color = self._enlarge_color(to_tensor(picture.color), target, dtype, on_tile)
-        alpha = None
-        if picture.alpha is not None:
-            alpha = _to_pixels(self._enlarge_alpha(to_tensor(picture.alpha[..., None]), target, dtype))[..., 0]
-        return Picture(_to_pixels(color), alpha, picture.metadata)
+        dtype, scale = pixels.dtype, self.spec.scale
+        for number in range(1, passes + 1):
+            reached = (pixels.shape[0] * scale, pixels.shape[1] * scale)
+            exact = number == passes and reached == target
+            pixels = self._runner.run(pixels, dtype if exact else np.uint16, progress.of_next_pass())
+        return pixels if pixels.shape[:2] == target else _resized(pixels, target, dtype)
 
-    def _enlarge_color(
-        self, color: Tensor, target: tuple[int, int], dtype: torch.dtype, on_tile: OnTile = lambda done, total: None
-    ) -> Tensor:
-        """(1, 1 or 3, H, W) in [0, 1] to (1, same, *target) as ``dtype``."""
-        channels, wanted = color.shape[1], self.spec.in_channels
-        if channels == wanted:
-            return self._enlarge(color, target, dtype, on_tile)
-        if channels == 1:
-            enlarged = self._enlarge(color.expand(-1, wanted, -1, -1), target, torch.float32, on_tile)
-            return tiling.quantise(enlarged.mean(1, keepdim=True), dtype)
-        planes = [self._enlarge(color[:, c : c + 1], target, dtype, on_tile) for c in range(channels)]
-        return torch.cat(planes, 1)
-
-    def _enlarge_alpha(self, alpha: Tensor, target: tuple[int, int], dtype: torch.dtype) -> Tensor:
-        if self._alpha_upsampler == "bicubic":
-            return tiling.quantise(resize(alpha, target, "bicubic"), dtype)
-        return self._enlarge_color(alpha, target, dtype)
-
-    def _enlarge(self, image: Tensor, target: tuple[int, int], dtype: torch.dtype, on_tile: OnTile) -> Tensor:
-        """As many passes of the network as reach ``target``, then, in floating point, down to it exactly."""
-        passes = self._passes(image.shape[-2:], target)
-        for last in [False] * (passes - 1) + [True]:
-            reached = (image.shape[-2] * self.spec.scale, image.shape[-1] * self.spec.scale)
-            exact = last and reached == target
-            # Between network and resizing 16 bits are exact enough for any picture, and half of what floats take.
-            between = torch.uint16 if last and not dtype.is_floating_point else torch.float32
-            image = self._runner.run(image, dtype=dtype if exact else between, on_tile=on_tile)
-        return image if tuple(image.shape[-2:]) == target else _shrunk(image, target, dtype)
-
-    def _passes(self, size: torch.Size, target: tuple[int, int]) -> int:
+    def _passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         scale = self.spec.scale
-        if scale == 1 and (target[0] > size[0] or target[1] > size[1]):
+        if scale == 1 and (target[0] > height or target[1] > width):
             raise UsageError(
                 f"{self.name} restores a picture without enlarging it.", "Use -s 1, or another model with -m."
             )
-        passes, height, width = 1, size[0] * scale, size[1] * scale
-        while height < target[0] or width < target[1]:
-            passes, height, width = passes + 1, height * scale, width * scale
+        passes, factor = 1, scale
+        while height * factor < target[0] or width * factor < target[1]:
+            passes, factor = passes + 1, factor * scale
         return passes
 
 
-_TORCH_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
+class _Progress:
+    """How much of a picture is done, over all passes of all its planes; a pass costs as much as its input is large."""
+
+    def __init__(self, picture: Picture, scale: int, passes: int, passes_each: int, on_share: OnShare) -> None:
+        size = picture.height * picture.width
+        self._costs = [size * scale ** (2 * (number % passes_each)) for number in range(passes)]
+        self._number = 0
+        self._on_share = on_share
+
+    def of_next_pass(self) -> Callable[[int, int], None]:
+        """Return the callback of the next pass, for (LR pixels done, LR pixels in all)."""
+        number, total = self._number, sum(self._costs)
+        before, cost = sum(self._costs[:number]), self._costs[number]
+        which = f"pass {number + 1}/{len(self._costs)}" if len(self._costs) > 1 else ""
+        tiles = 0
+        self._number += 1
+
+        def on_tile(done: int, pixels: int) -> None:
+            nonlocal tiles
+            tiles += 1
+            tile = f"tile {tiles}/{round(tiles * pixels / done)}"  # they are of nearly one size
+            self._on_share((before + cost * done / pixels) / total, f"{tile}, {which}" if which else tile)
+
+        return on_tile
 
 
-def _shrunk(image: Tensor, target: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """(1, C, H, W), floating point or uint16, resampled to ``target`` and quantised, strip by strip."""
-    shrink = min(target[0] / image.shape[-2], target[1] / image.shape[-1])
-    kind: Filter = "area" if shrink < AREA_BELOW else "lanczos"
-    top = 1.0 if image.dtype.is_floating_point else 65535.0
-    result = torch.empty((*image.shape[:2], *target), dtype=dtype)
-    for rows, strip in resized_strips(image, target, kind, lambda band: band.to(torch.float32) / top):
-        result[..., rows, :] = tiling.quantise(strip, dtype)
-    return result
+def _resolved(options: UpscaleOptions, device: torch.device, on_download: Progress, notify: Notify) -> ResolvedNetwork:
+    if options.network is None:
+        scale = options.size.scale or DEFAULT_SCALE
+        return resolve_default(device.type, scale, options.alpha, options.denoise, on_download, notify)
+    return resolve(options.network, options.alpha, options.denoise, on_download, notify)
+
+
+def _as_levels(array: NDArray[Any]) -> Pixels:
+    """Return ``array`` as uint8 or uint16 (H, W, C). Raises UsageError where it is no picture."""
+    pixels = array if array.ndim == 3 else array[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
+        raise UsageError(f"An array of shape {array.shape} is no picture.", "Give (H, W) or (H, W, 1 to 4).")
+    if array.dtype.kind == "f":
+        levels: Pixels = np.rint(np.clip(pixels, 0, 1) * top(np.uint16)).astype(np.uint16)
+        return levels
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"Pixels of type {array.dtype} are not supported.", "Use uint8, uint16 or floating point.")
+    return pixels
+
+
+def _resized(pixels: Pixels, target: tuple[int, int], dtype: DTypeLike) -> Pixels:
+    smaller = min(target[0] / pixels.shape[0], target[1] / pixels.shape[1])
+    kind: Filter = "area" if smaller < AREA_BELOW else "lanczos"
+    return resize_pixels(pixels, target, kind, dtype)
 
 
 def _require_picture_network(network: ResolvedNetwork) -> None:
@@ -196,20 +195,3 @@ def _require_picture_network(network: ResolvedNetwork) -> None:
             f"{network.name} turns {spec.in_channels} channels into {spec.out_channels}, not a picture into a picture.",
             "Use a network for gray (1 to 1) or RGB (3 to 3) pictures.",
         )
-
-
-def to_tensor(pixels: NDArray[Any]) -> Tensor:
-    """(H, W, C) to float32 (1, C, H, W); integers from their full range to [0, 1]."""
-    if pixels.dtype.kind == "f":
-        values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
-    elif pixels.dtype.name in _TORCH_DTYPES:
-        values = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32)
-        values /= torch.iinfo(_TORCH_DTYPES[pixels.dtype.name]).max
-    else:
-        raise UsageError(f"Pixels of type {pixels.dtype} are not supported.", "Use uint8, uint16 or floating point.")
-    return values.permute(2, 0, 1)[None]
-
-
-def _to_pixels(image: Tensor) -> Pixels:
-    pixels: Pixels = image[0].permute(1, 2, 0).contiguous().numpy()
-    return pixels

@@ -56,12 +56,9 @@ def resolve(
 def built(
     name: str, spec: NetworkSpec, tensors: StateDict, facts: dict[str, str], notices: tuple[Notice, ...] = ()
 ) -> ResolvedNetwork:
-    """Return the network of recognised tensors, in fp32. Raises WeightsError where they are not all there."""
+    """The network of recognised tensors, in fp32."""
     state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in tensors.items()}
-    try:
-        return ResolvedNetwork(name, spec, build(spec, state), facts, notices)
-    except WeightsError as error:
-        raise WeightsError(f"{name}: {error.message}", error.hint) from error
+    return ResolvedNetwork(name, spec, build(spec, state), facts, notices)
 
 
 def _require_denoise(model: str | Path, alpha: float | None, denoise: float) -> float:

@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli import device as devices
-from upscale_cli import tiling
 from upscale_cli.device import Precision
-from upscale_cli.errors import InputError, UsageError
+from upscale_cli.errors import InputError
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.networks.architecture import NetworkSpec
@@ -241,47 +240,3 @@ def _middle(image: Tensor, scale: int) -> Tensor:
     height, width = (min(length, TESTED_SIDE) // scale * scale for length in image.shape[-2:])
     top, left = ((whole - part) // 2 for whole, part in zip(image.shape[-2:], (height, width), strict=True))
     return image[..., top : top + height, left : left + width]
-
-
-def upscale(
-    image: Tensor,
-    kernel: BlurKernel,
-    scale: int,
-    *,
-    seed: int = 0,
-    iterations: int = ITERATIONS,
-    device: torch.device = CPU,
-    bf16: bool = False,
-    on_step: OnStep = unheard,
-) -> Tensor:
-    """``image`` (1, C, H, W) in [0, 1] to (1, C, scale·H, scale·W) in [0, 1], on the CPU.
-
-    ``scale``: the kernel's, or a power of it, by passes of the same network. Raises UsageError for others, and
-    InputError for pictures that are too small.
-    """
-    passes = _passes(kernel.scale, scale)
-    network = fit(image, kernel, seed=seed, iterations=iterations, device=device, bf16=bf16, on_step=on_step)
-    network.to(device)
-    for _ in range(passes):
-        image = enlarged(image, network, device)
-    return image
-
-
-def _passes(kernel_scale: int, scale: int) -> int:
-    passes, reached = 1, kernel_scale
-    while 1 < reached < scale:
-        passes, reached = passes + 1, reached * kernel_scale
-    if reached != scale or scale == 1:
-        raise UsageError(
-            f"A kernel of scale {kernel_scale} does not enlarge {scale} times.",
-            f"Use scale {kernel_scale} or a power of it, or a kernel for {scale}.",
-        )
-    return passes
-
-
-@torch.inference_mode()
-def enlarged(image: Tensor, network: ZeroShotNetwork, device: torch.device = CPU) -> Tensor:
-    """One pass of ``network``, which is on ``device``, tile by tile; the result is on the CPU."""
-    halo, scale = network.halo, network.kernel.scale
-    tiles = tiling.plan(image.shape[-2], image.shape[-1], TILE, halo)
-    return tiling.run(lambda tile: network(tile.to(device)).cpu(), image.cpu(), tiles, scale, halo=halo).clamp(0, 1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
-from upscale_cli.upscaling.targets import Job, Naming, Plan, plan
+from upscale_cli.upscaling.job import Job
+from upscale_cli.upscaling.plan import Naming, Plan, plan
 
 NAMING = Naming(label="x4")
 

@@ -13,22 +13,9 @@ from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.images.formats import Format
 from upscale_cli.notices import Notice, warning
+from upscale_cli.upscaling.job import Job
 
 Existing = Literal["auto", "overwrite", "skip"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to be read and the file to be written; ``comparison``: the before/after picture beside it."""
-
-    source: Path
-    target: Path
-    comparison: Path | None = None
-
-    @property
-    def outputs(self) -> tuple[Path, ...]:
-        """Every file that doing the job writes."""
-        return (self.target,) if self.comparison is None else (self.target, self.comparison)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_some_bad_pictures_are_listed_at_the_end_and_the_others_done(terminal: T
         (["a.png", "-o", "bad.png/x.png"], 4, "is a file, not a folder"),
         (["a.png", "-s", "64"], 2, "out of range"),
         (["a.png", "-s", "nan"], 2, "out of range"),
-        (["a.png", "-s", "2", "--width", "9"], 2, "-s and --width both state the size."),
+        (["a.png", "-s", "2", "--width", "9"], 2, "Use one of -s, --width, --height, --fit."),
         (["a.png", "--fit", "9"], 2, "'9' is no size."),
         (["a.png", "--width", "6000"], 2, "is a factor of 1e+03"),
         (["a.png", "--tile", "3"], 2, "'3' is no tile size."),
@@ -231,7 +231,7 @@ def test_a_mistake_of_ours_is_told_as_one(terminal: Terminal, monkeypatch: pytes
     def broken(*values: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("upscale_cli.cli.upscale.chosen_size", broken)
+    monkeypatch.setattr("upscale_cli.cli.run.chosen_precision", broken)
     said = terminal("a.png")
     assert said.code == 70
     assert said.err.startswith("Internal error: ZeroDivisionError: ours.")

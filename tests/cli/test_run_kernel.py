@@ -196,7 +196,7 @@ def test_a_log_hears_of_the_training(terminal: Terminal, kernel: str, monkeypatc
 
 
 def test_a_bar_shows_iteration_loss_and_rate(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.cli.upscale.chosen_style", lambda quiet, as_json: "bar")
+    monkeypatch.setattr("upscale_cli.cli.run.chosen_style", lambda quiet, as_json: "bar")
     monkeypatch.setattr(report, "tqdm", partial(tqdm, mininterval=0, miniters=0))
     save("a.png")
     said = terminal("a.png", "--kernel", kernel, "--iterations", "4")
@@ -230,7 +230,7 @@ def test_what_needs_a_kernel_is_refused_without(terminal: Terminal, option: str,
     save("a.png")
     said = terminal("a.png", option, value)
     assert said.code == 2
-    assert f"{option} trains a network on the picture itself. Add --kernel FILE" in said.err
+    assert f"{option} belongs to the training of a network on the picture itself. Add --kernel FILE" in said.err
 
 
 def nonsense() -> dict[str, NDArray[np.float64]]:

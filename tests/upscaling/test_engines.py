@@ -1,0 +1,322 @@
+"""The engine contract, for every engine: each job once, failures stay one picture's own, nothing torn."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+
+from upscale_cli import atomic
+from upscale_cli.errors import DeviceError, UsageError
+from upscale_cli.images.formats import by_name
+from upscale_cli.images.picture import Animation, Picture
+from upscale_cli.images.read import read_image, read_picture
+from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.notices import Notice, Notify, ignore, note
+from upscale_cli.upscaling import job as jobs_room
+from upscale_cli.upscaling.engines.engine import Engine, Progress
+from upscale_cli.upscaling.engines.local import WAITING_WRITES, LocalEngine
+from upscale_cli.upscaling.job import Job, OnShare, Outcome, UpscalerFor, do
+from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.size import Size
+
+TWICE = UpscaleOptions(scale=2)
+ENGINES: dict[str, tuple[Callable[[], Engine], UpscaleOptions]] = {
+    "local": (lambda: LocalEngine(ignore), TWICE),
+    "local on two devices": (lambda: LocalEngine(ignore), UpscaleOptions(scale=2, device="cpu,cpu")),
+}
+each_engine = pytest.mark.parametrize("name", ENGINES)
+
+
+class Doubling:
+    """Repeats every pixel; ``fault`` is raised for pictures five pixels wide."""
+
+    name = "doubling"
+
+    def __init__(self, fault: BaseException | None = None, before: Callable[[], None] = lambda: None) -> None:
+        self.fault, self.before = fault, before
+
+    def upscale_picture(self, picture: Picture, size: Size, on_share: OnShare = lambda share, detail: None) -> Picture:
+        self.before()
+        if self.fault and picture.width == 5:
+            raise self.fault
+        on_share(0.5, "half")
+        on_share(1.0, "all")
+        return Picture(picture.color.repeat(2, 0).repeat(2, 1), None, picture.metadata)
+
+
+class Listening:
+    """Keeps what a run reports."""
+
+    def __init__(self) -> None:
+        self.begun: list[Job] = []
+        self.steps: list[Progress] = []
+
+    def started(self, job: Job) -> None:
+        self.begun.append(job)
+
+    def progress(self, progress: Progress) -> None:
+        self.steps.append(progress)
+
+
+def picture(width: int = 4) -> Picture:
+    return Picture(np.full((3, width, 3), 7, np.uint8))
+
+
+def jobs(folder: Path, *widths: int, compare: bool = False) -> list[Job]:
+    made = []
+    for index, width in enumerate(widths):
+        source, target = folder / f"{index}.png", folder / "deep" / "out" / f"{index}.png"
+        write_image(picture(width), source, WriteOptions(by_name("png")))
+        made.append(Job(source, target, target.with_stem(f"{index}_compare") if compare else None))
+    return made
+
+
+def run(name: str, work: list[Job], upscaler: Doubling, listener: Listening | None = None) -> list[Outcome]:
+    make, options = ENGINES[name]
+    outcomes = make().run(
+        iter(work), options, lambda asked, notify: lambda first, on_share: upscaler, listener or Listening()
+    )
+    return sorted(outcomes, key=lambda outcome: outcome.job.source)
+
+
+def workers() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith(("read", "compute", "write"))]
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+@each_engine
+def test_every_job_is_done_once_and_its_sizes_told(name: str, tmp_path: Path) -> None:
+    work, listener = jobs(tmp_path, 4, 5, 6, 7), Listening()
+    outcomes = run(name, work, Doubling(), listener)
+    assert [outcome.job for outcome in outcomes] == work
+    assert [(outcome.before, outcome.after) for outcome in outcomes][1] == ((5, 3), (10, 6))
+    assert all(read_picture(job.target).height == 6 for job in work)
+    assert sorted(listener.begun, key=str) == sorted(work, key=str)
+    assert {(step.job, step.share) for step in listener.steps} == {(job, share) for job in work for share in (0.5, 1)}
+    assert not workers()
+
+
+@each_engine
+@pytest.mark.parametrize(
+    "fault",
+    [
+        DeviceError("It is too large.", "Shrink it."),
+        MemoryError(),
+        RuntimeError("strange"),
+        ValueError("odd"),
+        OSError(),
+    ],
+)
+def test_a_picture_that_fails_does_not_stop_the_others(name: str, tmp_path: Path, fault: Exception) -> None:
+    work = jobs(tmp_path, 4, 5, 6)
+    work[2].source.write_bytes(b"no picture")
+    first, second, third = run(name, work, Doubling(fault))
+    assert first.error is None
+    assert second.error is fault or (second.error and second.error.__cause__ is fault)
+    assert "no picture of a known format" in str(third.error)
+    assert [job.target.exists() for job in work] == [True, False, False]
+
+
+@each_engine
+def test_a_mistake_of_ours_is_not_mistaken_for_a_bad_picture(name: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        run(name, jobs(tmp_path, 5), Doubling(TypeError("ours")))
+    assert not workers()
+
+
+@each_engine
+def test_a_full_disk_is_that_pictures_failure(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes = atomic.write_bytes
+
+    def full(target: Path, data: bytes) -> None:
+        if target.name == "0.png":
+            with atomic.replacing(target) as temporary:
+                temporary.write_bytes(data[:5])
+                raise OSError(errno.ENOSPC, "No space left on device")
+        write_bytes(target, data)
+
+    work = jobs(tmp_path, 4, 6)
+    monkeypatch.setattr(atomic, "write_bytes", full)
+    first, second = run(name, work, Doubling())
+    assert "No space left on device" in str(first.error)
+    assert first.error is not None
+    assert first.error.exit_code == 4
+    assert second.error is None
+    assert not work[0].target.exists()
+    assert not leftovers(tmp_path)
+
+
+@each_engine
+def test_an_interruption_leaves_no_partial_file_and_no_thread(name: str, tmp_path: Path) -> None:
+    work = jobs(tmp_path, 4, 5, 6, 4, 4, 4, 4)
+    with pytest.raises(KeyboardInterrupt):
+        run(name, work, Doubling(KeyboardInterrupt()))
+    assert not leftovers(tmp_path)
+    assert not work[6].target.exists()
+    assert not workers()
+
+
+@each_engine
+def test_closing_ends_the_run_within_the_picture(name: str, tmp_path: Path) -> None:
+    make, options = ENGINES[name]
+    work = jobs(tmp_path, *[4] * 9)
+    upscaler = Doubling(before=lambda: time.sleep(0.01))
+    outcomes = make().run(work, options, lambda asked, notify: lambda first, on_share: upscaler, Listening())
+    assert isinstance(outcomes, Iterator)
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not leftovers(tmp_path)
+    assert not workers()
+    assert not work[-1].target.exists()
+
+
+@each_engine
+def test_jobs_are_taken_only_a_few_ahead(name: str, tmp_path: Path) -> None:
+    make, options = ENGINES[name]
+    work = jobs(tmp_path, *[4] * 20)
+    taken = 0
+
+    def counted() -> Iterator[Job]:
+        nonlocal taken
+        for job in work:
+            taken += 1
+            yield job
+
+    outcomes = make().run(counted(), options, lambda asked, notify: lambda first, on_share: Doubling(), Listening())
+    for done, _ in enumerate(outcomes, 1):
+        assert taken <= done + 2 * (2 + WAITING_WRITES)
+
+
+@each_engine
+def test_few_pictures_wait_in_memory_however_slow_the_disk(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, enlarged, most = 0, 0, 0
+
+    def slow(*arguments: object) -> list[str]:
+        nonlocal written
+        time.sleep(0.02)
+        written += 1
+        return []
+
+    def count() -> None:
+        nonlocal enlarged, most
+        enlarged += 1
+        most = max(most, enlarged - written)
+
+    monkeypatch.setattr(jobs_room, "write_image", slow)
+    run(name, jobs(tmp_path, *[4] * 8), Doubling(before=count))
+    assert 2 <= most <= WAITING_WRITES + 3
+
+
+def test_the_next_picture_is_read_while_the_network_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = jobs(tmp_path, 4, 6)
+    second_read = threading.Event()
+
+    def reading(path: Path, max_megapixels: float) -> Picture | Animation:
+        if path == work[1].source:
+            second_read.set()
+        return read_image(path, max_megapixels)
+
+    def wait() -> None:
+        assert second_read.wait(5)
+
+    monkeypatch.setattr(jobs_room, "read_image", reading)
+    assert all(outcome.error is None for outcome in run("local", work, Doubling(before=wait)))
+
+
+def test_two_devices_work_on_two_pictures_at_once(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    def wait() -> None:
+        both.wait(5)
+
+    outcomes = run("local on two devices", jobs(tmp_path, 4, 6), Doubling(before=wait))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+
+
+def test_a_comparison_shows_both_at_the_same_height(tmp_path: Path) -> None:
+    (job,) = jobs(tmp_path, 4, compare=True)
+    run("local", [job], Doubling())
+    assert job.comparison is not None
+    both = read_picture(job.comparison)
+    assert both.height == 6
+    assert both.width > 2 * 8
+    assert (both.color[:, :8] == 7).all()
+    assert (both.color[:, -8:] == 7).all()
+
+
+def test_progress_over_training_and_an_animation_goes_from_start_to_end_once(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.gif", tmp_path / "a_x2.gif"
+    frames = tuple(Picture(np.full((8, 8, 3), level, np.uint8)) for level in (0, 120, 255))
+    write_image(Animation(frames, (50, 60, 70), 0), source, WriteOptions(by_name("gif")))
+    listener = Listening()
+
+    def trained(asked: UpscaleOptions, notify: Notify) -> UpscalerFor:
+        def upscaler_for(first: Picture, on_share: OnShare) -> Doubling:
+            on_share(0.25, "iteration 1")
+            on_share(0.5, "iteration 2")
+            return Doubling()
+
+        return upscaler_for
+
+    list(LocalEngine(ignore).run([Job(source, target)], TWICE, trained, listener))
+    shares = [step.share for step in listener.steps]
+    assert shares == sorted(shares)
+    assert shares[:2] == [0.25, 0.5]
+    assert shares[2] == pytest.approx(0.5 + 0.5 / 6)
+    assert shares.count(1.0) == 1
+    assert listener.steps[-1].megapixels == 3 * 64 / 1e6
+    assert listener.steps[-1].detail == "frame 3/3, all"
+
+
+def in_another_process(asked: UpscaleOptions, notify: Notify) -> UpscalerFor:
+    """Found by name in a process that has nothing but pickles; it fails for pictures five pixels wide."""
+    notify(note(f"made for {asked.scale:g}"))
+    return lambda first, on_share: Doubling(DeviceError("It is too large.", "Shrink it."))
+
+
+def test_a_job_is_done_in_another_process_from_its_pickles(tmp_path: Path) -> None:
+    work = jobs(tmp_path, 4, 5, 6)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        first, second, third = pool.map(do, work, [TWICE] * 3, [in_another_process] * 3)
+    assert [first.job, second.job, third.job] == work
+    assert [first.after, third.after] == [(8, 6), (12, 6)]
+    assert first.notices == (Notice("made for 2"),)
+    assert third.notices == ()  # networks are made once for each process
+    assert isinstance(second.error, DeviceError)
+    assert str(second.error) == f"{work[1].source}: It is too large. Shrink it."
+    assert [job.target.exists() for job in work] == [True, False, True]
+
+
+def test_a_quality_is_for_the_lossy_ones_and_refused_where_there_are_none() -> None:
+    png, jpeg = Job(Path("a.png"), Path("b.png")), Job(Path("a.jpg"), Path("b.jpg"))
+    options = UpscaleOptions(quality=80)
+    jobs_room.require_writable_formats([png, jpeg], options)
+    assert jobs_room.write_options(jpeg.target, options).quality == 80
+    assert jobs_room.write_options(png.target, options).quality is None
+    with pytest.raises(UsageError, match="takes no --quality"):
+        jobs_room.require_writable_formats([png], options)
+    with pytest.raises(UsageError, match="16 bits"):
+        jobs_room.require_writable_formats([png, jpeg], UpscaleOptions(depth=16))
+
+
+def never(*arguments: object) -> NoReturn:
+    raise AssertionError
+
+
+def test_a_run_without_jobs_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_room, "read_image", never)
+    assert run("local", [], Doubling()) == []

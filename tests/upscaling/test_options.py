@@ -1,0 +1,59 @@
+"""Options: every default in one place, contradictions refused, and the same by name, by pickle and by command line."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upscale_cli.errors import UsageError
+from upscale_cli.upscaling.options import OptionFields, UpscaleOptions
+from upscale_cli.upscaling.size import Size
+
+
+def test_options_survive_pickling_and_have_a_hash() -> None:
+    options = UpscaleOptions("lite-x4", scale=2, tile=64, precision="half")
+    assert pickle.loads(pickle.dumps(options)) == options
+    assert len({options, UpscaleOptions("lite-x4", scale=2, tile=64, precision="half")}) == 1
+
+
+def test_the_names_for_signatures_are_those_of_the_options_with_the_same_types() -> None:
+    types = {name: reference.__forward_arg__ for name, reference in OptionFields.__annotations__.items()}
+    assert types == {field.name: field.type for field in fields(UpscaleOptions) if field.name != "model"}
+    assert UpscaleOptions("x", **UpscaleOptions("x", tta=True).fields()) == UpscaleOptions("x", tta=True)
+    assert set(UpscaleOptions().fields()) == set(types)
+
+
+def test_without_a_size_pictures_become_four_times_larger() -> None:
+    assert UpscaleOptions().size == Size(scale=4)
+    assert UpscaleOptions(width=100).size == Size(width=100)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"scale": 2, "width": 9}, "more than once"),
+        ({"scale": 99}, "out of range"),
+        ({"restore": True, "model": "lite-x4"}, "-m another"),
+        ({"restore": True, "denoise": 0.5}, "--denoise another"),
+        ({"kernel": Path("k.mat"), "model": "lite-x4"}, "-m chooses a pretrained network"),
+        ({"kernel": Path("k.mat"), "restore": True}, "--restore chooses a pretrained network"),
+        ({"kernel": Path("k.mat"), "alpha": 0.0}, "--alpha chooses a pretrained network"),
+        ({"kernel": Path("k.mat"), "tta": True}, "Leave out --tta"),
+        ({"iterations": 5}, "Add --kernel FILE"),
+        ({"seed": 0}, "Add --kernel FILE"),
+        ({"tile": 10}, "10 is no tile size"),
+        ({"tile": "small"}, "'small' is no tile size"),
+        ({"precision": "fp8"}, "Use one of auto, half, fp32"),
+        ({"alpha_upsampler": "nearest"}, "Use one of network, bicubic"),
+        ({"depth": 12}, "Use one of 8, 16"),
+        ({"quality": 0}, "Use 1 to 100"),
+        ({"denoise": 1.5}, "Use 0 to 1"),
+    ],
+)
+def test_contradictions_and_values_out_of_bounds_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        UpscaleOptions(**given)

@@ -1,0 +1,149 @@
+"""Tiles in flight: while one is computed, the next goes to the device and the last one's result comes back.
+
+A lane is one device. Several lanes share the queue of a picture's tiles: whichever is free takes the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
+
+from upscale_cli.tiling import Tile, TileQueue, cut_out
+
+OnTile = Callable[[int, int], None]
+T = TypeVar("T")
+
+
+class Lane(Protocol):
+    """A device with a network on it. ``send`` and ``fetch`` run in threads of their own beside ``compute``.
+
+    ``send``: integer tiles (n, h, w, C) to the device. ``compute``: their results (n, scale·h, scale·w, C) as integers
+    of ``dtype``, still on the device; it may return before they are there. ``fetch``: the results in main memory.
+    ``is_out_of_memory``: whether an error says that memory does not suffice. ``release``: give cached memory back.
+    """
+
+    def send(self, tiles: NDArray[Any]) -> Tensor: ...
+
+    def compute(self, tiles: Tensor, dtype: DTypeLike) -> Any: ...
+
+    def fetch(self, tiles: Tensor, result: Any, dtype: DTypeLike) -> NDArray[Any]: ...
+
+    def is_out_of_memory(self, error: BaseException) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+@dataclass
+class _Picture:
+    """One pass over one picture, worked on by one or several lanes."""
+
+    source: NDArray[Any]
+    output: NDArray[Any]
+    queue: TileQueue
+    scale: int
+    on_tile: OnTile
+    on_split: Callable[[int], None]
+    done: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+    def cut(self, group: Sequence[Tile]) -> NDArray[Any]:
+        """Return the sources of ``group`` as one array (n, h, w, C)."""
+        parts = [cut_out(self.source, tile.source) for tile in group]
+        return parts[0][None] if len(parts) == 1 else np.stack(parts)
+
+    def paste(self, group: Sequence[Tile], results: NDArray[Any]) -> None:
+        """Write the cores of ``results`` (n, scale·h, scale·w, C), as far as they lie in the picture."""
+        scale, (height, width) = self.scale, self.output.shape[:2]
+        for tile, result in zip(group, results, strict=True):
+            core, source = tile.core, tile.source
+            target = self.output[
+                core.top * scale : min(core.bottom * scale, height), core.left * scale : min(core.right * scale, width)
+            ]
+            top, left = (core.top - source.top) * scale, (core.left - source.left) * scale
+            target[...] = result[top : top + target.shape[0], left : left + target.shape[1]]
+        with self.lock:
+            self.done += sum(tile.core.size[0] * tile.core.size[1] for tile in group)
+            self.on_tile(self.done, self.queue.grid.padded[0] * self.queue.grid.padded[1])
+
+
+def run(
+    lanes: Sequence[Lane],
+    source: NDArray[Any],
+    queue: TileQueue,
+    scale: int,
+    dtype: DTypeLike,
+    *,
+    on_tile: OnTile = lambda done, total: None,
+    on_split: Callable[[int], None] = lambda side: None,
+) -> NDArray[Any]:
+    """Return the results of all tiles of integer ``source`` (H, W, C): (scale·H, scale·W, C) in levels of ``dtype``.
+
+    Where memory does not suffice, the tile and all as large are halved and ``on_split`` gets the new side; ``on_tile``
+    gets (LR pixels done, LR pixels in all). Raises DeviceError where the smallest tile does not fit, and whatever a
+    lane raises; no tile is begun after that.
+    """
+    height, width, channels = source.shape
+    output = np.empty((height * scale, width * scale, channels), dtype)
+    picture = _Picture(source, output, queue, scale, on_tile, on_split)
+    if len(lanes) == 1:  # in the caller's thread, where Ctrl-C ends it between two operations
+        _drain(lanes[0], picture)
+        return output
+    with ThreadPoolExecutor(len(lanes), "lane") as pool:
+        try:
+            running = [pool.submit(_drain, lane, picture) for lane in lanes]
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            queue.close()
+    for lane_done in running:
+        lane_done.result()
+    return output
+
+
+def _drain(lane: Lane, picture: _Picture) -> None:
+    """Do tiles until none is left: three at a time, one on its way out, one being computed, one on its way back."""
+    dtype, queue = picture.output.dtype, picture.queue
+
+    def attempt(group: list[Tile], step: Callable[[], T]) -> T | None:
+        """Return what ``step`` returns, or None where memory did not suffice: the queue then has the group, smaller."""
+        try:
+            return step()
+        except (RuntimeError, MemoryError) as error:
+            if not lane.is_out_of_memory(error):
+                raise
+        side = queue.split(group)
+        lane.release()
+        if side:
+            picture.on_split(side)
+        return None
+
+    with ThreadPoolExecutor(1, "send") as sender, ThreadPoolExecutor(1, "fetch") as fetcher:
+
+        def sent_next() -> tuple[list[Tile], Future[Tensor]] | None:
+            group = queue.take()
+            return (group, sender.submit(lambda: lane.send(picture.cut(group)))) if group else None
+
+        def returned(group: list[Tile], tiles: Tensor, result: Any) -> Future[None]:
+            return fetcher.submit(lambda: picture.paste(group, lane.fetch(tiles, result, dtype)))
+
+        coming = sent_next()
+        returning: tuple[list[Tile], Future[None]] | None = None
+        while coming or returning:
+            leaving = None
+            if coming:
+                group, sending = coming
+                tiles = attempt(group, sending.result)
+                coming = sent_next()
+                result = None if tiles is None else attempt(group, partial(lane.compute, tiles, dtype))
+                leaving = None if tiles is None or result is None else (group, returned(group, tiles, result))
+            if returning:
+                attempt(returning[0], returning[1].result)
+            returning = leaving
+            coming = coming or sent_next()

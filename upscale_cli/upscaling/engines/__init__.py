@@ -1,0 +1,1 @@
+"""Where jobs run: each engine does the same jobs in another way."""

@@ -1,0 +1,40 @@
+"""What every engine keeps to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from upscale_cli.upscaling.job import Job, Outcome, Upscalers
+from upscale_cli.upscaling.options import UpscaleOptions
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of one job: the ``share`` done, 0 to 1 and never falling, what is being done, and input megapixels done."""
+
+    job: Job
+    share: float
+    detail: str
+    megapixels: float
+
+
+class Listener(Protocol):
+    """Whoever reports on a run; called from any thread."""
+
+    def started(self, job: Job) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+
+class Engine(Protocol):
+    """Does jobs and yields an Outcome for each, in any order, once its file is written or it has failed.
+
+    A job that fails does not stop the others. Jobs are taken from the iterable only a few ahead of the outcomes that
+    were consumed. Closing the iterator (Ctrl-C) ends the run and leaves no partial file behind.
+    """
+
+    def run(
+        self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
+    ) -> Iterator[Outcome]: ...

@@ -1,0 +1,191 @@
+"""One file: read, enlarge, write. Jobs, options and outcomes can be pickled, so that a job can be done anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from upscale_cli.errors import OutputError, UpscaleError
+from upscale_cli.images import formats
+from upscale_cli.images.picture import Animation, Picture
+from upscale_cli.images.read import read_image
+from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.notices import Notice, Notify
+from upscale_cli.upscaling.comparison import side_by_side
+from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.size import Size
+
+Image = Picture | Animation
+OnShare = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to be read and the file to be written; ``comparison``: the before/after picture beside it."""
+
+    source: Path
+    target: Path
+    comparison: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Every file that doing the job writes."""
+        return (self.target,) if self.comparison is None else (self.target, self.comparison)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job.
+
+    Sizes are (width, height); ``seconds`` are the network's; ``model`` is its name, None where it came to none;
+    ``error`` is None when done.
+    """
+
+    job: Job
+    model: str | None = None
+    seconds: float = 0.0
+    before: tuple[int, int] = (0, 0)
+    after: tuple[int, int] = (0, 0)
+    notices: tuple[Notice, ...] = ()
+    error: UpscaleError | None = None
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """A picture before and after, and what is known of the outcome so far."""
+
+    before: Image
+    after: Image
+    outcome: Outcome
+
+
+class PictureUpscaler(Protocol):
+    """What a job needs of an Upscaler."""
+
+    name: str
+
+    def upscale_picture(self, picture: Picture, size: Size, on_share: OnShare = ...) -> Picture: ...
+
+
+# Gives the upscaler for a picture, of an animation for its first frame; it may be trained for it, with progress.
+UpscalerFor = Callable[[Picture, OnShare], PictureUpscaler]
+# Makes that, once for each process; importable by name, so that other processes find it.
+Upscalers = Callable[[UpscaleOptions, Notify], UpscalerFor]
+
+# What a strange picture can trip in the libraries below us: it must not cost the user the rest of the folder.
+ONE_PICTURES_FAULT = (UpscaleError, OSError, MemoryError, RuntimeError, ValueError)
+
+
+def do(job: Job, options: UpscaleOptions, upscalers: Upscalers) -> Outcome:
+    """Return the outcome of ``job``, done in this process with the networks it has made for ``options`` before."""
+    upscaler_for, notices = _made(options, upscalers)
+    image = read(job, options)
+    enlarged = image if isinstance(image, Outcome) else enlarge(job, image, options.size, upscaler_for)
+    outcome = enlarged if isinstance(enlarged, Outcome) else write(enlarged, options)
+    told = tuple(notices)
+    notices.clear()
+    return replace(outcome, notices=(*told, *outcome.notices))
+
+
+@cache
+def _made(options: UpscaleOptions, upscalers: Upscalers) -> tuple[UpscalerFor, list[Notice]]:
+    notices: list[Notice] = []
+    return upscalers(options, notices.append), notices
+
+
+def read(job: Job, options: UpscaleOptions) -> Image | Outcome:
+    """Return the image of ``job``, or the outcome where it cannot be read."""
+    try:
+        return read_image(job.source, options.max_megapixels)
+    except ONE_PICTURES_FAULT as error:
+        return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
+
+
+def enlarge(
+    job: Job,
+    image: Image,
+    size: Size,
+    upscaler_for: UpscalerFor,
+    on_share: OnShare = lambda share, detail: None,
+) -> Enlarged | Outcome:
+    """Return ``image`` at ``size``, or the outcome where that fails. ``on_share`` gets a share that never falls."""
+    frames = [image] if isinstance(image, Picture) else list(image.frames)
+    reached = 0.0
+
+    def preparing(share: float, detail: str) -> None:
+        nonlocal reached
+        reached = max(reached, share)
+        on_share(reached, detail)
+
+    start = time.perf_counter()
+    try:
+        size.pixels(
+            frames[0].height, frames[0].width
+        )  # an impossible size is refused before anything is trained for it
+        upscaler = upscaler_for(frames[0], preparing)
+        prepared, results = reached, []
+        for number, frame in enumerate(frames):
+
+            def of_frame(share: float, detail: str, number: int = number) -> None:
+                whole = f"frame {number + 1}/{len(frames)}, {detail}" if len(frames) > 1 else detail
+                preparing(prepared + (1 - prepared) * (number + share) / len(frames), whole)
+
+            results.append(upscaler.upscale_picture(frame, size, of_frame))
+    except ONE_PICTURES_FAULT as error:
+        return _failure(job, _of_picture(job, error))
+    after = results[0] if isinstance(image, Picture) else replace(image, frames=tuple(results))
+    sizes = (frames[0].width, frames[0].height), (results[0].width, results[0].height)
+    return Enlarged(image, after, Outcome(job, upscaler.name, time.perf_counter() - start, *sizes))
+
+
+def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
+    """Write the result, and the comparison where the job has one, and return the outcome."""
+    job = enlarged.outcome.job
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        notices = write_image(enlarged.after, job.target, write_options(job.target, options))
+        if job.comparison:
+            beside = side_by_side(_first(enlarged.before), _first(enlarged.after))
+            write_image(beside, job.comparison, write_options(job.comparison, options))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _failure(job, OutputError(f"Cannot write {job.target}: {reason}.", "Choose another place with -o."))
+    except ONE_PICTURES_FAULT as error:
+        return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
+    return replace(enlarged.outcome, notices=tuple(notices))
+
+
+def write_options(path: Path, options: UpscaleOptions) -> WriteOptions:
+    """Return how to write ``path``, whose extension names a format; of a run's formats the lossy ones take quality."""
+    kind = formats.of_path(path)
+    assert kind is not None, "targets are planned with an extension of a known format"
+    return WriteOptions(kind, options.quality if kind.lossy else None, options.depth)
+
+
+def require_writable_formats(jobs: Sequence[Job], options: UpscaleOptions) -> None:
+    """Raise UsageError where quality or depth fit none, or not all, of the formats to be written."""
+    kinds = list(dict.fromkeys(write_options(job.target, options).format for job in jobs))
+    if kinds and not any(kind.lossy for kind in kinds):
+        WriteOptions(kinds[0], options.quality)
+
+
+def _first(image: Image) -> Picture:
+    return image if isinstance(image, Picture) else image.frames[0]
+
+
+def _failure(job: Job, error: UpscaleError) -> Outcome:
+    return Outcome(job, error=error)
+
+
+def _of_picture(job: Job, error: Exception) -> UpscaleError:
+    """Return ``error`` with the picture it came up with."""
+    if isinstance(error, UpscaleError):
+        known = type(error)(f"{job.source}: {error.message}", error.hint)
+    else:
+        known = UpscaleError(f"{job.source}: {type(error).__name__}: {error}.", "Please report this with the picture.")
+    known.__cause__ = error
+    return known

@@ -1,0 +1,147 @@
+"""What can be asked of an enlargement: every option, with its default and its bounds, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
+
+from upscale_cli.errors import UsageError
+from upscale_cli.upscaling.size import Size
+
+if TYPE_CHECKING:
+    from upscale_cli.device import Precision
+    from upscale_cli.upscaling.runner import TileChoice
+
+AlphaUpsampler = Literal["network", "bicubic"]
+Depth = Literal[8, 16]
+
+DEFAULT_SCALE = 4.0
+DEFAULT_MAX_MEGAPIXELS = 500.0
+RESTORING = "lite-x4-restore"
+SMALLEST_TILE = 16
+CHOICES: dict[str, tuple[object, ...]] = {
+    "alpha_upsampler": ("network", "bicubic"),
+    "precision": ("auto", "half", "fp32"),
+    "depth": (None, 8, 16),
+}
+
+
+@dataclass(frozen=True)
+class UpscaleOptions:
+    """How pictures are enlarged and written.
+
+    Network: ``model`` is a name of the manifest, an OpenModelDB id or a weights file (None: by device and scale);
+    ``restore`` takes the embedded network for degraded pictures; ``alpha`` is the share of the GAN-trained network in
+    its mix with the PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
+    over eight orientations; ``alpha_upsampler`` enlarges transparency.
+    Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
+    A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``iterations``
+    and ``seed`` are its training's.
+    Running: ``tile`` is the side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad`` the pixels around it
+    (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, or several joined by commas;
+    ``threads`` are the CPU's.
+    Files: ``quality`` (1 to 100) of lossy formats, ``depth`` in bits per channel (None: the input's), and
+    ``max_megapixels``, above which an input is refused.
+
+    Raises UsageError where a value is out of bounds or two options contradict each other.
+    """
+
+    model: str | Path | None = None
+    restore: bool = False
+    alpha: float | None = None
+    denoise: float | None = None
+    tta: bool = False
+    alpha_upsampler: AlphaUpsampler = "network"
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    fit: tuple[int, int] | None = None
+    kernel: Path | None = None
+    iterations: int | None = None
+    seed: int | None = None
+    tile: TileChoice = "auto"
+    tile_pad: int | None = None
+    precision: Precision = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    quality: int | None = None
+    depth: Depth | None = None
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                names = ", ".join(str(value) for value in allowed if value is not None)
+                raise UsageError(f"{name} is {getattr(self, name)!r}.", f"Use one of {names}.")
+        if self.tile != "auto" and not (isinstance(self.tile, int) and (self.tile == 0 or self.tile >= SMALLEST_TILE)):
+            hint = f"Use auto, 0 (no tiles), or {SMALLEST_TILE} and more pixels."
+            raise UsageError(f"{self.tile!r} is no tile size.", hint)
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"A quality of {self.quality} is out of range.", "Use 1 to 100.")
+        if self.denoise is not None and not 0 <= self.denoise <= 1:
+            raise UsageError(f"A denoise strength of {self.denoise:g} is out of range.", "Use 0 to 1.")
+        self._require_one_network()
+        Size(self.scale or (None if self.sized else DEFAULT_SCALE), self.width, self.height, self.fit)
+
+    def _require_one_network(self) -> None:
+        if self.restore and (self.model is not None or self.denoise is not None):
+            other = "-m" if self.model is not None else "--denoise"
+            raise UsageError(f"--restore chooses the network {RESTORING}, and {other} another.", "Give one of them.")
+        if self.kernel is None:
+            for name in ("iterations", "seed"):
+                if getattr(self, name) is not None:
+                    reason = f"--{name} belongs to the training of a network on the picture itself."
+                    raise UsageError(reason, "Add --kernel FILE, or leave it out.")
+            return
+        pretrained = {"-m": self.model, "--restore": self.restore or None, "--alpha": self.alpha}
+        for option, value in (pretrained | {"--denoise": self.denoise}).items():
+            if value is not None:
+                reason = f"{option} chooses a pretrained network, and --kernel trains one."
+                raise UsageError(reason, "Give one of them.")
+        if self.tta:
+            raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
+
+    @property
+    def sized(self) -> bool:
+        """Whether a size was asked for."""
+        return any(value is not None for value in (self.scale, self.width, self.height, self.fit))
+
+    @property
+    def size(self) -> Size:
+        """The size that was asked for, or four times."""
+        return Size(self.scale, self.width, self.height, self.fit) if self.sized else Size(scale=DEFAULT_SCALE)
+
+    @property
+    def network(self) -> str | Path | None:
+        """What ``model`` or ``restore`` name; None for the default."""
+        return RESTORING if self.restore else self.model
+
+    def fields(self) -> OptionFields:
+        """Return all options but ``model`` by name, as ``Upscaler`` takes them."""
+        return cast("OptionFields", {field.name: getattr(self, field.name) for field in fields(self)[1:]})
+
+
+class OptionFields(TypedDict, total=False):
+    """The options of ``UpscaleOptions`` but ``model``, for signatures that pass them on by name."""
+
+    restore: bool
+    alpha: float | None
+    denoise: float | None
+    tta: bool
+    alpha_upsampler: AlphaUpsampler
+    scale: float | None
+    width: int | None
+    height: int | None
+    fit: tuple[int, int] | None
+    kernel: Path | None
+    iterations: int | None
+    seed: int | None
+    tile: TileChoice
+    tile_pad: int | None
+    precision: Precision
+    device: str
+    threads: int | None
+    quality: int | None
+    depth: Depth | None
+    max_megapixels: float
