@@ -22,66 +22,56 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from upscale_cli import device as devices
 from upscale_cli import metrics
+from upscale_cli.degradation.by_kernel import downsampled
+from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.kernels.blur_kernel import BlurKernel, applied_twice, bicubic
-from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.kernels.files import read_kernel
 from upscale_cli.levels import to_pixels, to_planes
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.resolve import ResolvedNetwork
 from upscale_cli.zero_shot import zssr
-from upscale_cli.zero_shot.self_examples import interpolate
-
-Kernels = dict[str, BlurKernel]
+from upscale_cli.zero_shot.network import interpolate
 
 
 @dataclass(frozen=True)
 class Case:
-    """``lr`` (1, 3, H, W) and ``hr`` (1, 3, scale·H, scale·W) in [0, 1]."""
+    """``lr`` (H, W, 3), ``hr`` (scale·H, scale·W, 3), and the kernels by their names."""
 
     number: int
-    lr: Tensor
-    hr: Tensor
-    kernels: Kernels
+    lr: Pixels
+    hr: Pixels
+    kernels: dict[str, BlurKernel]
 
     @property
     def scale(self) -> int:
-        return self.hr.shape[-1] // self.lr.shape[-1]
+        return int(self.hr.shape[0] // self.lr.shape[0])
 
 
-def image(path: Path) -> Tensor:
-    return to_planes(read_picture(path).color)
-
-
-def levels(planes: Tensor) -> metrics.Levels:
-    return to_pixels(planes, np.uint8)
-
-
-def psnr(a: Tensor, b: Tensor, border: int) -> float:
+def psnr(a: Pixels, b: Pixels, border: int) -> float:
     inner = (slice(border, -border),) * 2
-    return metrics.psnr(*(metrics.luma(levels(planes))[inner] for planes in (a, b)))
+    return metrics.psnr(*(metrics.luma(pixels)[inner] for pixels in (a, b)))
 
 
 def numbers(folder: Path) -> list[int]:
-    """Of the pictures whose truth is there."""
+    """Of the pictures with ground truth."""
     return sorted(int(path.stem.removeprefix("im_")) for path in (folder / "gt").glob("im_*.png"))
 
 
 def of_picture(folder: Path, number: int) -> BlurKernel:
-    return read_kernel(next(path for path in sorted(folder.iterdir()) if re.search(rf"\D0*{number}\.\w+$", path.name)))
+    named = re.compile(rf"(.*\D)?0*{number}\.(npy|mat|json)")
+    return read_kernel(next(path for path in sorted(folder.iterdir()) if named.fullmatch(path.name)))
 
 
 def twice(folder: Path, number: int, options: argparse.Namespace) -> Case:
     """DIV2KRK's own LR, its middle; the kernels by their names."""
-    lr, hr = (image(folder / part / f"im_{number}.png") for part in ("lr_x2", "gt"))
+    lr, hr = (read_picture(folder / part / f"im_{number}.png").color for part in ("lr_x2", "gt"))
     true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
-    print(
-        f"case {number}: gt shrunk by its kernel is LR within {psnr(downsample(hr, true, 2), lr, 8):.1f} dB", flush=True
-    )
+    same = psnr(downsampled(Picture(hr), true, 2).color, lr, 8)
+    print(f"case {number}: gt downsampled by its kernel is LR within {same:.1f} dB", flush=True)
     kernels = {name: {"true": true, "bicubic": bicubic(2)}[name] for name in options.kernels}
     if options.estimated:
         kernels["estimated"] = of_picture(options.estimated, number)
@@ -91,34 +81,35 @@ def twice(folder: Path, number: int, options: argparse.Namespace) -> Case:
 def four_times(folder: Path, number: int, options: argparse.Namespace) -> Case:
     """LR from gt by the kernel applied twice."""
     true = read_kernel(folder / "gt_k_x2" / f"kernel_{number}.mat")
-    hr = image(folder / "gt" / f"im_{number}.png")
-    hr = hr[..., : hr.shape[-2] // 4 * 4, : hr.shape[-1] // 4 * 4]
-    lr = to_planes(levels(downsample(hr, applied_twice(true), 4)))
+    hr = read_picture(folder / "gt" / f"im_{number}.png").color
+    hr = hr[: len(hr) // 4 * 4, : hr.shape[1] // 4 * 4]
+    lr = downsampled(Picture(hr), applied_twice(true), 4).color
     return Case(number, *middle(lr, hr, options.crop), {"twice": true, "once": applied_twice(true)})
 
 
-def middle(lr: Tensor, hr: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    scale = hr.shape[-1] // lr.shape[-1]
-    height, width = (min(side, length) for length in lr.shape[-2:])
-    top, left = (lr.shape[-2] - height) // 2, (lr.shape[-1] - width) // 2
-    cropped = hr[..., top * scale : (top + height) * scale, left * scale : (left + width) * scale]
-    return lr[..., top : top + height, left : left + width], cropped
+def middle(lr: Pixels, hr: Pixels, side: int) -> tuple[Pixels, Pixels]:
+    scale = len(hr) // len(lr)
+    height, width = (min(side, length) for length in lr.shape[:2])
+    top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
+    cropped = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    return lr[top : top + height, left : left + width], cropped
 
 
 def measured(case: Case, kernel: BlurKernel, options: argparse.Namespace) -> tuple[float, float]:
     """(dB, seconds)."""
     start = time.process_time()
     bf16 = devices.cpu_has_bf16() and not options.fp32
-    network = zssr.fit(case.lr, kernel, seed=options.seed, iterations=options.iterations, bf16=bf16)
+    network = zssr.fit(to_planes(case.lr), kernel, seed=options.seed, iterations=options.iterations, bf16=bf16)
     resolved = ResolvedNetwork("zssr", network.spec, network, {})
-    sr = Upscaler(network=resolved, scale=case.scale, tile_pad=network.halo).upscale(levels(case.lr))
-    return psnr(to_planes(sr), case.hr, case.scale), time.process_time() - start
+    sr = Upscaler(network=resolved, scale=case.scale, tile_pad=network.halo, device="cpu").upscale(case.lr)
+    return psnr(sr, case.hr, case.scale), time.process_time() - start
 
 
 def report(case: Case, options: argparse.Namespace) -> list[float]:
     """One row of the table; its decibels."""
+    bicubically = to_pixels(interpolate(to_planes(case.lr), case.scale), np.uint8)
     results = [measured(case, kernel, options) for kernel in case.kernels.values()]
-    decibels = [psnr(interpolate(case.lr, case.scale), case.hr, case.scale), *(db for db, _ in results)]
+    decibels = [psnr(bicubically, case.hr, case.scale), *(db for db, _ in results)]
     cells = [f"{decibels[0]:.2f}", *(f"{db:.2f} ({seconds:.0f} s)" for db, seconds in results)]
     print(f"| {case.number} | " + " | ".join(cells) + " |", flush=True)
     return decibels

@@ -25,6 +25,7 @@ from upscale_cli.kernels.blur_kernel import bicubic
 from upscale_cli.kernels.files import write_kernel
 from upscale_cli.resize import resize
 from upscale_cli.zero_shot import zssr
+from upscale_cli.zero_shot.network import ZeroShotNetwork
 
 SHORT = ("--iterations", "2")
 
@@ -134,7 +135,7 @@ def test_an_animation_has_one_network(terminal: Terminal, kernel: str, monkeypat
     trained = []
     fit = zssr.fit
 
-    def counted(image: torch.Tensor, *rest: Any, **options: Any) -> zssr.ZeroShotNetwork:
+    def counted(image: torch.Tensor, *rest: Any, **options: Any) -> ZeroShotNetwork:
         trained.append(image)
         return fit(image, *rest, **options)
 

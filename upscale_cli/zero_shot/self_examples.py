@@ -1,4 +1,4 @@
-"""What a picture teaches about itself: crops of it as HR, the same crops shrunk by its kernel and enlarged as LR."""
+"""Examples from one picture: crops of it as HR; as LR the same crops, downsampled by its kernel and interpolated."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.orientation import ORIENTATIONS, orient, restore
 from upscale_cli.resize import resize
+from upscale_cli.zero_shot.network import INTERPOLATION_REACH, interpolate
 
 FACTORS = (1.0, 0.85, 0.7, 0.5)  # of the picture's size: its own smaller versions are examples too
 SHARE_UNRESIZED = 0.5
-INTERPOLATION_REACH = 2  # LR pixels that a bicubically interpolated pixel sees on each side
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,8 @@ class Pair:
     hr: Tensor
 
 
-def interpolate(lr: Tensor, scale: int) -> Tensor:
-    """``lr`` (N, C, H, W) at ``scale`` times its size, bicubically, in float32."""
-    return resize(lr.float(), (lr.shape[-2] * scale, lr.shape[-1] * scale), "bicubic")
-
-
 def paired(hr: Tensor, kernel: BlurKernel) -> Pair:
-    """``hr`` (N, C, H, W) beside what is left of it after shrinking by ``kernel`` and interpolating."""
+    """Return ``hr`` (N, C, H, W) beside what is left of it after downsampling by ``kernel`` and interpolating."""
     enlarged = interpolate(downsample(hr, kernel, kernel.scale), kernel.scale)
     return Pair(enlarged[..., : hr.shape[-2], : hr.shape[-1]], hr)
 
@@ -48,13 +43,14 @@ class Examples:
         self._margin = scale * (-(-(kernel.size // 2) // scale) + INTERPOLATION_REACH)
 
     def draw(self, count: int) -> Pair:
-        """``count`` crops."""
+        """Return ``count`` crops."""
         pairs = [self._drawn() for _ in range(count)]
         return Pair(torch.cat([pair.interpolated for pair in pairs]), torch.cat([pair.hr for pair in pairs]))
 
     def _drawn(self) -> Pair:
-        """A crop in one of eight orientations. Its LR is blurred from beyond its border where the picture goes on."""
-        version = self._versions[self._drawn_version()]
+        """Return a crop in one of eight orientations, blurred from beyond its border where the picture goes on."""
+        unresized = len(self._versions) == 1 or self._rng.random() < SHARE_UNRESIZED
+        version = self._versions[0 if unresized else int(self._rng.integers(1, len(self._versions)))]
         orientation = ORIENTATIONS[self._rng.integers(len(ORIENTATIONS))]
         (rows, above), (columns, before) = (self._span(length) for length in version.shape[-2:])
         pair = paired(orient(version[..., rows, columns], orientation), self._kernel)
@@ -65,23 +61,17 @@ class Examples:
 
         return Pair(cropped(pair.interpolated), cropped(pair.hr))
 
-    def _drawn_version(self) -> int:
-        if len(self._versions) == 1 or self._rng.random() < SHARE_UNRESIZED:
-            return 0
-        return int(self._rng.integers(1, len(self._versions)))
-
     def _span(self, length: int) -> tuple[slice, int]:
-        """Of a crop and what surrounds it, and where the crop starts in it: on LR's grid, from either end."""
+        """Return where a crop and its surroundings lie, on LR's grid from either end, and where in it the crop is."""
         start = int(self._rng.integers(length - self._side + 1))
-        before, after = (self._on_grid(room) for room in (start, length - self._side - start))
+        scale = self._kernel.scale
+        rooms = (start, length - self._side - start)
+        before, after = (min(self._margin, room // scale * scale) for room in rooms)
         return slice(start - before, start + self._side + after), before
-
-    def _on_grid(self, room: int) -> int:
-        return min(self._margin, room // self._kernel.scale * self._kernel.scale)
 
 
 def _versions(image: Tensor, side: int) -> list[Tensor]:
-    """``image`` itself and smaller, as long as a crop fits."""
+    """Return ``image`` itself and smaller versions, as long as a crop fits."""
     height, width = image.shape[-2:]
     sizes = [(round(height * factor), round(width * factor)) for factor in FACTORS]
     return [image] + [resize(image, size, "bicubic").clamp(0, 1) for size in sizes[1:] if min(size) >= side]
