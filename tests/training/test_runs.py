@@ -14,57 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import tiny
+from tiny_training import Record, equal, prepared, tiny, tiny_recipe, trained
 
 from upscale_cli import Upscaler
-from upscale_cli.errors import UpscaleError, UsageError, WeightsError
+from upscale_cli.errors import UpscaleError, UsageError
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
-from upscale_cli.training.distributed import Team
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import Batch
 from upscale_cli.training.recipe import Recipe, load_recipe, names
 from upscale_cli.training.state import TrainingState, open_checkpoint
 from upscale_cli.training.step import Tools, content_losses, train_step
-from upscale_cli.training.validation import Figures
-
-CPU = torch.device("cpu")
-
-
-class Record:
-    """The losses and figures of a run, which stops after ``stop_after`` iterations."""
-
-    def __init__(self, stop_after: int = 10**9) -> None:
-        self.losses: list[Mapping[str, float]] = []
-        self.figures: list[Figures] = []
-        self._stop_after = stop_after
-        self._step = 0
-
-    def run(self, training: setup.Training) -> bool:
-        return loop.run(training, self._on_step, self._on_validation, lambda: self._step >= self._stop_after)
-
-    def _on_step(self, step: int, losses: Mapping[str, float]) -> None:
-        self.losses.append(losses)
-        self._step = step
-
-    def _on_validation(self, step: int, figures: Figures, best: bool) -> None:
-        self.figures.append(figures)
-
-
-def prepared(recipe: Recipe, folder: Path, notices: list[Notice] | None = None) -> setup.Training:
-    notify = (notices if notices is not None else []).append
-    return setup.prepare(recipe, folder, CPU, Team(), lambda name, done, total: None, notify)
-
-
-def trained(recipe: Recipe, folder: Path, record: Record | None = None) -> Record:
-    record = record or Record()
-    record.run(prepared(recipe, folder))
-    return record
-
-
-def tiny_recipe(name: str, photos: Path, iterations: int, *settings: str) -> Recipe:
-    own = [f'data.hr=["{photos}"]', f"schedule.iterations={iterations}", "start=scratch"]
-    return load_recipe(name, [*tiny(name), *own, *settings])
 
 
 @torch.no_grad()
@@ -138,16 +98,6 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     assert set(whole) == set(parts)
     for key in set(whole) - {"seconds"}:
         assert equal(whole[key], parts[key]), key
-
-
-def equal(a: object, b: object) -> bool:
-    if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and torch.equal(a, b)
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
 
 
 def test_a_seed_decides_everything(photos: Path, tmp_path: Path) -> None:
@@ -261,9 +211,8 @@ def test_another_recipe_in_the_same_folder_is_refused(photos: Path, tmp_path: Pa
     with pytest.raises(UsageError, match=r"run\.seed"):
         prepared(tiny_recipe("compact", photos, 2, "run.seed=9"), tmp_path)
     prepared(tiny_recipe("compact", photos, 2, "run.log_every=7"), tmp_path)
-    (tmp_path / "last.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(WeightsError, match="damaged"):
-        prepared(tiny_recipe("compact", photos, 2), tmp_path)
+    with pytest.raises(UsageError, match=r"perceptual\.layers\.conv1_2 = None, and now it is 1"):
+        prepared(tiny_recipe("compact", photos, 2, "perceptual.layers={conv1_2=1}"), tmp_path)
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_reads_anything(photos: Path, tmp_path: Path) -> None:

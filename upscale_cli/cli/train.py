@@ -100,14 +100,14 @@ def _list() -> None:
 def _recipe(options: Mapping[str, Any]) -> Recipe:
     """The recipe with all changes, of its name or of the run that goes on."""
     from upscale_cli.training.recipe import changed, checked, load_recipe, to_table
-    from upscale_cli.training.setup import CHECKPOINT
-    from upscale_cli.training.state import open_checkpoint
+    from upscale_cli.training.state import CHECKPOINT, latest_checkpoint, open_checkpoint
 
     settings = [*_as_settings(options), *options["settings"]]
     if options["resume"] is not None:
         if options["output"] is not None or options["overwrite"]:
             raise UsageError("--resume goes on in its own folder.", "Leave out -o and --overwrite.")
-        stored = open_checkpoint(options["resume"] / CHECKPOINT).recipe
+        folder = options["resume"]
+        stored = open_checkpoint(latest_checkpoint(folder) or folder / CHECKPOINT).recipe
         if options["recipe"] is not None and Path(options["recipe"]).stem != stored.name:
             raise UsageError(f"{options['resume']} holds a run of {stored.name}.", "Leave out the recipe.")
         return checked(changed(to_table(stored), settings), stored.name)

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
+MOST_LAYERS = 1000  # in a row: building more, as a forged file may claim, takes minutes
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -91,8 +92,11 @@ def convolution(state: StateDict, key: str) -> tuple[int, int]:
 
 
 def count(state: StateDict, pattern: str) -> int:
-    """How many different numbers the first group of ``pattern`` takes among the keys."""
-    return len({match[1] for key in state if (match := re.match(pattern, key))})
+    """Return how many different numbers the first group of ``pattern`` takes among the keys. Raises ValueError."""
+    found = len({match[1] for key in state if (match := re.match(pattern, key))})
+    if found > MOST_LAYERS:
+        raise ValueError(f"{found} layers of one kind are more than any network has")
+    return found
 
 
 def doublings(scale: int) -> int:

@@ -11,15 +11,15 @@ from statistics import fmean
 from torch import nn
 
 from upscale_cli import atomic
-from upscale_cli.errors import UpscaleError
+from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.training import validation
 from upscale_cli.training.distributed import agreed, averaged
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import MIXTURE, Batch
 from upscale_cli.training.recipe import Recipe, to_toml
 from upscale_cli.training.schedule import rate_factor
-from upscale_cli.training.setup import CHECKPOINT, Training
-from upscale_cli.training.state import TrainingState, save_checkpoint, save_weights
+from upscale_cli.training.setup import Training
+from upscale_cli.training.state import TrainingState, save_state, save_weights
 from upscale_cli.training.step import train_step
 from upscale_cli.training.validation import Figures
 
@@ -109,11 +109,19 @@ def _validate(training: Training, log: RunLog, on_validation: OnValidation) -> N
 
 
 def save(training: Training, log: RunLog) -> None:
-    """Write checkpoint, weights, table and curve. Raises UpscaleError where the network is no longer finite."""
-    _require_finite(training.state.generator, training.state.step)
-    save_checkpoint(training.folder / CHECKPOINT, training.state, training.recipe)
-    save_weights(training.folder / "last.safetensors", training.state, training.recipe)
-    log.write()
+    """Write checkpoint, weights, table and curve.
+
+    Raises UpscaleError where the network is no longer finite, and OutputError. The last checkpoint is then kept.
+    """
+    folder, state, recipe = training.folder, training.state, training.recipe
+    _require_finite(state.generator, state.step)
+    try:
+        save_state(folder, state, recipe)
+        save_weights(folder / "last.safetensors", state, recipe)
+        log.write()
+    except OutputError as error:
+        hint = "The last checkpoint is kept: make room and resume with the same command."
+        raise OutputError(error.message, hint) from error
 
 
 def _require_finite(module: nn.Module, step: int) -> None:

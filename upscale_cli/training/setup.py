@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from upscale_cli import atomic
 from upscale_cli import device as devices
 from upscale_cli.errors import OutputError, UsageError
 from upscale_cli.evaluation import Case, load_case
@@ -22,7 +23,14 @@ from upscale_cli.training.distributed import Team, parallel
 from upscale_cli.training.generator import fresh, spec_of, started
 from upscale_cli.training.patches import Patches
 from upscale_cli.training.recipe import Recipe, to_table
-from upscale_cli.training.state import Checkpoint, TrainingState, new_state, open_checkpoint, restored
+from upscale_cli.training.state import (
+    Checkpoint,
+    TrainingState,
+    latest_checkpoint,
+    new_state,
+    open_checkpoint,
+    restored,
+)
 from upscale_cli.training.step import Tools
 from upscale_cli.training.vgg import RANDOM, load_features
 from upscale_cli.weights.load import is_path, locate
@@ -32,16 +40,19 @@ from upscale_cli.weights.state_dict import open_state
 from upscale_cli.weights.transfer import Progress
 
 SCRATCH = "scratch"
-CHECKPOINT = "last.pt"
-# What says how a run goes and not what comes out may differ when it is resumed; and it may go on for longer.
-FREE_ON_RESUME = {
-    "about": None,
-    "paper": None,
-    "validation": None,
-    "data": {"workers", "cache"},
-    "schedule": {"iterations"},
-    "run": {"log_every", "checkpoint_minutes", "tensorboard", "compile"},
-}
+# A resumed run may differ in how it goes, not in what comes out; and it may go on for longer.
+FREE_ON_RESUME = (
+    "about",
+    "paper",
+    "validation.",
+    "data.workers",
+    "data.cache",
+    "schedule.iterations",
+    "run.log_every",
+    "run.checkpoint_minutes",
+    "run.tensorboard",
+    "run.compile",
+)
 
 
 @dataclass(frozen=True)
@@ -107,9 +118,10 @@ def prepare(
 
     Raises UpscaleError kinds for all that is missing, unreadable or contradictory.
     """
-    path = folder / CHECKPOINT
-    checkpoint = open_checkpoint(path) if path.is_file() and not anew else None
-    recipe = recipe if checkpoint is None else _resumed(checkpoint, recipe, folder)
+    path = None if anew else latest_checkpoint(folder)
+    checkpoint = None if path is None else open_checkpoint(path)
+    if checkpoint is not None:
+        _require_same_run(folder, checkpoint, recipe)
     check(recipe, device, checkpoint is not None)
     sources = pictures.find(recipe.data)
     cases = validation.find(recipe.validation)
@@ -141,32 +153,23 @@ def _kernels(recipe: Recipe) -> tuple[BlurKernel, ...]:
     return tuple(for_scale(kernel, recipe.network.scale) for kernel in read_kernels(Path(recipe.degradation.kernels)))
 
 
-def _resumed(checkpoint: Checkpoint, recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe of a run that goes on. Raises UsageError where what was asked for is another run."""
-    ours, theirs = (_fixed(to_table(r)) for r in (recipe, checkpoint.recipe))
-    for key in ours | theirs:
-        if ours.get(key) != theirs.get(key):
-            raise _another_run(folder, key, theirs.get(key), ours.get(key))
-    return recipe
+def _require_same_run(folder: Path, checkpoint: Checkpoint, recipe: Recipe) -> None:
+    """Refuse to resume the run in ``folder`` by a recipe that would make it another run. Raises UsageError."""
+    ours, theirs = _flat(to_table(recipe)), _flat(to_table(checkpoint.recipe))
+    for key in theirs | ours:
+        if ours.get(key) != theirs.get(key) and not key.startswith(FREE_ON_RESUME):
+            raise UsageError(
+                f"{folder} holds a run with {key} = {theirs.get(key)}, and now it is {ours.get(key)}.",
+                "Choose another -o, go on with the old recipe (--resume), or start anew with --overwrite.",
+            )
 
 
-def _fixed(table: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ when a run is resumed."""
-    fixed = {key: value for key, value in table.items() if FREE_ON_RESUME.get(key, set()) is not None}
-    for key, free in FREE_ON_RESUME.items():
-        if free is not None:
-            fixed[key] = {name: value for name, value in table[key].items() if name not in free}
-    return fixed
-
-
-def _another_run(folder: Path, key: str, theirs: object, ours: object) -> UsageError:
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        inner = next(name for name in theirs if theirs[name] != ours.get(name))
-        return _another_run(folder, f"{key}.{inner}", theirs[inner], ours.get(inner))
-    return UsageError(
-        f"{folder} holds a run with {key} = {theirs}, and now it is {ours}.",
-        "Choose another -o, go on with the old recipe (--resume), or start anew with --overwrite.",
-    )
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by their full keys, "data.batch"."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 def _state(
@@ -253,5 +256,6 @@ def _require_writable(folder: Path) -> None:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
+        atomic.remove_leftovers(folder)
     except OSError as error:
         raise OutputError(f"Cannot write to {folder}: {error.strerror or error}.", "Choose another -o.") from error

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from upscale_cli import atomic
 from upscale_cli.degradation.pool import PairPool
-from upscale_cli.errors import WeightsError
+from upscale_cli.errors import UpscaleError, WeightsError
 from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
 from upscale_cli.training.recipe import Optimizer, Recipe, checked, public, to_table, to_toml
-from upscale_cli.weights.state_dict import load_checkpoint, save_state
+from upscale_cli.weights import state_dict
 
 FORMAT = 1
+CHECKPOINT, PREVIOUS = "last.pt", "previous.pt"
 
 
 @dataclass
@@ -107,8 +107,11 @@ def _critic(recipe: Recipe, weights: Mapping[str, Tensor] | None) -> nn.Module:
     return critic.train()
 
 
-def save_checkpoint(path: Path, state: TrainingState, recipe: Recipe) -> None:
-    """The whole state, which ``load_state`` continues from and ``upscale -m`` opens as weights. Raises OutputError."""
+def save_state(folder: Path, state: TrainingState, recipe: Recipe) -> None:
+    """Write ``last.pt``, which ``restored`` resumes from and ``upscale -m`` opens; the one before is ``previous.pt``.
+
+    Raises OutputError.
+    """
     content: dict[str, Any] = {
         "params": state.generator.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -128,8 +131,7 @@ def save_checkpoint(path: Path, state: TrainingState, recipe: Recipe) -> None:
         content["discriminator_optimizer"] = state.discriminator_optimizer.state_dict()
     if state.pool is not None:
         content["pool"] = state.pool.state_dict()
-    with atomic.replacing(path) as temporary:
-        torch.save(content, temporary)
+    state_dict.save_checkpoint(folder / CHECKPOINT, content, former=folder / PREVIOUS)
 
 
 def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
@@ -146,7 +148,7 @@ def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
 def save_weights(path: Path, state: TrainingState, recipe: Recipe) -> None:
     """The network that users get, in the form that runs, with its facts."""
     _, tensors = recognise(state.shown.state_dict())
-    save_state(path, tensors, facts(state, recipe))
+    state_dict.save_state(path, tensors, facts(state, recipe))
 
 
 @dataclass(frozen=True)
@@ -158,12 +160,28 @@ class Checkpoint:
     content: Mapping[str, Any]
 
 
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint of the run in ``folder``: the previous one where it was killed between two renamings."""
+    return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
+
+
 def open_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises WeightsError where it is missing, damaged or none."""
-    content = load_checkpoint(path)
-    if content.get("format") != FORMAT or not isinstance(content.get("recipe"), Mapping):
-        raise WeightsError(f"{path} is no checkpoint of `upscale train`.", "Give --from FILE to start from weights.")
-    return Checkpoint(path, checked(content["recipe"], str(path)), content)
+    try:
+        content = state_dict.load_checkpoint(path)
+        if content.get("format") != FORMAT or not isinstance(content.get("recipe"), Mapping):
+            raise WeightsError(f"{path} is no checkpoint of `upscale train`.")
+        return Checkpoint(path, checked(content["recipe"], str(path)), content)
+    except UpscaleError as error:
+        raise WeightsError(error.message, _way_out(path)) from error
+
+
+def _way_out(path: Path) -> str:
+    """Say how a run goes on whose checkpoint ``path`` cannot be used."""
+    anew = "start anew with --overwrite, from weights with --from FILE"
+    if path.name == CHECKPOINT and path.with_name(PREVIOUS).is_file():
+        return f"Rename {PREVIOUS}, the checkpoint before it, to {CHECKPOINT} and resume, or {anew}."
+    return f"Check the path, or {anew}."
 
 
 def restored(checkpoint: Checkpoint, recipe: Recipe, device: torch.device, scaled: bool) -> TrainingState:
@@ -182,11 +200,11 @@ def restored(checkpoint: Checkpoint, recipe: Recipe, device: torch.device, scale
             state.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
         if state.pool is not None:
             state.pool.load_state_dict(content["pool"], device)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise WeightsError(f"The checkpoint {checkpoint.path} is damaged.", "Start anew with --overwrite.") from error
-    state.step, state.seconds, state.best = content["step"], content["seconds"], content["best"]
-    real, fake = content["accuracy"]
-    state.accuracy = (real, fake)
-    known = facts(state, recipe)
-    state.facts = {key: text for key, text in content["facts"].items() if key not in known}
+        state.step, state.seconds, state.best = int(content["step"]), float(content["seconds"]), float(content["best"])
+        real, fake = content["accuracy"]
+        state.accuracy = (real, fake)
+        known = facts(state, recipe)
+        state.facts = {key: text for key, text in content["facts"].items() if key not in known}
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"The checkpoint {checkpoint.path} is damaged.", _way_out(checkpoint.path)) from error
     return state

@@ -56,9 +56,12 @@ def resolve(
 def built(
     name: str, spec: NetworkSpec, tensors: StateDict, facts: dict[str, str], notices: tuple[Notice, ...] = ()
 ) -> ResolvedNetwork:
-    """The network of recognised tensors, in fp32."""
+    """Return the network of recognised tensors, in fp32. Raises WeightsError where they are not all there."""
     state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in tensors.items()}
-    return ResolvedNetwork(name, spec, build(spec, state), facts, notices)
+    try:
+        return ResolvedNetwork(name, spec, build(spec, state), facts, notices)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error.message}", error.hint) from error
 
 
 def _require_denoise(model: str | Path, alpha: float | None, denoise: float) -> float:

@@ -7,9 +7,6 @@ beside ``params``, under ``facts``, in a ``.pth`` of ours.
 
 from __future__ import annotations
 
-import io
-import pickle
-import pickletools
 import struct
 import warnings
 from collections.abc import Mapping
@@ -24,10 +21,15 @@ from torch import Tensor
 
 from upscale_cli import atomic
 from upscale_cli.errors import WeightsError
+from upscale_cli.weights.pickles import SLACK, damaged, inspect
 
 WRAPPERS = ("params_ema", "params", "state_dict", "generator", "model_state_dict", "model")
 PREFIXES = ("module.", "generator.")
-IMPORTING = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+MOST_WRAPPERS = 4  # around one another
+NUMBERS = frozenset(
+    {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8}
+    | {torch.uint8, torch.bool}
+)
 SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 
 
@@ -41,17 +43,23 @@ class OpenedState:
 
 def open_state(path: Path) -> OpenedState:
     """Read a weights file of either kind. Raises WeightsError where it is missing, damaged, unsafe or no state dict."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise WeightsError(f"Cannot read the weights {path}: {error.strerror or error}.", "Check the path.") from error
+    head = _head(path)
     if not head:
         raise WeightsError(f"The weights {path} are empty.", "Get the file again.")
-    if _is_safetensors(head):
-        return _open_safetensors(path)
-    content = _load_pickle(path)
-    return OpenedState(unwrapped(content, path), _facts(content))
+    content, facts = _load_safetensors(path) if _is_safetensors(head) else _load_pickle_with_facts(path)
+    tensors = unwrapped(content, path)
+    _require_numbers(tensors, path)
+    return OpenedState(tensors, _readable(facts))
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise WeightsError(f"Cannot read the weights {path}: it is no file.", "Check the path.")
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise WeightsError(f"Cannot read the weights {path}: {error.strerror or error}.", "Check the path.") from error
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -64,58 +72,68 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _facts(content: Any) -> dict[str, str]:
-    facts = content.get("facts") if isinstance(content, Mapping) else None
+def _readable(facts: Any) -> dict[str, str]:
+    """Return those facts that are texts by name, without control characters."""
     texts = facts.items() if isinstance(facts, Mapping) else ()
-    return {name: text for name, text in texts if isinstance(name, str) and isinstance(text, str)}
+    return {_printable(k): _printable(v) for k, v in texts if isinstance(k, str) and isinstance(v, str)}
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
 def _is_safetensors(head: bytes) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 2**32
 
 
-def _open_safetensors(path: Path) -> OpenedState:
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            facts = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (it is no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"The weights {path} are damaged.", "Get the file again.") from error
-    return OpenedState(unwrapped(tensors, path), facts)
+            return tensors, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        raise damaged(path) from error
+
+
+def _load_pickle_with_facts(path: Path) -> tuple[Any, Any]:
+    content = _load_pickle(path)
+    return content, content.get("facts") if isinstance(content, Mapping) else None
 
 
 def _load_pickle(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old files warn about storage classes that concern nobody here
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # an unpickler of foreign bytes trips in every imaginable way
-        if isinstance(error, pickle.UnpicklingError) and ("GLOBAL " in str(error) or _imports(path)):
-            raise WeightsError(
-                f"The weights {path} contain more than tensors, possibly code, and were not opened.",
-                "Ask for a .safetensors file.",
-            ) from error
-        raise WeightsError(f"The weights {path} are damaged or no weights at all.", "Get the file again.") from error
-
-
-def _imports(path: Path) -> bool:
-    """Whether a bare pickle, of any protocol, would import something. Its opcodes are read and not run."""
     with path.open("rb") as file:
-        start = io.BytesIO(file.read(2**20))
-    try:
-        return not IMPORTING.isdisjoint([opcode.name for opcode, _, _ in pickletools.genops(start)])
-    except ValueError:
-        return False
+        inspect(file, path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # old files warn about storage classes that concern nobody here
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # an unpickler of foreign bytes trips in every imaginable way
+            raise damaged(path) from error
 
 
 def unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict inside ``content``, without wrappers and key prefixes; anything but tensors is left out."""
-    while isinstance(content, Mapping) and (wrapper := _wrapper(content)):
-        content = content[wrapper]
+    """Return the state dict inside ``content``, without wrappers and key prefixes; all but tensors is left out."""
+    for _ in range(MOST_WRAPPERS):  # a mapping may contain itself
+        if isinstance(content, Mapping) and (wrapper := _wrapper(content)):
+            content = content[wrapper]
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
-    if not tensors or not all(isinstance(key, str) for key in tensors):
+    if not tensors or not all(isinstance(key, str) and key.isprintable() for key in tensors):
         raise WeightsError(f"{path} holds no network weights.", "Give a state dict as .pth or .safetensors.")
     return _without_prefixes(tensors)
+
+
+def _require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are not finite numbers in memory, or that claim more of them than the file has."""
+    left = path.stat().st_size + SLACK
+    for key, tensor in tensors.items():
+        if tensor.dtype not in NUMBERS or tensor.layout != torch.strided or tensor.device.type != "cpu":
+            kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}".replace("torch.", "")
+            raise WeightsError(f"The tensor {key} of {path} holds no plain numbers ({kind}).", "Get another file.")
+        left -= tensor.numel() * tensor.element_size()
+        if left < 0:
+            raise WeightsError(f"The tensor {key} of {path} is larger than the file.", "Get another file.")
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise WeightsError(f"The tensor {key} of {path} has values that are not finite.", "Get the file again.")
 
 
 def _wrapper(content: Mapping[Any, Any]) -> str | None:
@@ -145,5 +163,13 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, st
     if path.suffix == ".safetensors":
         atomic.write_bytes(path, save(plain, metadata=dict(facts)))
         return
-    with atomic.replacing(path) as temporary:
-        torch.save({"params": plain, "facts": dict(facts)}, temporary)
+    save_checkpoint(path, {"params": plain, "facts": dict(facts)})
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any], former: Path | None = None) -> None:
+    """Write what ``load_checkpoint`` reads; the file that ``path`` was becomes ``former``. Raises OutputError."""
+    with atomic.replacing(path, former) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # which hides that the disk is full
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
