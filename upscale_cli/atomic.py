@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from upscale_cli.errors import OutputError
+
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+TEMPORARY = re.compile(rf"\.upscale-{HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\..*)?")
 
 
 @contextmanager
 def replacing(target: Path, former: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; on success it becomes ``target``, on any error it vanishes.
 
-    The temporary file keeps the target's suffix, so that libraries that look at it choose the same format. A file that
-    was ``target`` before becomes ``former`` where that is given: at every moment one of the two is there and complete.
-    Raises OutputError where the folder cannot be written or the disk is full.
+    The temporary file keeps the target's suffix, so that libraries that look at it choose the same format; its name
+    tells which process writes it. A file that was ``target`` before becomes ``former`` where that is given: at every
+    moment one of the two is there and complete. Raises OutputError where the folder cannot be written or the disk is
+    full.
     """
-    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    _clean_once(target.parent)
+    name = f".upscale-{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp{target.suffix}"
+    temporary = target.with_name(name)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -42,6 +52,24 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of killed processes from ``folder``, which no other process may be writing to."""
-    for path in folder.glob(".*.????????.tmp*"):
-        path.unlink(missing_ok=True)
+    """Delete temporary files in ``folder`` that killed processes of this machine left."""
+    with suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208  (a list of names costs least, and this runs before every run)
+            match = TEMPORARY.fullmatch(name)
+            if match and not _is_running(int(match[1])):
+                (folder / name).unlink(missing_ok=True)
+
+
+_clean_once = cache(remove_leftovers)  # per folder
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # there, signal 0 would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

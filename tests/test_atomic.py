@@ -1,0 +1,61 @@
+"""Files are written whole or not at all, and what a killed process leaves is cleaned up."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from upscale_cli import atomic
+from upscale_cli.errors import OutputError
+
+KILLED = """
+import os, pathlib, signal, sys
+from upscale_cli import atomic
+with atomic.replacing(pathlib.Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half of it")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def write_to_full_disk(target: Path) -> None:
+    with atomic.replacing(target) as temporary:
+        temporary.write_bytes(b"ne")
+        raise OSError(28, "No space left on device")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+    with pytest.raises(OutputError, match=r"Cannot write .*a\.png: No space"):
+        write_to_full_disk(target)
+    assert (target.read_bytes(), names(tmp_path)) == (b"old", ["a.png"])
+
+
+@pytest.mark.parametrize("name", ["写" * 83 + ".png", "a" * 251 + ".png"])
+def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path: Path, name: str) -> None:
+    atomic.write_bytes(tmp_path / name, b"x")
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_lives_is_kept(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.png")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = names(tmp_path)
+    assert left.startswith(".upscale-")
+    foreign = tmp_path / left.replace(atomic.HOST, "another0")
+    foreign.touch()
+    with atomic.replacing(tmp_path / "b.png") as temporary:
+        temporary.touch()
+        assert set(names(tmp_path)) == {temporary.name, foreign.name}
+        atomic.remove_leftovers(tmp_path)
+        atomic.write_bytes(tmp_path / "c.png", b"x")
+    assert names(tmp_path) == [foreign.name, "b.png", "c.png"]
