@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from upscale_cli.cli.options import chosen_existing
 from upscale_cli.cli.report import chosen_style
 from upscale_cli.errors import OutputError, UpscaleError, UsageError
 
@@ -89,31 +88,21 @@ def _kind(options: dict[str, Any]) -> str:
 def _plan(paths: tuple[str, ...], options: dict[str, Any], kind: str) -> Plan:
     """Targets are the drawings; each has its kernel's file beside it. Raises UpscaleErrors, before any work."""
     from upscale_cli.images import formats
-    from upscale_cli.upscaling import plan as targets
+    from upscale_cli.upscaling import plan as plans
 
-    png = formats.by_name("png")
-    naming = targets.Naming(
-        "kernel",
-        _drawing_named(options["output"], kind),
-        None,
-        png,
-        options["recursive"],
-        chosen_existing(options["overwrite"], False),
-    )
-    plan = targets.plan(paths, naming)
-    strange = next((_file(job, kind) for job in plan.jobs if _file(job, kind).exists()), None)
-    if strange and not options["overwrite"]:
-        raise OutputError(f"{strange} exists already.", "Add --overwrite, or choose another name with -o.")
-    if (
-        options["upscale"]
-        and _is_single(plan)
-        and _enlarged(plan.jobs[0], options).exists()
-        and not options["overwrite"]
-    ):
-        raise OutputError(
-            f"{_enlarged(plan.jobs[0], options)} exists already.", "Add --overwrite, or leave out --upscale."
-        )
-    return plan
+    drawing = _drawing_named(options["output"], kind)
+    naming = plans.Naming("kernel", drawing, None, formats.by_name("png"), options["recursive"], "overwrite")
+    plan = plans.plan(paths, naming)
+    if options["overwrite"]:
+        return plan
+    if len(paths) == len(plan.jobs) == 1 and not Path(paths[0]).is_dir():
+        (job,) = plan.jobs
+        for there in (file for file in (_file(job, kind), job.target) if file.exists()):
+            raise OutputError(f"{there} exists already.", "Add --overwrite, or choose another name with -o.")
+        if options["upscale"] and _enlarged(job, options).exists():
+            raise OutputError(f"{_enlarged(job, options)} exists already.", "Add --overwrite, or leave out --upscale.")
+    skipped = tuple(job for job in plan.jobs if _file(job, kind).exists())
+    return replace(plan, jobs=tuple(job for job in plan.jobs if job not in skipped), skipped=skipped)
 
 
 def _is_single(plan: Plan) -> bool:
@@ -158,11 +147,12 @@ def _do_all(plan: Plan, settings: Settings, kind: str, options: dict[str, Any]) 
     report = KernelReport(chosen_style(options["quiet"], options["as_json"]), len(plan.jobs), settings)
     report.tell(plan.notices)
     failures = 0
-    known = plan.skipped if options["upscale"] else ()  # whose kernels are there, but perhaps nothing enlarged
-    for job in (*plan.jobs, *known):
+    for job in (*plan.jobs, *plan.skipped):
         try:
-            if job not in known:
-                _do(job, settings, _file(job, kind), report)
+            if job in plan.skipped:
+                _draw_missing(job, _file(job, kind))
+            else:
+                _do(job, settings, _file(job, kind), report, options["overwrite"])
             if options["upscale"]:
                 _enlarge(job, _file(job, kind), options)
         except UpscaleError as error:
@@ -177,7 +167,16 @@ def _do_all(plan: Plan, settings: Settings, kind: str, options: dict[str, Any]) 
         raise click.exceptions.Exit(1)
 
 
-def _do(job: Job, settings: Settings, target: Path, report: KernelReport) -> None:
+def _draw_missing(job: Job, kernel: Path) -> None:
+    """Draw the kernel of a run that ended before its drawing was written."""
+    from upscale_cli.images import formats
+    from upscale_cli.kernels.files import read_kernel
+
+    if not job.target.exists():
+        write_drawing(read_kernel(kernel), job.target, formats.by_name("png"))
+
+
+def _do(job: Job, settings: Settings, target: Path, report: KernelReport, overwrite: bool) -> None:
     from upscale_cli.images import formats
     from upscale_cli.images.read import read_picture
     from upscale_cli.kernel_estimation.estimate import estimate as estimated
@@ -188,7 +187,8 @@ def _do(job: Job, settings: Settings, target: Path, report: KernelReport) -> Non
     found = estimated(picture, settings, report.step, name=str(job.source))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_kernel(target, found.kernel)
-    write_drawing(found.kernel, job.target, formats.by_name("png"))
+    if overwrite or not job.target.exists():
+        write_drawing(found.kernel, job.target, formats.by_name("png"))
     report.found(job.source, target, found)
 
 
