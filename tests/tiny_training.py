@@ -33,7 +33,7 @@ def save(picture: Picture, path: Path) -> None:
     write_image(picture, path, WriteOptions(by_name("png")))
 
 
-TINY_SIZES = {"features": 8, "blocks": 1, "growth": 4}
+TINY_SIZES = {"features": 8, "blocks": 1, "growth": 4, "partial": 4}
 TINY = (
     "data.hr_patch=32",
     "data.batch=2",

@@ -19,7 +19,17 @@ pytestmark = pytest.mark.shared
 
 REAL = ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesr-animevideov3", "srgan_x2", "srgan_x4", "srgan_x8"]
 SMALL = ["x1", "x2", "x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
-ARCHITECTURES = ["span_x2_norm", "span_x4"]
+ARCHITECTURES = [
+    "mosr_x2",
+    "mosr_x4_dys",
+    "plksr_x4",
+    "rcan_x2_unshuffle",
+    "rcan_x4",
+    "realplksr_x2_dysample",
+    "realplksr_x4",
+    "span_x2_norm",
+    "span_x4",
+]
 X4_LAYOUTS = ["x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
 
 

@@ -15,9 +15,16 @@ from torch import Tensor
 from upscale_cli import networks
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import ARCHITECTURES, NetworkSpec, build, recognise
+from upscale_cli.networks.architecture import UNBOUNDED
 
 EXAMPLES = [spec for architecture in ARCHITECTURES for spec in architecture.examples]
-each_example = pytest.mark.parametrize("spec", EXAMPLES, ids=lambda s: f"{s.architecture}-x{s.scale}-{s.in_channels}ch")
+
+
+def name_of(spec: NetworkSpec) -> str:
+    return f"{spec.architecture}-x{spec.scale}-{spec.in_channels}ch"
+
+
+each_example = pytest.mark.parametrize("spec", EXAMPLES, ids=name_of)
 
 
 def state_of(spec: NetworkSpec) -> dict[str, Tensor]:
@@ -80,7 +87,12 @@ def test_the_output_has_the_scale(spec: NetworkSpec) -> None:
     assert output(state_of(spec)).shape == (1, spec.out_channels, 16 * spec.scale, 16 * spec.scale)
 
 
-@each_example
+@pytest.mark.parametrize("spec", [spec for spec in EXAMPLES if spec.receptive_radius == UNBOUNDED], ids=name_of)
+def test_a_network_that_sees_the_whole_picture_says_how_far_a_tile_must_see(spec: NetworkSpec) -> None:
+    assert spec.halo is not None
+
+
+@pytest.mark.parametrize("spec", [spec for spec in EXAMPLES if spec.receptive_radius < UNBOUNDED], ids=name_of)
 def test_the_receptive_radius_is_the_one_measured_by_gradients(spec: NetworkSpec) -> None:
     network = build(spec).double()
     with torch.no_grad():

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Sizes, StateDict
 from upscale_cli.networks.compact import COMPACT
+from upscale_cli.networks.edsr import EDSR
 from upscale_cli.networks.enhancenet import ENHANCENET
+from upscale_cli.networks.mosr import MOSR
 from upscale_cli.networks.msrresnet import MSRRESNET
+from upscale_cli.networks.plksr import PLKSR
+from upscale_cli.networks.rcan import RCAN
+from upscale_cli.networks.realplksr import REALPLKSR
 from upscale_cli.networks.rrdbnet import RRDBNET
 from upscale_cli.networks.span import SPAN
 from upscale_cli.networks.srresnet import SRRESNET
@@ -34,7 +39,19 @@ __all__ = [
     "spec",
 ]
 
-ARCHITECTURES: tuple[Architecture, ...] = (RRDBNET, COMPACT, SRRESNET, MSRRESNET, ENHANCENET, SPAN)
+ARCHITECTURES: tuple[Architecture, ...] = (
+    RRDBNET,
+    COMPACT,
+    SRRESNET,
+    MSRRESNET,
+    ENHANCENET,
+    SPAN,
+    PLKSR,
+    REALPLKSR,
+    MOSR,
+    EDSR,
+    RCAN,
+)
 
 
 def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -15,13 +15,20 @@ StateDict = Mapping[str, Tensor]
 MOST_LAYERS = 1000  # in a row: building more, as a forged file may claim, takes minutes
 Positive = Annotated[int, Meta(ge=1)]
 
+# A receptive radius beyond any picture: of networks that average over all of it, or look where their features point.
+UNBOUNDED = 2**31
+# Networks whose receptive radius is larger get SHORT_HALO instead, in units of the network's own grid: so far away
+# an input pixel hardly matters any more (docs/tiling.md has the measured error).
+LONGEST_HALO, SHORT_HALO = 64, 32
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """Everything needed to rebuild a network, read from its tensors alone.
 
     ``size_multiple``: height and width of the input must be multiples of it, and tiles begin on multiples of it.
-    ``receptive_radius``: how many LR pixels away an input pixel can still change an output pixel.
+    ``receptive_radius``: how many LR pixels away an input pixel can still change an output pixel; or ``UNBOUNDED``.
+    ``halo``: LR pixels around a tile, where another policy than ``tile_halo``'s own holds.
     ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers.
     """
 
@@ -32,6 +39,15 @@ class NetworkSpec:
     receptive_radius: int
     size_multiple: int = 1
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    halo: int | None = None
+
+    @property
+    def tile_halo(self) -> int:
+        """LR pixels around a tile: the receptive radius where that is affordable, so that tiling changes nothing."""
+        if self.halo is not None:
+            return self.halo
+        affordable = self.receptive_radius <= LONGEST_HALO * self.size_multiple
+        return self.receptive_radius if affordable else SHORT_HALO * self.size_multiple
 
 
 class Sizes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,6 +113,19 @@ def count(state: StateDict, pattern: str) -> int:
     if found > MOST_LAYERS:
         raise ValueError(f"{found} layers of one kind are more than any network has")
     return found
+
+
+def tail_radius(factors: Sequence[int], last: int = 1) -> int:
+    """Return the LR radius of a 3×3 convolution before each pixel shuffle by ``factors``, and a ``last`` one after."""
+    radius = last
+    for factor in reversed(factors):
+        radius = -(-radius // factor) + 1
+    return radius
+
+
+def affordable_halo(reach: int) -> int:
+    """Return the halo of a network that averages over the whole picture, and otherwise sees ``reach`` LR pixels far."""
+    return reach if reach <= LONGEST_HALO else SHORT_HALO
 
 
 def doublings(scale: int) -> int:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict, convolution
+from upscale_cli.networks.upsamplers import shuffle_scale
 
 BLOCKS = 6
 RGB_MEAN, RANGE = (0.4488, 0.4371, 0.4040), 255.0
@@ -163,14 +164,11 @@ def _spec(state: StateDict) -> NetworkSpec:
     if unfolded is not None:
         raise ValueError(f"the branches of {unfolded} are incomplete or do not fit together")
     features, channels = convolution(state, "conv_1.weight")
-    made, _ = convolution(state, "upsampler.0.weight")
-    scale = math.isqrt(made // channels)
-    if scale**2 * channels != made:
-        raise ValueError("the last convolution does not fit any scale")
-    return SPANSizes(features=features, norm="no_norm" not in state).spec(scale, channels)
+    scale = shuffle_scale(state, "upsampler.0.weight", channels)
+    return SpanSizes(features=features, norm="no_norm" not in state).spec(scale, channels)
 
 
-class SPANSizes(Sizes, frozen=True):
+class SpanSizes(Sizes, frozen=True):
     """``norm``: whether the mean of RGB pictures is subtracted first, and 255 the range inside."""
 
     features: Positive = 48
@@ -198,15 +196,15 @@ def _training(spec: NetworkSpec) -> nn.Module:
     return Span(spec.in_channels, spec.scale, **spec.hyperparameters, convolve=BranchedConv)
 
 
-_SMALL = SPANSizes(features=6, norm=False)
+_SMALL = SpanSizes(features=6, norm=False)
 SPAN = Architecture(
     name="span",
     canonical=_canonical,
     detect=_detect,
     spec=_spec,
     module=_module,
-    sizes=SPANSizes,
-    examples=(*map(_SMALL.spec, (1, 2, 3, 4)), SPANSizes(features=4).spec(4), _SMALL.spec(2, channels=1)),
+    sizes=SpanSizes,
+    examples=(*map(_SMALL.spec, (1, 2, 3, 4)), SpanSizes(features=4).spec(4), _SMALL.spec(2, channels=1)),
     training=_training,
     expanded=_expanded,
 )

@@ -1,0 +1,193 @@
+"""PLKSR (Lee, Yun and Ro 2024, arXiv:2404.11848): a large kernel over a part of the channels in every block."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import (
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Sizes,
+    StateDict,
+    convolution,
+    count,
+)
+from upscale_cli.networks.upsamplers import shuffle_scale
+
+# Kernel sizes of the two convolutions that mix channels, by the paper's names.
+MIXERS = {"CCM": (3, 1), "ICCM": (1, 3), "DCCM": (3, 3)}
+INITIAL_DEVIATION = 0.02
+
+
+class PartialLargeKernel(nn.Module):
+    """A ``kernel``×``kernel`` convolution of the first ``channels``; the others stay as they are."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        channels = self.conv.out_channels
+        return torch.cat((self.conv(x[:, :channels]), x[:, channels:]), 1)
+
+
+class ElementAttention(nn.Module):
+    """Every value weighted by a sigmoid of its neighbourhood."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.f = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        weighted: Tensor = x * self.f(x)
+        return weighted
+
+
+def channel_mixer(features: int, kernels: tuple[int, int], activation: nn.Module) -> nn.Sequential:
+    """Return two convolutions with twice the features between them."""
+    first, second = kernels
+    return nn.Sequential(
+        nn.Conv2d(features, 2 * features, first, padding=first // 2),
+        activation,
+        nn.Conv2d(2 * features, features, second, padding=second // 2),
+    )
+
+
+class Block(nn.Module):
+    """Channels mixed, a large kernel over a part of them, attention by element, a 1×1 convolution, and a residual."""
+
+    def __init__(self, features: int, mixer: str, kernel: int, partial: int, attention: bool) -> None:
+        super().__init__()
+        self.channe_mixer = channel_mixer(features, MIXERS[mixer], nn.GELU())  # spelt as in the files
+        self.lk = PartialLargeKernel(partial, kernel)
+        self.attn = ElementAttention(features) if attention else nn.Identity()
+        self.refine = nn.Conv2d(features, features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        residual: Tensor = self.refine(self.attn(self.lk(self.channe_mixer(x))))
+        return x + residual
+
+
+class Plksr(nn.Module):
+    """Blocks at LR size, whose result is added to the nearest enlargement of the input before the pixel shuffle."""
+
+    def __init__(
+        self,
+        channels: int,
+        scale: int,
+        features: int,
+        blocks: int,
+        mixer: str,
+        kernel: int,
+        partial: int,
+        attention: bool,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.feats = nn.Sequential(
+            nn.Conv2d(channels, features, 3, padding=1),
+            *(Block(features, mixer, kernel, partial, attention) for _ in range(blocks)),
+            nn.Conv2d(features, channels * scale**2, 3, padding=1),
+        )
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
+        return F.pixel_shuffle(self.feats(lr) + lr.repeat_interleave(self.scale**2, 1), self.scale)
+
+
+def draw(module: nn.Module) -> None:
+    """Draw weights as published: truncated normal of 0.02, but the first convolution of the mixers as PyTorch does."""
+    for key, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d) and not key.endswith("mixer.0") and not key.startswith("to_img"):
+            nn.init.trunc_normal_(layer.weight, std=INITIAL_DEVIATION)
+
+
+def _detect(state: StateDict) -> bool:
+    return "feats.0.weight" in state and "feats.1.channe_mixer.0.weight" in state
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    features, channels = convolution(state, "feats.0.weight")
+    blocks = count(state, r"^feats\.(\d+)\.channe_mixer\.0\.weight$")
+    if "feats.1.lk.conv.weight" not in state:
+        raise ValueError("its large kernels are sparse, which the tensors do not fully describe")
+    partial, _ = convolution(state, "feats.1.lk.conv.weight")
+    kernels = tuple(state[f"feats.1.channe_mixer.{layer}.weight"].shape[-1] for layer in (0, 2))
+    mixer = next((name for name, sizes in MIXERS.items() if sizes == kernels), None)
+    if mixer is None:
+        raise ValueError(f"its channel mixers have kernels of {kernels[0]} and {kernels[1]}")
+    return _described(
+        channels,
+        shuffle_scale(state, f"feats.{blocks + 1}.weight", channels),
+        features=features,
+        blocks=blocks,
+        mixer=mixer,
+        kernel=state["feats.1.lk.conv.weight"].shape[-1],
+        partial=partial,
+        attention="feats.1.attn.f.0.weight" in state,
+    )
+
+
+def _described(
+    channels: int, scale: int, features: int, blocks: int, mixer: str, kernel: int, partial: int, attention: bool
+) -> NetworkSpec:
+    block = sum(size // 2 for size in MIXERS[mixer]) + kernel // 2 + attention
+    return NetworkSpec(
+        architecture="plksr",
+        scale=scale,
+        in_channels=channels,
+        out_channels=channels,
+        receptive_radius=2 + blocks * block,
+        hyperparameters={
+            "features": features,
+            "blocks": blocks,
+            "mixer": mixer,
+            "kernel": kernel,
+            "partial": partial,
+            "attention": attention,
+        },
+    )
+
+
+class PlksrSizes(Sizes, frozen=True):
+    """``partial``: features under the large ``kernel``. The tiny one has 12 blocks, DCCM, kernel 13, no attention."""
+
+    features: Positive = 64
+    blocks: Positive = 28
+    mixer: Literal["CCM", "ICCM", "DCCM"] = "CCM"
+    kernel: Positive = 17
+    partial: Positive = 16
+    attention: bool = True
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes, for any scale."""
+        if self.kernel % 2 == 0 or self.partial > self.features:
+            raise ValueError("needs an odd kernel over no more than all features")
+        return _described(
+            channels, scale, self.features, self.blocks, self.mixer, self.kernel, self.partial, self.attention
+        )
+
+
+_SMALL = PlksrSizes(features=8, blocks=2, kernel=5, partial=2)
+PLKSR = Architecture(
+    name="plksr",
+    canonical=dict,
+    detect=_detect,
+    spec=_spec,
+    module=lambda spec: Plksr(spec.in_channels, spec.scale, **spec.hyperparameters),
+    sizes=PlksrSizes,
+    examples=(
+        *map(_SMALL.spec, (1, 2, 3, 4)),
+        PlksrSizes(features=8, blocks=1, mixer="DCCM", kernel=3, partial=4, attention=False).spec(2),
+        PlksrSizes(features=8, blocks=1, mixer="ICCM", kernel=3, partial=4).spec(4, channels=1),
+    ),
+    initialise=draw,
+)

@@ -1,0 +1,162 @@
+"""RealPLKSR, PLKSR with a normalisation in every block, for training on degraded photographs (its author's neosr).
+
+By groups (the published form) it averages over the whole picture, so that tiles and whole differ a little; by channel
+(LayerNorm) it does not. The end is a pixel shuffle, or DySample.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import (
+    UNBOUNDED,
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Sizes,
+    StateDict,
+    affordable_halo,
+    convolution,
+    count,
+)
+from upscale_cli.networks.plksr import ElementAttention, PartialLargeKernel, channel_mixer, draw
+from upscale_cli.networks.upsamplers import DYSAMPLE_REACH, DySample, shuffle_scale
+
+NORM_GROUPS = 4
+
+
+class ChannelNorm(nn.Module):
+    """LayerNorm over the channels of each pixel."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, features, H, W)."""
+        pixels = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6)
+        return pixels.permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """PLKSR's block, normalised by channel before, or by groups after."""
+
+    def __init__(self, features: int, kernel: int, partial: int, attention: bool, layer_norm: bool) -> None:
+        super().__init__()
+        self.layer_norm = ChannelNorm(features) if layer_norm else nn.Identity()
+        self.channel_mixer = channel_mixer(features, (3, 3), nn.Mish())
+        self.lk = PartialLargeKernel(partial, kernel)
+        self.attn = ElementAttention(features) if attention else nn.Identity()
+        self.refine = nn.Conv2d(features, features, 1)
+        self.norm = nn.Identity() if layer_norm else nn.GroupNorm(NORM_GROUPS, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        mixed = self.lk(self.channel_mixer(self.layer_norm(x)))
+        residual: Tensor = self.norm(self.refine(self.attn(mixed)))
+        return x + residual
+
+
+class RealPlksr(nn.Module):
+    """Blocks at LR size, whose result is added to the nearest enlargement of the input before it is shuffled."""
+
+    def __init__(
+        self,
+        channels: int,
+        scale: int,
+        features: int,
+        blocks: int,
+        kernel: int,
+        partial: int,
+        attention: bool,
+        layer_norm: bool,
+        dysample: bool,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        made = channels * scale**2
+        self.feats = nn.Sequential(
+            nn.Conv2d(channels, features, 3, padding=1),
+            *(Block(features, kernel, partial, attention, layer_norm) for _ in range(blocks)),
+            nn.Identity(),  # a dropout in training elsewhere
+            nn.Conv2d(features, made, 3, padding=1),
+        )
+        self.to_img: nn.Module = nn.PixelShuffle(scale)
+        if dysample:
+            self.to_img = DySample(made, channels if scale > 1 else 0, scale, groups=channels if scale % 2 else 4)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
+        result: Tensor = self.to_img(self.feats(lr) + lr.repeat_interleave(self.scale**2, 1))
+        return result
+
+
+def _detect(state: StateDict) -> bool:
+    return "feats.0.weight" in state and "feats.1.channel_mixer.0.weight" in state
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    features, channels = convolution(state, "feats.0.weight")
+    blocks = count(state, r"^feats\.(\d+)\.channel_mixer\.0\.weight$")
+    partial, _ = convolution(state, "feats.1.lk.conv.weight")
+    return RealPlksrSizes(
+        features=features,
+        blocks=blocks,
+        kernel=state["feats.1.lk.conv.weight"].shape[-1],
+        partial=partial,
+        attention="feats.1.attn.f.0.weight" in state,
+        layer_norm="feats.1.layer_norm.weight" in state,
+        dysample="to_img.init_pos" in state,
+    ).spec(shuffle_scale(state, f"feats.{blocks + 2}.weight", channels), channels)
+
+
+class RealPlksrSizes(Sizes, frozen=True):
+    """``partial``: features under the large ``kernel``. ``layer_norm``: normalise by channel, not by groups."""
+
+    features: Positive = 64
+    blocks: Positive = 28
+    kernel: Positive = 17
+    partial: Positive = 16
+    attention: bool = True
+    layer_norm: bool = False
+    dysample: bool = False
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes, for any scale."""
+        if self.kernel % 2 == 0 or self.partial > self.features:
+            raise ValueError("needs an odd kernel over no more than all features")
+        if not self.layer_norm and self.features % NORM_GROUPS:
+            raise ValueError(f"needs features in multiples of {NORM_GROUPS}")
+        radius = 2 + self.blocks * (2 + self.kernel // 2 + self.attention)
+        reach = radius + (DYSAMPLE_REACH if self.dysample else 0)
+        bounded = self.layer_norm and not self.dysample
+        return NetworkSpec(
+            architecture="realplksr",
+            scale=scale,
+            in_channels=channels,
+            out_channels=channels,
+            receptive_radius=radius if bounded else UNBOUNDED,
+            hyperparameters={name: getattr(self, name) for name in self.__struct_fields__},
+            halo=None if bounded else affordable_halo(reach),
+        )
+
+
+_SMALL = RealPlksrSizes(features=8, blocks=2, kernel=5, partial=2)
+REALPLKSR = Architecture(
+    name="realplksr",
+    canonical=dict,
+    detect=_detect,
+    spec=_spec,
+    module=lambda spec: RealPlksr(spec.in_channels, spec.scale, **spec.hyperparameters),
+    sizes=RealPlksrSizes,
+    examples=(
+        *map(_SMALL.spec, (1, 2, 3, 4)),
+        *(RealPlksrSizes(features=8, blocks=1, kernel=5, partial=2, dysample=True).spec(s) for s in (1, 2, 3, 4)),
+        RealPlksrSizes(features=8, blocks=2, kernel=5, partial=2, layer_norm=True).spec(2),
+        RealPlksrSizes(features=8, blocks=1, kernel=3, partial=2, attention=False).spec(2, channels=1),
+    ),
+    initialise=draw,
+)
