@@ -53,7 +53,7 @@ def main() -> None:
     print("| alpha | PSNR Y | SSIM Y | feature distance |\n| --- | --- | --- | --- |")
     for alpha in ALPHAS:
         mixture = mixed([first, second], [1 - alpha, alpha])
-        network = built(mixture.name, mixture.spec, mixture.tensors, mixture.facts)
+        network = built(mixture)
         upscaler = Upscaler(network=network, precision="fp32")
         results = [upscaler.upscale((c.lr[0].permute(1, 2, 0) * 255).round().byte().numpy()) for c in cases]
         scores = [score(sr, case.hr, scale) for sr, case in zip(results, cases, strict=True)]

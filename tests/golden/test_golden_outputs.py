@@ -11,8 +11,8 @@ from terminal import Terminal
 from upscale_cli.images.picture import Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.upscaling.upscaler import Upscaler
-from upscale_cli.weights.interpolate import interpolate
 from upscale_cli.weights.load import load
+from upscale_cli.weights.mixture import mix
 from upscale_cli.weights.state_dict import save_state
 
 pytestmark = pytest.mark.shared
@@ -64,18 +64,20 @@ def test_networks_interpolate_across_layouts(shared: Path, layout: str, tmp_path
     golden = shared / "golden"
     a, b = load(golden / f"rrdb_{layout}.pth"), load(golden / "rrdb_x4_b.pth")
     mixed = tmp_path / "mixed.safetensors"
-    save_state(mixed, interpolate(a.tensors, b.tensors, 0.8), {})
+    save_state(mixed, mix([a.tensors, b.tensors], [0.2, 0.8]), {})
     assert largest_difference(mixed, golden / "small.png", golden / "small_rrdb_x4_interp0.8.png") <= 1
 
 
 @pytest.mark.parametrize("picture", ["photo", "cartoon"])
-def test_half_the_denoising(shared: Path, picture: str, tmp_path: Path) -> None:
-    golden, weights = shared / "golden", shared / "weights"
-    strong, weak = load(weights / "realesr-general-x4v3.pth"), load(weights / "realesr-general-wdn-x4v3.pth")
-    mixed = tmp_path / "mixed.pth"
-    save_state(mixed, interpolate(weak.tensors, strong.tensors, 0.5), {})
-    expected = golden / f"{picture}_realesr-general-dn0.5.png"
-    assert largest_difference(mixed, golden / f"{picture}.png", expected) <= 1
+def test_half_the_denoising_of_a_file_with_its_partner_beside_it(
+    shared: Path, picture: str, terminal: Terminal
+) -> None:
+    golden, written = shared / "golden", Path("enlarged.png")
+    model = shared / "weights" / "realesr-general-x4v3.pth"
+    options = ["--fp32", "--device", "cpu", "-o", str(written)]
+    said = terminal(str(golden / f"{picture}.png"), "-m", str(model), "-dn", "0.5", *options)
+    assert said.code == 0, said.err
+    assert difference(read_picture(written).color, golden / f"{picture}_realesr-general-dn0.5.png") <= 1
 
 
 @pytest.mark.parametrize("tile", [0, 48])

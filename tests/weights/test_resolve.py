@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.notices import Notice
 from upscale_cli.weights import load as loading
-from upscale_cli.weights.load import is_path, notices_on
+from upscale_cli.weights.load import is_path, local_path, notices_on
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.resolve import resolve, resolve_default
 from upscale_cli.weights.state_dict import save_state
@@ -31,6 +33,12 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     return paths
 
 
+def told(model: str | Path, alpha: float | None = None) -> list[str]:
+    notices: list[Notice] = []
+    resolve(model, alpha, notify=notices.append)
+    return [notice.text for notice in notices]
+
+
 def first_weight(model: str | Path, alpha: float | None = None, denoise: float | None = None) -> torch.Tensor:
     weight: torch.Tensor = resolve(model, alpha, denoise).module.state_dict()["body.0.weight"]
     return weight
@@ -48,9 +56,48 @@ def test_denoise_is_the_share_of_the_strong_denoiser(pair: tuple[Path, Path]) ->
     assert torch.allclose(first_weight("realesr-general-x4v3", denoise=0.3), 0.7 * weak + 0.3 * strong)
 
 
+@pytest.fixture
+def files(pair: tuple[Path, Path], tmp_path: Path) -> Path:
+    """The pair as files under the names they are published by; the strong denoiser's path."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for source, stem in zip(pair, ("realesr-general-wdn-x4v3", "realesr-general-x4v3"), strict=True):
+        shutil.copy(source, folder / f"{stem}.pth")
+    return folder / "realesr-general-x4v3.pth"
+
+
+def test_a_file_is_mixed_with_its_partner_beside_it(pair: tuple[Path, Path], files: Path) -> None:
+    weak, strong = (first_weight(path) for path in pair)
+    expected = 0.7 * weak + 0.3 * strong
+    assert torch.allclose(first_weight(files, denoise=0.3), expected)
+    assert torch.allclose(first_weight(files, alpha=0.3), expected)
+    assert torch.allclose(first_weight(files.with_stem("realesr-general-wdn-x4v3"), alpha=0.3), expected)
+
+
+def test_a_file_without_its_partner_beside_it_is_told(files: Path) -> None:
+    files.with_stem("realesr-general-wdn-x4v3").rename(files.with_stem("elsewhere"))
+    with pytest.raises(UsageError, match=r"Put realesr-general-wdn-x4v3\.pth there"):
+        resolve(files, denoise=0.5)
+    with pytest.raises(UsageError, match="--denoise works with realesr-general-x4v3 only"):
+        resolve(files.with_stem("elsewhere"), denoise=0.5)
+
+
+@pytest.mark.parametrize("name", ["RealESRGAN_x4plus", "realesrgan_X4plus", "realesrgan-x4plus"])
+def test_a_model_is_found_by_its_files_name_too(pair: tuple[Path, Path], name: str) -> None:
+    assert torch.equal(first_weight(name), first_weight(pair[1]))
+
+
+def test_a_missing_file_of_the_manifest_is_answered_with_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match="-m realesrgan-x4plus downloads it"):
+        resolve("RealESRGAN_x4plus.pth")
+
+
 def test_an_alpha_outside_zero_to_one_extrapolates_with_a_notice(pair: tuple[Path, Path]) -> None:
-    assert "extrapolation" in resolve("realesrgan-x4plus", alpha=1.2).notices[0].text
-    assert resolve("realesrgan-x4plus", alpha=0.5).notices == ()
+    assert "extrapolation" in told("realesrgan-x4plus", alpha=1.2)[0]
+    assert told("realesrgan-x4plus", alpha=0.5) == []
 
 
 def test_what_cannot_be_mixed_is_refused(pair: tuple[Path, Path]) -> None:
@@ -97,14 +144,15 @@ def test_an_unknown_network_in_a_file_is_told_with_the_file(tmp_path: Path) -> N
     ],
 )
 def test_the_embedded_network_goes_by_scale(scale: float, embedded: str, own_scale: int, best: str) -> None:
-    network = resolve_default("cpu", scale)
+    notices: list[Notice] = []
+    network = resolve_default("cpu", scale, notify=notices.append)
     assert (network.name, network.spec.scale) == (embedded, own_scale)
-    assert network.notices[0].text.startswith(f"Using the embedded network {embedded}.")
-    assert best in network.notices[0].text
-    fallen_back = resolve_default("cuda", scale)
-    assert fallen_back.name == embedded
-    assert fallen_back.notices[0].severity == "warning"
-    assert fallen_back.notices[0].text.startswith(f"Using the embedded network {embedded} instead of {best}")
+    assert resolve_default("cuda", scale, notify=notices.append).name == embedded
+    on_cpu, fallen_back = notices
+    assert on_cpu.text.startswith(f"Using the embedded network {embedded}.")
+    assert best in on_cpu.text
+    assert fallen_back.severity == "warning"
+    assert fallen_back.text.startswith(f"Using the embedded network {embedded} instead of {best}")
 
 
 def test_a_model_asked_for_by_name_is_never_replaced() -> None:
@@ -114,15 +162,19 @@ def test_a_model_asked_for_by_name_is_never_replaced() -> None:
 
 def test_licences_and_pins_are_told() -> None:
     manifest = load_manifest()
-    assert "not for commercial use" in notices_on(manifest.find("1x-Anti-Aliasing"), fresh=False)[0].text
+    assert "not for commercial use" in notices_on(manifest.find("1x-Anti-Aliasing"))[0].text
     pinned = manifest.find("msrgan-x4-kair")
-    assert "pinned" in notices_on(pinned, fresh=True)[0].text
-    assert notices_on(pinned, fresh=False) == ()
+    assert "pinned" in notices_on(pinned)[0].text
+    path = local_path(pinned)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert notices_on(pinned) == []
 
 
 def test_without_network_the_default_mix_is_the_embedded_pair_with_a_warning() -> None:
-    network = resolve_default("cpu", 4, alpha=0.25)
-    assert network.notices[0].severity == "warning"
-    assert network.notices[0].text.startswith("Mixing the embedded networks lite-x4 and lite-x4-restore")
+    notices: list[Notice] = []
+    network = resolve_default("cpu", 4, alpha=0.25, notify=notices.append)
+    assert notices[-1].severity == "warning"
+    assert notices[-1].text.startswith("Mixing the embedded networks lite-x4 and lite-x4-restore")
     ends = [resolve(name).module.state_dict()["body.0.weight"] for name in ("lite-x4", "lite-x4-restore")]
     assert torch.allclose(network.module.state_dict()["body.0.weight"], 0.75 * ends[0] + 0.25 * ends[1], atol=1e-6)

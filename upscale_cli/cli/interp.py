@@ -75,7 +75,8 @@ def _require_consistent(networks: tuple[str, ...], options: dict[str, Any]) -> N
 
 
 def _write_mix(networks: tuple[str, ...], options: dict[str, Any]) -> None:
-    from upscale_cli.weights.mixture import mixed, save_mixture
+    from upscale_cli.weights.mixture import mixed
+    from upscale_cli.weights.state_dict import save_state
 
     progress = DownloadBar(options["quiet"])
     if options["mixed"]:
@@ -90,7 +91,7 @@ def _write_mix(networks: tuple[str, ...], options: dict[str, Any]) -> None:
     if target.suffix not in (".safetensors", ".pth"):
         raise UsageError(f"{target} is no weights file.", "Call it .safetensors or .pth.")
     _require_free(target, options["overwrite"])
-    save_mixture(target, mix)
+    save_state(target, mix.tensors, mix.facts)
     if not options["quiet"]:
         click.echo(f"{mix.name} -> {target}")
 
@@ -119,9 +120,7 @@ def _load_pair(networks: tuple[str, ...], progress: DownloadBar, quiet: bool) ->
 
     if networks:
         return _load(list(networks), progress, quiet)
-    *loaded, notice = load_default_pair(progress, lambda notice: _tell((notice,), quiet))
-    _tell((notice,), quiet)
-    return loaded
+    return [*load_default_pair(progress, lambda notice: _tell((notice,), quiet))]
 
 
 def _tell(notices: tuple[Notice, ...], quiet: bool) -> None:

@@ -60,10 +60,9 @@ def _row(record: WeightsRecord) -> str:
 
 def _local(record: WeightsRecord) -> Path | None:
     """The record's file, if it is on this disk."""
-    from upscale_cli.weights.cache import cache_folder, cached_path
-    from upscale_cli.weights.load import EMBEDDED_FOLDER
+    from upscale_cli.weights.load import local_path
 
-    path = EMBEDDED_FOLDER / record.file if record.embedded else cached_path(record, cache_folder())
+    path = local_path(record)
     return path if path.is_file() else None
 
 
@@ -162,7 +161,7 @@ def download(names: tuple[str, ...], quiet: bool) -> None:
 
     manifest = load_manifest()
     for record in [manifest.find(name) for name in names]:
-        for notice in notices_on(record, fresh=_local(record) is None):
+        for notice in notices_on(record):
             click.echo(in_words(notice), err=True)
         click.echo(locate(record, DownloadBar(quiet), lambda notice: click.echo(in_words(notice), err=True)))
 

@@ -61,7 +61,7 @@ def sweep(
         raise UsageError(f"The true picture is {sizes}.", "Give the picture that --image was shrunk from.")
     for alpha in alphas:
         mixture = mixed([first, second], [1 - alpha, alpha], layers)
-        upscaler = make(built(mixture.name, mixture.spec, mixture.tensors, mixture.facts))
+        upscaler = make(built(mixture))
         result = upscaler.upscale_picture(picture, Size(scale=scale))
         yield Step(alpha, result, _scores(result, hr, scale))
 

@@ -55,8 +55,6 @@ class Upscaler:
             torch.set_num_threads(self.options.threads)
         used = devices.select_all(self.options.device)
         network = network or _resolved(self.options, used[0], on_download, notify)
-        for notice in network.notices:
-            notify(notice)
         _require_picture_network(network)
         self.name, self.spec = network.name, network.spec
         self._runner = NetworkRunner(

@@ -32,35 +32,39 @@ class LoadedWeights:
 
 
 def is_path(model: str | Path) -> bool:
-    """Whether ``model`` means a file: it has a folder or a weights suffix, or it is there."""
+    """Return True if ``model`` means a file: it has a folder or a weights suffix, or it exists."""
     path = Path(model)
     return isinstance(model, Path) or len(path.parts) > 1 or path.suffix in SUFFIXES or os.path.isfile(path)  # noqa: PTH113  (False, not an error, for a name too long for a file)
 
 
+def local_path(record: WeightsRecord) -> Path:
+    """Return where the record's file is, or would be after a download."""
+    return EMBEDDED_FOLDER / record.file if record.embedded else cached_path(record, cache_folder())
+
+
 def locate(record: WeightsRecord, progress: Progress = silent, notify: Notify = ignore) -> Path:
     """Return the record's verified file: the package's own, the cached one, or a new download."""
-    return EMBEDDED_FOLDER / record.file if record.embedded else fetch(record, cache_folder(), progress, notify)
+    return local_path(record) if record.embedded else fetch(record, cache_folder(), progress, notify)
 
 
 def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore) -> LoadedWeights:
-    """Open and recognise the weights of a manifest name, an OpenModelDB id, or a file.
+    """Open and recognise the weights of a manifest name or a file.
 
-    ``notify`` hears of restrictive licences and pins before anything is downloaded.
+    ``notify`` gets restrictive licences and pins before anything is downloaded. Raises WeightsError, DownloadError.
     """
     if is_path(model):
         return _load_file(Path(model), Path(model).stem)
     record = load_manifest().find(str(model))
     if record.kind != "generator":
-        raise WeightsError(
-            f"{record.name} is a {record.kind} network: it enlarges nothing.", "Choose a model to upscale."
-        )
-    fresh = not record.embedded and not cached_path(record, cache_folder()).exists()
-    for notice in notices_on(record, fresh):
+        raise WeightsError(f"{record.name} is a {record.kind} network: it enlarges nothing.", "Choose another model.")
+    for notice in notices_on(record):
         notify(notice)
     return _load_file(locate(record, progress, notify), record.name)
 
 
 def _load_file(path: Path, name: str) -> LoadedWeights:
+    if not path.exists() and (record := load_manifest().get(path.stem)):
+        raise WeightsError(f"Cannot read the weights {path}: there is no such file.", f"-m {record.name} downloads it.")
     opened = open_state(path)
     try:
         spec, tensors = recognise(opened.tensors)
@@ -69,14 +73,14 @@ def _load_file(path: Path, name: str) -> LoadedWeights:
     return LoadedWeights(name, spec, tensors, opened.facts, path)
 
 
-def notices_on(record: WeightsRecord, fresh: bool) -> tuple[Notice, ...]:
-    """What to tell of a record: its licence where that restricts, and, ``fresh``, that it is pinned from now on."""
+def notices_on(record: WeightsRecord) -> list[Notice]:
+    """Return what a user of the record should know: a restrictive licence, and a pin that its download will set."""
     notices = []
     if record.non_commercial:
         notices.append(note(f"{record.name} is licensed {record.licence}: not for commercial use."))
     if record.licence is None:
         notices.append(note(f"{record.name} states no licence: ask its author before you publish results."))
-    if fresh and record.pinned and not record.embedded:
+    if record.pinned and not record.embedded and not local_path(record).exists():
         text = f"{record.name} has no published hash: the file downloaded now is pinned and later changes refused."
         notices.append(note(text))
-    return tuple(notices)
+    return notices

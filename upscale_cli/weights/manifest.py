@@ -70,11 +70,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.embedded + self.curated + self.openmodeldb
 
     def get(self, name: str) -> WeightsRecord | None:
-        """The record of that name, in any case of letters."""
-        return next((record for record in self.records() if record.name.lower() == name.lower()), None)
+        """Return the record of that name or else file name without suffix, in any case of letters; None without one."""
+        records, wanted = self.records(), name.lower()
+        by_name = (record for record in records if record.name.lower() == wanted)
+        by_file = (record for record in records if Path(record.file).stem.lower() == wanted)
+        return next(by_name, None) or next(by_file, None)
 
     def find(self, name: str) -> WeightsRecord:
-        """The record of that name. Raises WeightsError with the nearest names."""
+        """Return the record as ``get`` does. Raises WeightsError with the nearest names."""
         record = self.get(name)
         if record is None:
             near = difflib.get_close_matches(name.lower(), [r.name.lower() for r in self.records()], n=3, cutoff=0.5)
@@ -84,7 +87,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return record
 
     def pair(self, record: WeightsRecord) -> tuple[WeightsRecord, WeightsRecord] | None:
-        """The (PSNR-trained, GAN-trained) pair that ``record`` belongs to, whichever of the two it is."""
+        """Return the (PSNR-trained, GAN-trained) pair that ``record`` belongs to, whichever of the two it is."""
         if record.partner:
             return self.find(record.partner), record
         other = next((r for r in self.records() if r.partner == record.name), None)

@@ -1,21 +1,23 @@
-"""Networks made of others: which, how much of each, and where that is written down."""
+"""Network interpolation (Wang et al. 2018, ESRGAN, section 3.4): networks mixed tensor by tensor."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from string import ascii_lowercase
 
+import torch
 from torch import Tensor
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec
+from upscale_cli.networks.architecture import StateDict
 from upscale_cli.notices import Notice, Notify, note, warning
 from upscale_cli.weights.cache import sha256_of
-from upscale_cli.weights.interpolate import first_difference, mix
 from upscale_cli.weights.load import LoadedWeights, load
-from upscale_cli.weights.manifest import Manifest, WeightsRecord, load_manifest
-from upscale_cli.weights.state_dict import save_state
+from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.transfer import Progress
 
 DEFAULT_PAIR = "esrgan-x4"
@@ -23,41 +25,40 @@ DEFAULT_PAIR = "esrgan-x4"
 
 @dataclass(frozen=True)
 class Mixture:
-    """Mixed tensors under canonical keys, what they were made of, and what the user should be told."""
+    """Mixed tensors under canonical keys, what they were made of, and what the user should know."""
 
     name: str
     spec: NetworkSpec
     tensors: dict[str, Tensor]
     facts: dict[str, str]
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...]
 
 
 def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str = "*") -> Mixture:
-    """Σ shareᵢ·networkᵢ; tensors whose names do not match ``layers`` are the first network's.
+    """Return Σ shareᵢ·networkᵢ; tensors whose names do not match ``layers`` are the first network's.
 
     Raises WeightsError where the networks differ in architecture, scale or shape, UsageError where the shares do not
     sum to one.
     """
-    _require_one_structure(loaded)
-    if abs(sum(shares) - 1) > 1e-6:
-        raise UsageError(f"The shares sum to {sum(shares):g}, not to 1.", "Divide each by their sum.")
-    tensors = mix([weights.tensors for weights in loaded], shares, layers)
-    name = " + ".join(f"{share:.4g} {weights.name}" for weights, share in zip(loaded, shares, strict=True))
-    return Mixture(name, loaded[0].spec, tensors, _facts(loaded, shares, layers), _extrapolation(shares))
-
-
-def _require_one_structure(loaded: Sequence[LoadedWeights]) -> None:
     if not loaded:
         raise UsageError("There is nothing to mix.", "Name the networks as NAME=SHARE.")
-    first = loaded[0]
+    if not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise UsageError(f"The shares sum to {sum(shares):g}, not to 1.", "Divide each by their sum.")
     for other in loaded[1:]:
-        if first.spec.architecture != other.spec.architecture or first.spec.scale != other.spec.scale:
-            kinds = " and ".join(f"{w.name} is {w.spec.architecture} x{w.spec.scale}" for w in (first, other))
-            difference = first_difference(first.tensors, other.tensors)
-            raise WeightsError(f"{kinds}: they cannot be mixed ({difference}).", "Mix networks of one kind.")
+        _require_one_kind(loaded[0], other)
+    tensors = mix([weights.tensors for weights in loaded], shares, layers)
+    name = " + ".join(f"{share:.4g} {weights.name}" for weights, share in zip(loaded, shares, strict=True))
+    return Mixture(name, loaded[0].spec, tensors, _facts(loaded, shares, layers), _notices(shares))
 
 
-def _extrapolation(shares: Sequence[float]) -> tuple[Notice, ...]:
+def _require_one_kind(a: LoadedWeights, b: LoadedWeights) -> None:
+    if (a.spec.architecture, a.spec.scale) != (b.spec.architecture, b.spec.scale):
+        kinds = " and ".join(f"{w.name} is {w.spec.architecture} x{w.spec.scale}" for w in (a, b))
+        difference = _first_difference(a.tensors, b.tensors)
+        raise WeightsError(f"{kinds}: they cannot be mixed ({difference}).", "Mix networks of one kind.")
+
+
+def _notices(shares: Sequence[float]) -> tuple[Notice, ...]:
     if all(0 <= share <= 1 for share in shares):
         return ()
     left = ", ".join(f"{share:g}" for share in shares)
@@ -68,43 +69,67 @@ def _facts(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str
     facts = {"made by": "upscale interp", "layers": layers}
     if len(loaded) == 2:
         facts["alpha"] = f"{shares[1]:.6g}"
-    for letter, weights, share in zip("abcdefghijklmnopqrstuvwxyz", loaded, shares, strict=False):
+    for letter, weights, share in zip(ascii_lowercase, loaded, shares, strict=False):
         facts[letter] = f"{share:.6g} of {weights.name}"
         facts[f"{letter} sha256"] = sha256_of(weights.path)
     return facts
 
 
-def save_mixture(path: Path, mixture: Mixture) -> None:
-    """Write a mixture, with its facts, where ``-m`` and other tools open it. Raises OutputError."""
-    save_state(path, mixture.tensors, mixture.facts)
+def mix(states: Sequence[StateDict], shares: Sequence[float], layers: str = "*") -> dict[str, Tensor]:
+    """Return Σ shareᵢ·stateᵢ in fp32, for canonical state dicts of one architecture and size.
+
+    Tensors whose key does not match the pattern ``layers``, and counters (integer tensors), are the first one's; a
+    share of 1 gives that one's tensors unchanged. Raises WeightsError naming the first tensor that differs, or where no
+    key matches.
+    """
+    first = states[0]
+    for other in states[1:]:
+        if difference := _first_difference(first, other):
+            hint = "Mix networks of the same architecture, size and scale."
+            raise WeightsError(f"The networks cannot be mixed: {difference}.", hint)
+    if not any(fnmatchcase(key, layers) for key in first):
+        raise WeightsError(f"No tensor's name matches {layers!r}.", f"Names look like {next(iter(first))}.")
+    return {
+        key: _mix_tensors([state[key] for state in states], shares) if fnmatchcase(key, layers) else tensor
+        for key, tensor in first.items()
+    }
 
 
-def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights, LoadedWeights, Notice]:
-    """(PSNR-trained, GAN-trained, what to tell): ESRGAN's, or, without network, an embedded pair.
+def _mix_tensors(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    if 1 in shares and all(share in (0, 1) for share in shares):
+        return tensors[shares.index(1)]
+    if not tensors[0].is_floating_point():
+        return tensors[0]
+    total = torch.zeros(tensors[0].shape, dtype=torch.float32)
+    for tensor, share in zip(tensors, shares, strict=True):
+        total += share * tensor.to(torch.float32)
+    return total
 
-    Raises DownloadError where there is neither.
+
+def _first_difference(a: StateDict, b: StateDict) -> str | None:
+    """Return the first tensor whose shapes differ, in words; None where all agree."""
+    for key in [*a, *b]:
+        shapes = [tuple(state[key].shape) if key in state else "missing" for state in (a, b)]
+        if shapes[0] != shapes[1]:
+            return f"tensor {key} is {shapes[0]} in one and {shapes[1]} in the other"
+    return None
+
+
+def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights, LoadedWeights]:
+    """Return ESRGAN's (PSNR-trained, GAN-trained) pair; where it cannot be downloaded an embedded pair, with a warning.
+
+    ``notify`` gets which. Raises DownloadError where there is neither.
     """
     manifest = load_manifest()
     pair = manifest.pair(manifest.find(DEFAULT_PAIR))
     assert pair is not None, "the manifest names a partner of its default pair"
     try:
-        return (*_load_both(pair, progress, notify), note(f"Mixing {pair[0].name} and {pair[1].name}."))
+        loaded = load(pair[0].name, progress, notify), load(pair[1].name, progress, notify)
     except DownloadError as error:
-        embedded = _embedded_pair(manifest)
-        if embedded is None:
+        pair = next((found for record in manifest.embedded if (found := manifest.pair(record))), None)
+        if pair is None:
             raise
-        names = f"{embedded[0].name} and {embedded[1].name}"
-        return (
-            *_load_both(embedded, progress, notify),
-            warning(f"Mixing the embedded networks {names}: {error.message}"),
-        )
-
-
-def _load_both(
-    pair: tuple[WeightsRecord, WeightsRecord], progress: Progress, notify: Notify
-) -> tuple[LoadedWeights, LoadedWeights]:
-    return load(pair[0].name, progress, notify), load(pair[1].name, progress, notify)
-
-
-def _embedded_pair(manifest: Manifest) -> tuple[WeightsRecord, WeightsRecord] | None:
-    return next((pair for record in manifest.embedded if (pair := manifest.pair(record))), None)
+        notify(warning(f"Mixing the embedded networks {pair[0].name} and {pair[1].name}: {error.message}"))
+        return load(pair[0].name), load(pair[1].name)
+    notify(note(f"Mixing {pair[0].name} and {pair[1].name}."))
+    return loaded

@@ -1,4 +1,4 @@
-"""From what the user typed (a name, an id, a file, or nothing) to a network that is ready to run."""
+"""From what the user typed (a name, a file, or nothing) to a network that is ready to run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
-from upscale_cli.networks.architecture import StateDict
-from upscale_cli.notices import Notice, Notify, ignore, note, warning
-from upscale_cli.weights.load import is_path, load
-from upscale_cli.weights.manifest import load_manifest
-from upscale_cli.weights.mixture import load_default_pair, mixed
+from upscale_cli.notices import Notify, ignore, note, warning
+from upscale_cli.weights.load import LoadedWeights, is_path, load
+from upscale_cli.weights.manifest import WeightsRecord, load_manifest
+from upscale_cli.weights.mixture import Mixture, load_default_pair, mixed
+from upscale_cli.weights.state_dict import SUFFIXES
 from upscale_cli.weights.transfer import Progress, silent
 
 LARGEST_SCALE_BY_X2 = 2  # up to here a network for twice the size is the default
@@ -23,13 +23,12 @@ DENOISED = "realesr-general-x4v3"
 
 @dataclass(frozen=True)
 class ResolvedNetwork:
-    """A network in fp32 on the CPU, what is known of its weights, and what the user should be told."""
+    """A network in fp32 on the CPU, and what is known of its weights."""
 
     name: str
     spec: NetworkSpec
     module: nn.Module
     facts: dict[str, str]
-    notices: tuple[Notice, ...] = ()
 
 
 def resolve(
@@ -39,50 +38,62 @@ def resolve(
     progress: Progress = silent,
     notify: Notify = ignore,
 ) -> ResolvedNetwork:
-    """The network called ``model``, built; or its mix with its manifest partner.
+    """Return the network of a manifest name or a file, built; or its mix with its manifest partner.
 
     ``alpha``: share of the GAN-trained network, the rest is its PSNR-trained partner. ``denoise``: share of
-    realesr-general-x4v3, the rest is its weakly denoising partner. ``notify`` hears of licences and pins before a
-    download. Raises WeightsError, DownloadError, UsageError.
+    realesr-general-x4v3, the rest is its weakly denoising partner. The partner of a file is looked for beside it.
+    ``notify`` gets licences and pins before a download. Raises WeightsError, DownloadError, UsageError.
     """
-    if denoise is not None:
-        return _resolve_mix(DENOISED, _require_denoise(model, alpha, denoise), progress, notify)
-    if alpha is not None:
-        return _resolve_mix(model, alpha, progress, notify)
-    weights = load(model, progress, notify)
-    return built(weights.name, weights.spec, weights.tensors, weights.facts)
-
-
-def built(
-    name: str, spec: NetworkSpec, tensors: StateDict, facts: dict[str, str], notices: tuple[Notice, ...] = ()
-) -> ResolvedNetwork:
-    """Return the network of recognised tensors, in fp32. Raises WeightsError where they are not all there."""
-    state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in tensors.items()}
-    try:
-        return ResolvedNetwork(name, spec, build(spec, state), facts, notices)
-    except WeightsError as error:
-        raise WeightsError(f"{name}: {error.message}", error.hint) from error
-
-
-def _require_denoise(model: str | Path, alpha: float | None, denoise: float) -> float:
-    if str(model).lower() != DENOISED:
-        raise UsageError(f"--denoise works with {DENOISED} only.", f"Add -m {DENOISED}.")
-    if alpha is not None:
+    if alpha is not None and denoise is not None:
         raise UsageError("--denoise and --alpha mix the same two networks.", "Give one of them.")
-    return denoise
+    share = alpha if denoise is None else denoise
+    if share is None:
+        return built(load(model, progress, notify))
+    psnr, gan = _pair(model, "--alpha" if denoise is None else "--denoise")
+    return _mix(load(psnr, progress, notify), load(gan, progress, notify), share, notify)
 
 
-def _resolve_mix(model: str | Path, alpha: float, progress: Progress, notify: Notify) -> ResolvedNetwork:
-    if is_path(model):
-        raise UsageError("--alpha needs a model with a partner, and a file has none.", "Name a model of the manifest.")
-    manifest = load_manifest()
-    record = manifest.find(str(model))
+def built(weights: LoadedWeights | Mixture) -> ResolvedNetwork:
+    """Return the network of recognised weights, in fp32. Raises WeightsError where tensors are missing or misshapen."""
+    state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in weights.tensors.items()}
+    try:
+        return ResolvedNetwork(weights.name, weights.spec, build(weights.spec, state), weights.facts)
+    except WeightsError as error:
+        raise WeightsError(f"{weights.name}: {error.message}", error.hint) from error
+
+
+def _mix(psnr: LoadedWeights, gan: LoadedWeights, share: float, notify: Notify) -> ResolvedNetwork:
+    mixture = mixed([psnr, gan], [1 - share, share])
+    for notice in mixture.notices:
+        notify(notice)
+    return built(mixture)
+
+
+def _pair(model: str | Path, option: str) -> tuple[str | Path, str | Path]:
+    """Return the (PSNR-trained, GAN-trained) pair that ``model`` is of; of a file, by its name in the manifest."""
+    manifest, is_file = load_manifest(), is_path(model)
+    record = manifest.get(Path(model).stem) if is_file else manifest.find(str(model))
+    if option == "--denoise" and (record is None or record.name != DENOISED):
+        raise UsageError(f"--denoise works with {DENOISED} only.", f"Add -m {DENOISED}.")
+    if record is None:
+        raise UsageError(f"--alpha needs a model with a partner, and {model} is none.", "Name one of the manifest.")
     pair = manifest.pair(record)
     if pair is None:
         partnered = ", ".join(r.name for r in manifest.curated if r.partner and r.kind == "generator")
         raise WeightsError(f"{record.name} has no partner to be mixed with.", f"Models with one: {partnered}.")
-    mixture = mixed([load(partner.name, progress, notify) for partner in pair], [1 - alpha, alpha])
-    return built(mixture.name, mixture.spec, mixture.tensors, mixture.facts, mixture.notices)
+    if not is_file:
+        return pair[0].name, pair[1].name
+    psnr, gan = (Path(model) if end == record else _beside(Path(model), end) for end in pair)
+    return psnr, gan
+
+
+def _beside(path: Path, partner: WeightsRecord) -> Path:
+    """Return the partner's file in the folder of ``path``. Raises UsageError where it is not there."""
+    stem = Path(partner.file).stem
+    for suffix in (path.suffix, *SUFFIXES):
+        if (candidate := path.with_name(stem + suffix)).is_file():
+            return candidate
+    raise UsageError(f"{path} is mixed with {stem}, which is not beside it.", f"Put {partner.file} there.")
 
 
 def resolve_default(
@@ -93,36 +104,24 @@ def resolve_default(
     progress: Progress = silent,
     notify: Notify = ignore,
 ) -> ResolvedNetwork:
-    """The network for a user who named none: the best one on a GPU, an embedded one on a CPU.
+    """Return the network for a user who named none: the best one on a GPU, an embedded one on a CPU.
 
-    Up to twice the size a network for just that is taken. Where the best one cannot be downloaded an embedded one
-    takes its place, with a notice.
+    Up to twice the size it is a network for just that. Where the best one cannot be downloaded, an embedded one takes
+    its place, with a warning.
     """
     if denoise is not None:
         return resolve(DENOISED, alpha, denoise, progress, notify)
     if alpha is not None:
-        return _default_mix(alpha, progress, notify)
+        return _mix(*load_default_pair(progress, notify), alpha, notify)
     best, embedded = (
         ("realesrgan-x2plus", "lite-x2") if scale <= LARGEST_SCALE_BY_X2 else ("realesrgan-x4plus", "lite-x4")
     )
     if device_type == "cpu":
-        notice = (
-            f"Using the embedded network {embedded}. "
-            f"For damaged pictures: --restore, or, better but far slower on a CPU, -m {best}."
-        )
-        return _with_notice(resolve(embedded), note(notice))
+        advice = f"For noisy or compressed photographs: --restore, or, better but far slower on a CPU, -m {best}."
+        notify(note(f"Using the embedded network {embedded}. {advice}"))
+        return resolve(embedded)
     try:
         return resolve(best, progress=progress, notify=notify)
     except DownloadError as error:
-        notice = f"Using the embedded network {embedded} instead of {best}: {error.message}"
-        return _with_notice(resolve(embedded), warning(notice))
-
-
-def _default_mix(alpha: float, progress: Progress, notify: Notify) -> ResolvedNetwork:
-    first, second, notice = load_default_pair(progress, notify)
-    mixture = mixed([first, second], [1 - alpha, alpha])
-    return built(mixture.name, mixture.spec, mixture.tensors, mixture.facts, (notice, *mixture.notices))
-
-
-def _with_notice(network: ResolvedNetwork, notice: Notice) -> ResolvedNetwork:
-    return ResolvedNetwork(network.name, network.spec, network.module, network.facts, (notice, *network.notices))
+        notify(warning(f"Using the embedded network {embedded} instead of {best}: {error.message}"))
+        return resolve(embedded)

@@ -7,8 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upscale_cli.errors import WeightsError
-from upscale_cli.weights.interpolate import interpolate
+from upscale_cli.errors import UsageError, WeightsError
+from upscale_cli.weights.load import load
+from upscale_cli.weights.mixture import mix, mixed
+
+
+def interpolate(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
+    return mix([a, b], [1 - alpha, alpha])
+
 
 A = {"w": torch.tensor([1.0, 2.0]), "steps": torch.tensor(7)}
 B = {"w": torch.tensor([3.0, -2.0]), "steps": torch.tensor(9)}
@@ -49,3 +55,10 @@ def test_networks_that_differ_are_refused_with_the_first_difference(
 ) -> None:
     with pytest.raises(WeightsError, match=complaint):
         interpolate(A, other, 0.5)
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.6], [float("nan"), 0.5], [float("inf"), float("-inf")]])
+def test_shares_that_do_not_sum_to_one_are_refused(network: str, shares: list[float]) -> None:
+    weights = load(network)
+    with pytest.raises(UsageError, match="The shares sum to"):
+        mixed([weights, weights], shares)
