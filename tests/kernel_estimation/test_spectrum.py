@@ -1,4 +1,4 @@
-"""The spectrum's criterion: pictures of known spectra, shrunk by known kernels."""
+"""The spectrum's criterion: pictures of known spectra, downsampled by known kernels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gaussian(covariance: list[list[float]], size: int = 21) -> torch.Tensor:
     return torch.from_numpy(values / values.sum())
 
 
-def shrunk(covariance: list[list[float]], seed: int = 0, noise: float = 0.0) -> torch.Tensor:
+def small(covariance: list[list[float]], seed: int = 0, noise: float = 0.0) -> torch.Tensor:
     """(1, H, W) in [0, 1], in levels of 255, by a Gaussian."""
     plane = F.conv2d(power_law(1044, seed=seed)[None, None], gaussian(covariance)[None, None], stride=2)[0]
     plane = plane + noise * torch.randn(plane.shape, generator=torch.Generator().manual_seed(seed))
@@ -35,19 +35,19 @@ def shrunk(covariance: list[list[float]], seed: int = 0, noise: float = 0.0) -> 
 
 @pytest.mark.parametrize("covariance", [[[1.0, 0.0], [0.0, 1.0]], [[4.0, 1.0], [1.0, 2.0]], [[1.0, -0.6], [-0.6, 3.0]]])
 def test_the_covariance_of_a_gaussian_blur_is_found(covariance: list[list[float]]) -> None:
-    found = spectrum.fitted(spectrum.spectrum(shrunk(covariance))).covariance
+    found = spectrum.fitted(spectrum.spectrum(small(covariance))).covariance
     assert (found - torch.tensor(covariance)).abs().max() < 0.35
 
 
 def test_noise_is_told_from_detail() -> None:
-    fit = spectrum.fitted(spectrum.spectrum(shrunk([[3.0, 0.0], [0.0, 3.0]], noise=3.0)))
+    fit = spectrum.fitted(spectrum.spectrum(small([[3.0, 0.0], [0.0, 3.0]], noise=3.0)))
     assert abs(float(fit.log_floor.exp().sqrt()) - 3) < 0.5
     assert (fit.covariance.diagonal() - 3).abs().max() < 0.6
 
 
 def test_the_criterion_is_least_for_the_true_kernel() -> None:
     truth = [[3.0, 0.5], [0.5, 2.0]]
-    criterion = spectrum.criterion(spectrum.fitted(spectrum.spectrum(shrunk(truth))), 13)
+    criterion = spectrum.criterion(spectrum.fitted(spectrum.spectrum(small(truth))), 13)
     losses = {factor: float(criterion.loss(_times(truth, factor))) for factor in (0.3, 0.6, 1.0, 1.6, 3.0)}
     assert min(losses, key=lambda factor: losses[factor]) == 1.0
     assert losses[0.3] > 10 * losses[1.0]
@@ -58,7 +58,7 @@ def _times(covariance: list[list[float]], factor: float) -> torch.Tensor:
 
 
 def test_the_criterion_has_the_gradient_of_finite_differences() -> None:
-    criterion = spectrum.criterion(spectrum.fitted(spectrum.spectrum(shrunk([[2.0, 0.0], [0.0, 2.0]]))), 13)
+    criterion = spectrum.criterion(spectrum.fitted(spectrum.spectrum(small([[2.0, 0.0], [0.0, 2.0]]))), 13)
     kernel = gaussian([[1.5, 0.2], [0.2, 1.0]], 13).float().requires_grad_()
     (slope,) = torch.autograd.grad(criterion.loss(kernel), kernel)
     towards = gaussian([[3.0, 0.0], [0.0, 3.0]], 13).float() - kernel.detach()
@@ -68,16 +68,8 @@ def test_the_criterion_has_the_gradient_of_finite_differences() -> None:
 
 
 def test_windows_drawn_by_a_seed_give_another_spectrum_of_the_same_picture() -> None:
-    image = shrunk([[2.0, 0.0], [0.0, 2.0]])
+    image = small([[2.0, 0.0], [0.0, 2.0]])
     plain, first, again, other = (spectrum.spectrum(image, draw=draw).log_power for draw in (None, 0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert 0 < (first - plain).abs().mean() < 0.5
-
-
-def test_least_squares_finds_the_valley_of_rosenbrock() -> None:
-    def residuals(point: torch.Tensor) -> torch.Tensor:
-        return torch.stack([10 * (point[1] - point[0] ** 2), 1 - point[0]])
-
-    found = spectrum.least_squares(residuals, torch.tensor([-1.2, 1.0], dtype=torch.float64))
-    assert torch.allclose(found, torch.ones(2, dtype=torch.float64), atol=1e-4)
