@@ -24,7 +24,8 @@ from upscale_cli.networks import build
 from upscale_cli.training import loop, setup
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.generator import fresh
-from upscale_cli.training.recipe import Recipe, load_recipe
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_file import load_recipe
 
 WARM_UP = 20  # iterations that are not timed
 DEVICE = torch.device("cpu")

@@ -15,7 +15,8 @@ from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
 from upscale_cli.training.distributed import Team
-from upscale_cli.training.recipe import Recipe, load_recipe
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_file import load_recipe
 from upscale_cli.training.validation import Figures
 
 

@@ -12,7 +12,7 @@ import pytest
 from terminal import Said, Terminal
 from tiny_training import tiny
 
-from upscale_cli.training.recipe import names
+from upscale_cli.training.recipe_file import names
 
 COMMON = ("--device", "cpu", "--threads", "1")
 

@@ -14,7 +14,7 @@ from upscale_cli import Upscaler, networks
 from upscale_cli.errors import UsageError
 from upscale_cli.training import loop, setup
 from upscale_cli.training.distributed import Team
-from upscale_cli.training.recipe import load_recipe
+from upscale_cli.training.recipe_file import load_recipe
 from upscale_cli.weights.load import load
 
 

@@ -18,7 +18,8 @@ from upscale_cli.resize import matlab_bicubic
 from upscale_cli.training import pictures
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.patches import Batch, Patches
-from upscale_cli.training.recipe import Recipe, load_recipe
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_file import load_recipe
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from upscale_cli.errors import UsageError
-from upscale_cli.training.recipe import Network, checked, load_recipe, names, public, to_table, to_toml
+from upscale_cli.training.recipe import Network, checked
+from upscale_cli.training.recipe_file import load_recipe, names, public, to_table, to_toml
 
 # From the papers: (architecture, patch, batch, rate, iterations, losses with their weights, game).
 PAPERS = {
@@ -90,7 +91,7 @@ def test_a_users_file_says_only_what_differs(tmp_path: Path) -> None:
         ("network.blocks=many", "The sizes of compact: blocks: Expected `int`, got `str`."),
         ("network.features=0", "The sizes of compact: features: Expected `int` >= 1."),
         ("degradation.kind=kernels", "--kernel"),
-        ("degradation.canvas=64", "no less than the patch"),
+        ("degradation.canvas=64", "smaller than data.hr_patch"),
         ("degradation.pool=4", "smaller than the batch"),
         ("pixel.weight=0", "no loss has a weight"),
         ("schedule.kind=steps", "schedule.milestones"),
@@ -124,6 +125,40 @@ def test_an_unknown_recipe_gets_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[data\n", encoding="utf-8")
     with pytest.raises(UsageError, match="is no TOML"):
         load_recipe(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'base = "mine.toml"', "is its own base"),
+        (b'base = "other.toml"', "is its own base"),
+        (b'base = "d/../mine.toml"', "is its own base"),
+        (b"base = 3", "its base is no text"),
+        (b'base = "esrgam"', "Did you mean esrgan"),
+        (b"about = " + b"[" * 10_000, "is no TOML"),
+        (b"# " + b"x" * 100_000, "larger than 32 KiB"),
+        (b"base = 'compact'\nabout = '\xff'", "is no TOML: 'utf-8' codec"),
+        (b"base = 'compact'\n[schedule]\niterations = " + b"9" * 5000, "is no TOML"),
+        (b'base = "compact"\nname = "../x"', "cannot be that of a folder"),
+        (b'base = "compact"\nstart = "\\u0000"', "a line break or another control character"),
+        (b'base = "compact"\nabout = "\\u001b[31m"', "a line break or another control character"),
+        (b'base = "compact"\n[network]\nblocks = 1000000', "blocks: Expected `int` <= 512"),
+    ],
+)
+def test_hostile_files_are_refused_in_a_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "other.toml").write_text('base = "mine.toml"', encoding="utf-8")
+    (tmp_path / "mine.toml").write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        load_recipe(tmp_path / "mine.toml")
+    assert said in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_hold_backslashes(tmp_path: Path) -> None:
+    text = """\ufeffbase = "compact"\nabout = 'say "C:\\new"'\n"""
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert load_recipe(tmp_path / "mine.toml").about == 'say "C:\\new"'
 
 
 def test_published_facts_hold_no_paths() -> None:

@@ -22,7 +22,8 @@ from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import Batch
-from upscale_cli.training.recipe import Recipe, load_recipe, names
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_file import load_recipe, names
 from upscale_cli.training.state import TrainingState, open_checkpoint
 from upscale_cli.training.step import Tools, content_losses, train_step
 

@@ -11,7 +11,7 @@ from torch import nn
 from upscale_cli.errors import UsageError
 from upscale_cli.notices import Notice
 from upscale_cli.training.generator import fresh, started
-from upscale_cli.training.recipe import load_recipe
+from upscale_cli.training.recipe_file import load_recipe
 from upscale_cli.weights.load import load
 
 

@@ -73,7 +73,7 @@ def train(**options: Any) -> None:
         return
     recipe = _recipe(options)
     if options["show"]:
-        from upscale_cli.training.recipe import to_toml
+        from upscale_cli.training.recipe_file import to_toml
 
         click.echo(to_toml(recipe), nl=False)
         return
@@ -89,7 +89,7 @@ train.headings = {
 
 
 def _list() -> None:
-    from upscale_cli.training.recipe import load_recipe, names
+    from upscale_cli.training.recipe_file import load_recipe, names
 
     recipes = [load_recipe(name) for name in names()]
     for recipe in recipes:
@@ -99,7 +99,8 @@ def _list() -> None:
 
 def _recipe(options: Mapping[str, Any]) -> Recipe:
     """The recipe with all changes, of its name or of the run that goes on."""
-    from upscale_cli.training.recipe import changed, checked, load_recipe, to_table
+    from upscale_cli.training.recipe import checked
+    from upscale_cli.training.recipe_file import changed, load_recipe, to_table
     from upscale_cli.training.state import CHECKPOINT, latest_checkpoint, open_checkpoint
 
     settings = [*_as_settings(options), *options["settings"]]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
 MOST_LAYERS = 1000  # in a row: building more, as a forged file may claim, takes minutes
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=512)]
 
 # A receptive radius beyond any picture: of networks that average over all of it, or look where their features point.
 UNBOUNDED = 2**31

@@ -16,7 +16,8 @@ from upscale_cli.training import validation
 from upscale_cli.training.distributed import agreed, averaged
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import MIXTURE, Batch
-from upscale_cli.training.recipe import Recipe, to_toml
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_file import to_toml
 from upscale_cli.training.schedule import rate_factor
 from upscale_cli.training.setup import Training
 from upscale_cli.training.state import TrainingState, save_state, save_weights

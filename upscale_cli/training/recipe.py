@@ -1,34 +1,27 @@
-"""What a training run needs, as one checked value: read from TOML, the package's own or a user's, and from settings.
-
-A file may name a ``base`` recipe and hold only what differs. Nothing unknown, mistyped or out of range gets through.
-"""
+"""Everything a training run needs, as one checked value: nothing unknown, mistyped or out of range gets through."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import tomli_w
 from msgspec import Meta, Struct
 
 from upscale_cli import networks
 from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import UsageError
 
-FOLDER = Path(__file__).with_name("recipes")
-# Tables that are one value: a file that gives one means all of it.
-WHOLE = ("layers",)
-# Every recipe of the first edition held these, whatever its architecture.
+# Recipes of version 0.1 held these sizes, whatever their architecture.
 FORMER_SIZES = {"growth": 32}
+LOSSES = ("pixel", "teacher", "perceptual", "texture", "adversarial")
 
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Weight = Annotated[float, Meta(ge=0)]
+Weight = Annotated[float, Meta(ge=0, le=1e9)]
 Rate = Annotated[float, Meta(gt=0, le=1)]
 Layers = dict[str, Weight]
 
@@ -38,7 +31,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Network(Section, frozen=True):
-    """What is trained. ``sizes``: those of its architecture; in a file they stand beside ``architecture``."""
+    """The network to train. ``sizes``: those of its architecture; in a file they stand beside ``architecture``."""
 
     architecture: str
     scale: Annotated[int, Meta(ge=1, le=16)] = 4
@@ -46,10 +39,11 @@ class Network(Section, frozen=True):
 
 
 class Data(Section, frozen=True):
-    """Where patches come from. ``lr``: folders of LR pictures, paired with those of ``hr``; none: they are made.
+    """Where patches come from: folders of HR pictures, and of their LR pictures unless these are made from HR.
 
-    ``draw``: whether every picture, or every folder, is drawn equally often. ``workers``: 0 for one per core but one.
-    ``cache``: gigabytes of decoded pictures to keep in memory; -1 for what is free and sensible.
+    ``draw``: whether every picture, or every folder, is drawn equally often. ``workers``: threads that prepare batches,
+    0 for one per core but one. ``cache``: gigabytes of decoded pictures to keep in memory, -1 for a share of what is
+    free.
     """
 
     hr: tuple[str, ...] = ()
@@ -60,15 +54,17 @@ class Data(Section, frozen=True):
     rotations: bool = True
     draw: Literal["picture", "folder"] = "picture"
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
-    cache: Annotated[float, Meta(ge=-1)] = -1
+    cache: Annotated[float, Meta(ge=-1, le=1e6)] = -1
 
 
 class Degradation(Section, frozen=True):
-    """From HR to LR. ``kernels``: a file or folder of estimated ones; ``noise``: most of its Gaussian noise, in levels.
+    """How LR is made from HR.
 
-    ``canvas``: side of the HR crop that is degraded before ``hr_patch`` is cut from it, 0 for the patch itself.
-    ``sharpen``: pixel, perceptual and texture losses compare with the unsharp-masked HR. ``pool``: pairs from which
-    batches are mixed, 0 for none. ``clean``: share of batches that are only shrunk bicubically.
+    ``kernels``: a file or folder of blur kernels; LR then gets Gaussian noise of a standard deviation drawn from 0 to
+    ``noise`` levels of 255. ``canvas``: side of the HR crop that is degraded before ``hr_patch`` is cut from it, 0 for
+    the patch itself. ``sharpen``: pixel, perceptual and texture losses compare with the unsharp-masked HR. ``pool``:
+    number of pairs from which batches are mixed, 0 for none. ``clean``: share of batches that are only downsampled
+    bicubically.
     """
 
     kind: Literal["bicubic", "kernels", "second-order"] = "bicubic"
@@ -82,21 +78,21 @@ class Degradation(Section, frozen=True):
 
 
 class Pixel(Section, frozen=True):
-    """Distance of pixels. ``charbonnier`` is √(d² + 10⁻⁶)."""
+    """The distance of pixels. ``charbonnier`` is √(d² + 10⁻⁶)."""
 
     kind: Literal["l1", "mse", "charbonnier"] = "l1"
     weight: Weight = 1
 
 
 class Teacher(Section, frozen=True):
-    """A network whose result for the same LR is a second target of L1 loss (distillation)."""
+    """A network whose result for the same LR is a second target, by L1 loss (distillation)."""
 
     weights: str
     weight: Weight = 1
 
 
 class Perceptual(Section, frozen=True):
-    """Distance of features. ``layers``: weights by name: conv5_4 (before activation), relu5_4 (after), pool5.
+    """The distance of a feature network's layers, with a weight for each: conv5_4 (before ReLU), relu5_4, pool5.
 
     ``weights``: a name of the manifest, a file, or "random" for tests.
     """
@@ -108,7 +104,7 @@ class Perceptual(Section, frozen=True):
 
 
 class Texture(Section, frozen=True):
-    """Distance of Gram matrices of ``patch``×``patch`` features (Sajjadi et al. 2017, eq. 5)."""
+    """The distance of Gram matrices of ``patch``×``patch`` features (Sajjadi et al. 2017, eq. 5)."""
 
     layers: Layers
     patch: Positive = 16
@@ -117,16 +113,17 @@ class Texture(Section, frozen=True):
 
 
 class Adversarial(Section, frozen=True):
-    """The discriminator and its game. ``weights``: what it starts from, "" for scratch. ``rate``: 0 for the same.
+    """The discriminator and the losses of both networks.
 
-    ``train_below``: it learns only after a batch on which it was right less often than this on real or on generated
-    pictures (Sajjadi et al. 2017); 0 for always.
+    ``weights``: a manifest name or file to start from, "" for scratch. ``rate``: its learning rate, 0 for the
+    generator's. ``train_below``: it is trained only after a batch in which it classified a smaller share than this of
+    the HR or of the generated pictures correctly (Sajjadi et al. 2017); 0 for always.
     """
 
     kind: Literal["vanilla", "relativistic", "least-squares"] = "vanilla"
     discriminator: Literal["vgg", "srgan", "enhancenet", "unet"] = "vgg"
     weight: Weight = 1
-    features: Positive = 64
+    features: Annotated[int, Meta(ge=1, le=512)] = 64
     weights: str = ""
     rate: Annotated[float, Meta(ge=0, le=1)] = 0
     train_below: Share = 0
@@ -142,9 +139,10 @@ class Optimizer(Section, frozen=True):
 
 
 class Schedule(Section, frozen=True):
-    """How long, and the rate on the way. ``steps``: multiplied by ``factor`` at each milestone.
+    """The number of iterations and the learning rate during them.
 
-    ``cosine``: falls to ``final`` (a share of the rate). ``warmup``: iterations in which it rises linearly before.
+    ``steps`` multiplies the rate by ``factor`` at each milestone; ``cosine`` lets it fall to the share ``final``.
+    ``warmup``: iterations at the start over which the rate rises linearly.
     """
 
     iterations: Positive
@@ -152,11 +150,14 @@ class Schedule(Section, frozen=True):
     milestones: tuple[Positive, ...] = ()
     factor: Share = 0.5
     final: Share = 0.001
-    warmup: Annotated[int, Meta(ge=0)] = 0
+    warmup: Annotated[int, Meta(ge=0, le=10**9)] = 0
 
 
 class Validation(Section, frozen=True):
-    """Pictures that are enlarged and measured ``every`` so many iterations. ``lr`` empty: made by MATLAB's bicubic."""
+    """Pictures that are enlarged and measured every ``every`` iterations; without ``lr``, LR is MATLAB's bicubic of HR.
+
+    ``samples``: how many of them are written as pictures.
+    """
 
     hr: str = ""
     lr: str = ""
@@ -166,9 +167,9 @@ class Validation(Section, frozen=True):
 
 
 class Run(Section, frozen=True):
-    """How it runs. ``ema``: decay of the averaged weights, 0 for none. ``precision`` auto: bf16 where it is fast."""
+    """How to run. ``ema``: decay of the averaged weights, 0 for none. ``precision`` auto: bf16 where it is fast."""
 
-    seed: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
@@ -178,7 +179,10 @@ class Run(Section, frozen=True):
 
 
 class Recipe(Section, frozen=True):
-    """Everything a run needs. ``starts_from``: the kind of network that ``--from`` must give; "" for scratch."""
+    """Everything a run needs. ``start``: the weights to start from, a manifest name or a file, or "scratch".
+
+    ``starts_from``: the recipe that trains the network this one needs as its start, "" for none.
+    """
 
     name: str
     paper: str
@@ -199,26 +203,11 @@ class Recipe(Section, frozen=True):
     run: Run = Run()
 
 
-def names() -> list[str]:
-    """The package's own recipes."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
-
-
-def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
-    """The recipe called ``name``, or of a file, changed by ``settings`` ("table.key=value"). Raises UsageError."""
-    return checked(changed(_table(name), settings), str(name))
-
-
-def changed(table: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """A recipe's table with each of ``settings`` ("table.key=value") made. Raises UsageError."""
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        changes = _merged(changes, _setting(setting))
-    return _merged(table, changes)
-
-
 def checked(table: Mapping[str, Any], name: str) -> Recipe:
-    """The recipe of a table of plain values. Raises UsageError naming the key and what is wrong with it."""
+    """Return the recipe of a table of plain values, without losses of weight 0.
+
+    Raises UsageError naming the key and what is wrong with it.
+    """
     try:
         recipe = msgspec.convert(_with_sizes(table), Recipe, strict=True)
         networks.spec(recipe.network.architecture, recipe.network.scale, recipe.network.sizes)
@@ -226,13 +215,15 @@ def checked(table: Mapping[str, Any], name: str) -> Recipe:
         raise UsageError(f"The recipe {name}: {_in_words(error)}.", _nearest(str(error))) from error
     except UsageError as error:
         raise UsageError(f"The recipe {name}: {error.message}", error.hint) from error
+    idle = {key: None for key in LOSSES if (loss := getattr(recipe, key)) is not None and not loss.weight}
+    recipe = msgspec.structs.replace(recipe, **idle)
     for problem in problems(recipe):
         raise UsageError(f"The recipe {name}: {problem}.", "Change it with --set.")
     return recipe
 
 
 def _with_sizes(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The table with ``network.sizes``, complete and in order, from what stands beside ``network.architecture``."""
+    """Return the table with ``network.sizes``, complete and in order, from the keys beside ``network.architecture``."""
     network = table.get("network")
     if not isinstance(network, Mapping) or not isinstance(network.get("architecture"), str):
         return table
@@ -244,141 +235,48 @@ def _with_sizes(table: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def problems(recipe: Recipe) -> list[str]:
-    """What the types cannot say: settings that contradict each other."""
-    data, degradation, scale = recipe.data, recipe.degradation, recipe.network.scale
-    found = []
-    if data.hr_patch % scale:
-        found.append(f"data.hr_patch = {data.hr_patch} is no multiple of network.scale = {scale}")
-    if degradation.canvas % scale or 0 < degradation.canvas < data.hr_patch:
-        found.append(f"degradation.canvas = {degradation.canvas} must be a multiple of {scale}, no less than the patch")
-    if degradation.kind == "kernels" and not degradation.kernels:
-        found.append("degradation.kind is kernels, but degradation.kernels names no file or folder (--kernel)")
-    if data.lr and (degradation.kind != "bicubic" or degradation.pool or degradation.clean):
-        found.append("data.lr gives the LR pictures, so there is nothing to degrade")
-    if data.lr and len(data.lr) != len(data.hr):
-        found.append(f"there are {len(data.hr)} HR and {len(data.lr)} LR folders")
-    if degradation.pool and degradation.pool < data.batch:
-        found.append(f"degradation.pool = {degradation.pool} is smaller than the batch of {data.batch}")
-    losses = (recipe.pixel, recipe.teacher, recipe.perceptual, recipe.texture, recipe.adversarial)
-    if not any(loss is not None and loss.weight for loss in losses):
-        found.append("no loss has a weight")
-    if recipe.texture is not None and recipe.texture.weight:
-        small = _too_small(recipe.texture, data.hr_patch)
-        found += [
-            f"the features {layer} of a patch of {data.hr_patch} are smaller than texture.patch" for layer in small
-        ]
-    if recipe.schedule.kind == "steps" and not recipe.schedule.milestones:
-        found.append("schedule.kind is steps, but there are no schedule.milestones")
-    if recipe.validation.lr and not recipe.validation.hr:
-        found.append("validation.lr needs validation.hr")
-    return found
+    """Return what is wrong beyond the types: above all, settings that contradict each other."""
+    data, degradation, texture, scale = recipe.data, recipe.degradation, recipe.texture, recipe.network.scale
+    side, canvas, pool = data.hr_patch, degradation.canvas, degradation.pool
+    named, paired = degradation.kernels != "", data.lr != ()
+    degraded = degradation.kind != "bicubic" or pool or degradation.clean
+    checks = (
+        (not _names_a_folder(recipe.name), f"its name {recipe.name!r} cannot be that of a folder"),
+        (_has_control_characters(recipe), "a text holds a line break or another control character"),
+        (side % scale, f"data.hr_patch = {side} is no multiple of network.scale = {scale}"),
+        (canvas % scale, f"degradation.canvas = {canvas} is no multiple of network.scale = {scale}"),
+        (0 < canvas < side, f"degradation.canvas = {canvas} is smaller than data.hr_patch = {side}"),
+        (degradation.kind == "kernels" and not named, "degradation.kind is kernels, but none are named (--kernel)"),
+        (paired and degraded, "data.lr gives the LR pictures, so there is nothing to degrade"),
+        (paired and len(data.lr) != len(data.hr), f"there are {len(data.hr)} HR and {len(data.lr)} LR folders"),
+        (0 < pool < data.batch, f"degradation.pool = {pool} is smaller than the batch of {data.batch}"),
+        (all(getattr(recipe, loss) is None for loss in LOSSES), "no loss has a weight"),
+        (recipe.schedule.kind == "steps" and not recipe.schedule.milestones, "schedule.milestones are missing"),
+        (recipe.validation.lr and not recipe.validation.hr, "validation.lr needs validation.hr"),
+    )
+    small = _too_small(texture, side) if texture is not None else []
+    found = [text for wrong, text in checks if wrong]
+    return found + [f"the features {layer} of a patch of {side} are smaller than texture.patch" for layer in small]
+
+
+def _names_a_folder(name: str) -> bool:
+    return name.isprintable() and Path(name).name == name
+
+
+def _has_control_characters(recipe: Recipe) -> bool:
+    """Return whether JSON, which writes them so, has escapes other than those of backslash and quotation mark."""
+    return b"\\" in re.sub(rb'\\[\\"]', b"", msgspec.json.encode(recipe))
 
 
 def _too_small(texture: Texture, hr_patch: int) -> list[str]:
-    """Layers whose features (halved before every stage but the first) are smaller than the patches of the loss."""
+    """Return the layers whose features, halved before each stage after the first, are smaller than the patches."""
     stages = {layer: int(match[1]) for layer in texture.layers if (match := re.match(r"(?:conv|relu)(\d)", layer))}
     return [layer for layer, stage in stages.items() if hr_patch >> (stage - 1) < texture.patch]
 
 
-def to_toml(recipe: Recipe) -> str:
-    """The whole recipe as a file that ``load_recipe`` reads."""
-    return tomli_w.dumps(to_table(recipe))
-
-
-def public(recipe: Recipe) -> Recipe:
-    """The recipe with names of files and folders instead of paths: what may be published with the weights."""
-    replace = msgspec.structs.replace
-    data, validation = recipe.data, recipe.validation
-    changes: dict[str, Any] = {
-        "data": replace(data, hr=tuple(map(_name, data.hr)), lr=tuple(map(_name, data.lr))),
-        "degradation": replace(recipe.degradation, kernels=_name(recipe.degradation.kernels)),
-        "validation": replace(validation, hr=_name(validation.hr), lr=_name(validation.lr)),
-        "start": _name(recipe.start),
-    }
-    for key in ("teacher", "perceptual", "texture", "adversarial"):
-        loss = getattr(recipe, key)
-        if loss is not None:
-            changes[key] = replace(loss, weights=_name(loss.weights))
-    return replace(recipe, **changes)
-
-
-def _name(path: str) -> str:
-    return Path(path).name
-
-
-def to_table(recipe: Recipe) -> dict[str, Any]:
-    """Plain values, without the tables that are not there."""
-    table: dict[str, Any] = msgspec.to_builtins(recipe)
-    table["network"] |= table["network"].pop("sizes")
-    return {key: value for key, value in table.items() if value is not None}
-
-
-def _table(name: str | Path) -> dict[str, Any]:
-    path = _path(name)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"Cannot read the recipe {path}: {error.strerror or error}.", "Check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"The recipe {path} is no TOML: {error}.", "See `upscale train NAME --show` for one."
-        ) from error
-    table.setdefault("name", path.stem)
-    base = table.pop("base", None)
-    return table if base is None else _merged(_table(_beside(base, path)), table)
-
-
-def _path(name: str | Path) -> Path:
-    if str(name) in names():
-        return FOLDER / f"{name}.toml"
-    path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
-        return path
-    near = difflib.get_close_matches(str(name).lower(), names(), n=2, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise UsageError(f"There is no recipe {str(name)!r}.", f"{hint}See `upscale train --list`, or give a .toml file.")
-
-
-def _beside(base: str, path: Path) -> str | Path:
-    """A base is a name, or a file beside the one that names it."""
-    beside = path.parent / base
-    return beside if base.endswith(".toml") and beside != path else base
-
-
-def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(table)
-    for key, value in changes.items():
-        before = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping) and key not in WHOLE:
-            merged[key] = _merged(_without_sizes(before, value), value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _without_sizes(network: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A ``network`` that becomes one of another architecture keeps its scale alone; other tables stay as they are."""
-    if "architecture" not in network or changes.get("architecture", network["architecture"]) == network["architecture"]:
-        return network
-    return {key: value for key, value in network.items() if key == "scale"}
-
-
-def _setting(text: str) -> dict[str, Any]:
-    """``table.key=value`` as nested tables; the value is TOML, or else a plain string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(f"{text!r} sets nothing.", "Write --set table.key=value, e.g. --set data.batch=8.")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    for name in reversed(key.strip().split(".")):
-        parsed = {name: parsed}
-    return dict(parsed)
-
-
 def _in_words(error: msgspec.ValidationError) -> str:
     what, _, where = str(error).partition(" - at `$.")
+    what = what if len(what) < 200 else f"{what[:200]} ..."
     return f"{where.removesuffix('`')}: {what}" if where else what
 
 

@@ -22,7 +22,8 @@ from upscale_cli.training.discriminators import MULTIPLE
 from upscale_cli.training.distributed import Team, parallel
 from upscale_cli.training.generator import fresh, spec_of, started
 from upscale_cli.training.patches import Patches
-from upscale_cli.training.recipe import Recipe, to_table
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_file import to_table
 from upscale_cli.training.state import (
     Checkpoint,
     TrainingState,

@@ -19,7 +19,8 @@ from upscale_cli.degradation.pool import PairPool
 from upscale_cli.errors import UpscaleError, WeightsError
 from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
-from upscale_cli.training.recipe import Optimizer, Recipe, checked, public, to_table, to_toml
+from upscale_cli.training.recipe import Optimizer, Recipe, checked
+from upscale_cli.training.recipe_file import public, to_table, to_toml
 from upscale_cli.weights import state_dict
 
 FORMAT = 1
