@@ -62,6 +62,7 @@ class Record:
     def __init__(self, stop_after: int = 10**9) -> None:
         self.losses: list[Mapping[str, float]] = []
         self.figures: list[Figures] = []
+        self.validated: list[tuple[int, bool]] = []  # the iteration, and whether it was the best so far
         self._stop_after = stop_after
         self._step = 0
 
@@ -74,6 +75,7 @@ class Record:
 
     def _on_validation(self, step: int, figures: Figures, best: bool) -> None:
         self.figures.append(figures)
+        self.validated.append((step, best))
 
 
 def prepared(recipe: Recipe, folder: Path, notices: list[Notice] | None = None) -> setup.Training:

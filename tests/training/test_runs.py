@@ -136,6 +136,24 @@ def test_the_best_network_is_kept_beside_the_last(photos: Path, tmp_path: Path) 
     assert (tmp_path / "best.safetensors").read_bytes() != (tmp_path / "last.safetensors").read_bytes()
 
 
+def test_the_weights_a_run_starts_from_are_the_first_to_be_the_best(photos: Path, tmp_path: Path) -> None:
+    trained(tiny_recipe("compact", photos, 60, "optimizer.rate=3e-3"), tmp_path / "start")
+    start = tmp_path / "start" / "last.safetensors"
+    settings = [f'start="{start}"', f'validation.hr="{photos}"', "validation.every=2", "run.ema=0"]
+    record = trained(tiny_recipe("compact", photos, 4, *settings, "optimizer.rate=0.3"), tmp_path / "run")
+    assert record.validated == [(0, True), (2, False), (4, False)]
+    one, other = (Upscaler(path, device="cpu") for path in (start, tmp_path / "run" / "best.safetensors"))
+    image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
+    assert np.array_equal(one.upscale(image), other.upscale(image))
+    with (tmp_path / "run" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file) if row["psnr_y"]] == ["0", "2", "4"]
+
+
+def test_a_run_from_scratch_has_no_figures_before_its_first_iteration(photos: Path, tmp_path: Path) -> None:
+    settings = [f'validation.hr="{photos}"', "validation.every=2"]
+    assert trained(tiny_recipe("compact", photos, 2, *settings), tmp_path).validated == [(2, True)]
+
+
 def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from upscale_cli.training.patches import MIXTURE, Batch
 from upscale_cli.training.recipe import Recipe
 from upscale_cli.training.recipe_file import to_toml
 from upscale_cli.training.schedule import rate_factor
-from upscale_cli.training.setup import Training
+from upscale_cli.training.setup import SCRATCH, Training
 from upscale_cli.training.state import TrainingState, save_state, save_weights
 from upscale_cli.training.step import train_step
 from upscale_cli.training.validation import Figures
@@ -34,7 +34,8 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
     """Train to the last iteration, or until ``should_stop()``. Return whether the last one was reached.
 
     ``on_step`` gets the number of every iteration and its losses; ``on_validation`` the number of the iteration, the
-    figures and whether they are the best so far. The folder then holds ``last.pt`` (to resume from),
+    figures and whether they are the best so far. A run that starts from weights is validated before its first
+    iteration, as number 0. The folder then holds ``last.pt`` (to resume from),
     ``last.safetensors``, ``best.safetensors`` where there are validation pictures, ``recipe.toml``, ``log.csv``,
     ``curve.png`` and ``samples/``. Raises UpscaleError where the losses or weights are no longer finite.
     """
@@ -44,6 +45,8 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     with ExitStack() as stack:
         log = stack.enter_context(closing(_started_log(training))) if team.leads else None
+        if log is not None and training.cases and state.step == 0 and recipe.start not in ("", SCRATCH):
+            _validate(training, log, on_validation)
         for batch in stack.enter_context(closing(training.patches.from_step(state.step, total))):
             losses = train_step(state, recipe, training.tools, _mixed(state, recipe, batch, team.rank))
             state.seconds = time.monotonic() - began
