@@ -53,6 +53,7 @@ class Machine:
     peak: dict[torch.dtype, float]
 
     def describe(self) -> str:
+        """Return the machine and its rates in a line."""
         rates = ", ".join(f"{str(kind)[6:]} {rate / 1e9:.0f} GFLOP/s" for kind, rate in self.peak.items())
         return f"{devices.describe(self.device)}, PyTorch {torch.__version__}; {PEAK_MATRIX}³ matrix product: {rates}"
 
@@ -77,6 +78,7 @@ class Measurement:
     peak_memory: int
 
     def as_dict(self) -> dict[str, str | float | int | None]:
+        """Return the measurement's fields by name."""
         return asdict(self)
 
 

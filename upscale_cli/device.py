@@ -20,7 +20,7 @@ MOST_KEPT, LARGEST_IN_HEAP = 2**31 - 1, 32 * 2**20  # bytes
 
 
 def select(name: str = "auto") -> torch.device:
-    """``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Raises DeviceError where absent."""
+    """Return the device ``name``: auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1 or mps. Raises DeviceError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -45,13 +45,13 @@ def select_all(names: str = "auto") -> tuple[torch.device, ...]:
 
 @cache
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware; without, bf16 is slower than fp32."""
+    """Return whether this CPU multiplies bf16 in hardware; without, bf16 is slower than fp32."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def dtype(device: torch.device, precision: Precision) -> torch.dtype:
-    """fp16 on CUDA by default; with ``half`` fp16 on CUDA and MPS and bf16 on CPUs that have it; fp32 otherwise."""
+    """Return fp16 on CUDA by default; with ``half`` fp16 on CUDA and MPS, bf16 on CPUs that have it; fp32 otherwise."""
     if device.type == "cuda" and precision != "fp32":
         return torch.float16
     if precision == "half" and device.type == "mps":
@@ -62,7 +62,7 @@ def dtype(device: torch.device, precision: Precision) -> torch.dtype:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on ``device``."""
+    """Return the free memory of ``device`` in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":
@@ -93,7 +93,7 @@ def _available_memory() -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is a device (or the machine) saying that memory does not suffice."""
+    """Return whether ``error`` says that the memory of a device, or of the machine, does not suffice."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
@@ -108,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give cached blocks back, so that smaller requests can succeed."""
+    """Release cached blocks of ``device``, so that smaller requests can succeed."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -116,14 +116,14 @@ def release_memory(device: torch.device) -> None:
 
 
 def describe(device: torch.device) -> str:
-    """The device's name, for people."""
+    """Return the device's name, for people."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 
 def keep_freed_memory() -> None:
-    """Let glibc's allocator reuse large pieces of memory instead of giving their pages back after every use.
+    """Make glibc's allocator reuse large blocks instead of returning their pages after every use.
 
     For work that allocates the same sizes again and again on a CPU: its pages are then cleared once by the system
     and not in every iteration. Other systems' allocators are left alone.

@@ -23,22 +23,22 @@ T = TypeVar("T")
 
 
 class Lane(Protocol):
-    """A device with a network on it. ``send`` and ``fetch`` run in threads of their own beside ``compute``.
+    """A device with a network on it. ``send`` and ``fetch`` run in threads of their own beside ``compute``."""
 
-    ``send``: integer tiles (n, h, w, C) to the device. ``compute``: their results (n, scale·h, scale·w, C) as integers
-    of ``dtype``, still on the device; it may return before they are there. ``fetch``: the results in main memory.
-    ``is_out_of_memory``: whether an error says that memory does not suffice. ``release``: give cached memory back.
-    """
+    def send(self, tiles: NDArray[Any]) -> Tensor:
+        """Return integer ``tiles`` (n, h, w, C) on the device."""
 
-    def send(self, tiles: NDArray[Any]) -> Tensor: ...
+    def compute(self, tiles: Tensor, dtype: DTypeLike) -> Any:
+        """Return the results (n, scale·h, scale·w, C) as integers of ``dtype``, on the device or on their way there."""
 
-    def compute(self, tiles: Tensor, dtype: DTypeLike) -> Any: ...
+    def fetch(self, tiles: Tensor, result: Any, dtype: DTypeLike) -> NDArray[Any]:
+        """Return the results in main memory."""
 
-    def fetch(self, tiles: Tensor, result: Any, dtype: DTypeLike) -> NDArray[Any]: ...
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Return whether ``error`` says that memory does not suffice."""
 
-    def is_out_of_memory(self, error: BaseException) -> bool: ...
-
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Release cached memory, so that smaller tiles can succeed."""
 
 
 @dataclass

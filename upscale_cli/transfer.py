@@ -11,18 +11,19 @@ from torch import Tensor
 
 
 class Transfer(Protocol):
-    """Moves integer tiles; each method is called from one thread at a time, beside the thread that computes.
+    """Moves integer tiles; each method is called from one thread at a time, beside the thread that computes."""
 
-    ``send``: tiles (n, h, w, C) of uint8 or uint16 to the device. ``mark``: a point in the device's work, after the
-    operations that were begun so far in this thread. ``fetch``: ``result`` in main memory once the device has reached
-    ``mark``, or None where ``finite``, a single truth value on the device, is false: then nothing comes back.
-    """
+    def send(self, tiles: NDArray[Any]) -> Tensor:
+        """Return uint8 or uint16 ``tiles`` (n, h, w, C) on the device."""
 
-    def send(self, tiles: NDArray[Any]) -> Tensor: ...
+    def mark(self) -> Any:
+        """Return a point in the device's work, after the operations begun so far in this thread."""
 
-    def mark(self) -> Any: ...
+    def fetch(self, result: Tensor, finite: Tensor, mark: Any) -> NDArray[Any] | None:
+        """Return ``result`` in main memory once the device has reached ``mark``.
 
-    def fetch(self, result: Tensor, finite: Tensor, mark: Any) -> NDArray[Any] | None: ...
+        Where ``finite``, a single truth value on the device, is false, nothing is moved: None.
+        """
 
 
 class DirectTransfer:
@@ -32,14 +33,16 @@ class DirectTransfer:
         self._device = device
 
     def send(self, tiles: NDArray[Any]) -> Tensor:
+        """Return ``tiles`` on the device."""
         if self._device.type == "mps" and tiles.dtype == np.uint16:
             tiles = tiles.astype(np.int32)  # MPS has no uint16
         return torch.from_numpy(tiles).to(self._device)
 
     def mark(self) -> None:
-        return None
+        """Return nothing: ``fetch`` waits for all work."""
 
     def fetch(self, result: Tensor, finite: Tensor, mark: None) -> NDArray[Any] | None:
+        """Return ``result`` in main memory, or None where it is not finite."""
         pixels: NDArray[Any] = result.cpu().numpy()
         return pixels if bool(finite) else None
 
@@ -53,17 +56,20 @@ class CudaTransfer:
         self._back = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, tiles: NDArray[Any]) -> Tensor:
+        """Return ``tiles`` on the device, copied while it computes."""
         with torch.cuda.stream(self._out):
             moved = torch.from_numpy(tiles).pin_memory().to(self._device, non_blocking=True)
         self._out.synchronize()
         return moved
 
     def mark(self) -> torch.cuda.Event:
+        """Return an event behind what this thread's stream was given so far."""
         reached = torch.cuda.Event()  # type: ignore[no-untyped-call]
         reached.record(torch.cuda.current_stream(self._device))
         return reached
 
     def fetch(self, result: Tensor, finite: Tensor, mark: torch.cuda.Event) -> NDArray[Any] | None:
+        """Return ``result`` in main memory, copied while the next tile is computed, or None where it is not finite."""
         with torch.cuda.stream(self._back):
             self._back.wait_event(mark)
             if not finite.item():

@@ -26,6 +26,7 @@ from upscale_cli.upscaling.engines.engine import Engine, Progress
 from upscale_cli.upscaling.engines.local import WAITING_WRITES, LocalEngine
 from upscale_cli.upscaling.job import Job, OnShare, Outcome, UpscalerFor, do
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.plan import Naming, plan
 from upscale_cli.upscaling.size import Size
 
 TWICE = UpscaleOptions(scale=2)
@@ -180,6 +181,34 @@ def test_closing_ends_the_run_within_the_picture(name: str, tmp_path: Path) -> N
     assert not leftovers(tmp_path)
     assert not workers()
     assert not work[-1].target.exists()
+
+
+@each_engine
+def test_a_run_that_was_closed_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
+    make, options = ENGINES[name]
+    for index in range(8):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_image(picture(4 + index), tmp_path / "in" / f"{index}.png", WriteOptions(by_name("png")))
+    naming = Naming(label="x2", output=str(tmp_path / "out"))
+    enlarged: list[int] = []
+
+    class Recording(Doubling):
+        def upscale_picture(
+            self, picture: Picture, size: Size, on_share: OnShare = lambda share, detail: None
+        ) -> Picture:
+            enlarged.append(picture.width)
+            return super().upscale_picture(picture, size, on_share)
+
+    making = lambda asked, notify: lambda first, on_share: Recording()  # noqa: E731
+    outcomes = make().run(plan([str(tmp_path / "in")], naming).jobs, options, making, Listening())
+    done = [next(outcomes).job for _ in range(3)]
+    outcomes.close()  # type: ignore[attr-defined]
+    again = plan([str(tmp_path / "in")], naming)
+    assert set(done) <= set(again.skipped)
+    enlarged.clear()
+    assert [o.error for o in make().run(again.jobs, options, making, Listening())] == [None] * len(again.jobs)
+    assert len(enlarged) == len(again.jobs) == 8 - len(again.skipped)
+    assert [read_picture(tmp_path / "out" / f"{index}.png").width for index in range(8)] == list(range(8, 24, 2))
 
 
 @each_engine

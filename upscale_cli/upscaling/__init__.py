@@ -1,0 +1,1 @@
+"""Verb 1: pictures enlarged by networks."""

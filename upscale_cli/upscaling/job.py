@@ -68,7 +68,8 @@ class PictureUpscaler(Protocol):
 
     name: str
 
-    def upscale_picture(self, picture: Picture, size: Size, on_share: OnShare = ...) -> Picture: ...
+    def upscale_picture(self, picture: Picture, size: Size, on_share: OnShare = ...) -> Picture:
+        """Return ``picture`` at ``size``."""
 
 
 # Gives the upscaler for a picture, of an animation for its first frame; it may be trained for it, with progress.

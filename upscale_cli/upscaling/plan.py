@@ -1,4 +1,4 @@
-"""Which file an input becomes. Everything that could go wrong with names is refused before any work."""
+"""Which file an input becomes. Whatever is wrong with names is refused before any work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Existing = Literal["auto", "overwrite", "skip"]
 
 @dataclass(frozen=True)
 class Naming:
-    """How targets are called.
+    """How outputs are named.
 
     ``output``: a file for one picture, else a folder; None: beside the input. ``suffix``: None for ``label`` where the
     target lies beside its source, and nothing elsewhere. ``existing`` targets: "auto" refuses to replace a single
@@ -38,7 +38,7 @@ class Naming:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done, what is done already, how many files are no pictures, and what the user should know."""
+    """The jobs to do, those done already, the number of files that are not pictures, and notices for the user."""
 
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
@@ -48,14 +48,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Found:
-    """A picture, and the folder it was found through, if it was not named itself."""
+    """A picture, and the folder in which it was found; None where it was named itself."""
 
     path: Path
     root: Path | None = None
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
-    """The jobs of all ``inputs``: files, folders and patterns.
+    """Return the jobs of all ``inputs``: files, folders and patterns.
 
     Raises InputError (missing inputs, nothing found), UsageError (collisions, several pictures into one file, a
     target that is an input) and OutputError (places that cannot be written).
@@ -116,7 +116,7 @@ def _find(arguments: Iterable[Path], naming: Naming) -> tuple[list[_Found], int]
 
 
 def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
-    """Visible files in a stable order, without those of the output folder, which may lie inside."""
+    """Yield visible files in a stable order, without those of the output folder, which may lie inside."""
     avoided = output.resolve()
     for place, folders, files in os.walk(folder, onerror=_refuse_folder):
         kept = sorted(
@@ -133,7 +133,7 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def _folder_for(argument: Path, naming: Naming) -> Path:
-    """The folder that takes the results of a folder."""
+    """Return the folder that takes the results of the folder ``argument``."""
     if naming.output:
         return Path(naming.output)
     named = argument.resolve() if argument.name in ("", "..") else argument
@@ -158,7 +158,7 @@ def _job(item: _Found, alone: bool, naming: Naming) -> Job:
 
 
 def _comparison_beside(target: Path) -> Path:
-    """JPEG stays what it is; of the other formats not all hold a picture twice as wide."""
+    """Return the path of the comparison: a JPEG beside a JPEG, else a PNG, which always holds the double width."""
     kind = formats.of_path(target)
     extension = target.suffix if kind and kind.name == "jpeg" else ".png"
     return target.with_name(f"{target.stem}_compare{extension}")
@@ -201,7 +201,7 @@ def _require_distinct(jobs: Sequence[Job]) -> None:
 
 
 def _key(path: Path) -> str:
-    """One key for all spellings of a file, on file systems that ignore case too."""
+    """Return one key for all spellings of a file, on file systems that ignore case too."""
     return str(path.parent.resolve() / path.name).casefold()
 
 
@@ -233,14 +233,14 @@ def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool, ignored
 
 
 def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
-    """A result is written before its comparison, so a comparison without result is no leftover of an earlier run."""
+    """Refuse comparisons without a result: a result is written first, so they are not from an earlier run."""
     strange = next((job.comparison for job in jobs if job.comparison in there and job.target not in there), None)
     if strange:
         raise OutputError(f"{strange} exists already, without its result.", "Add --overwrite, or leave out --compare.")
 
 
 def _stale(skipped: Sequence[Job]) -> tuple[Notice, ...]:
-    """One sentence where kept results are older than their pictures: only --overwrite replaces files."""
+    """Return a warning where kept results are older than their pictures: only --overwrite replaces files."""
     older = [job.target for job in skipped if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns]
     if not older:
         return ()

@@ -1,4 +1,4 @@
-"""Networks at work on pictures whose truth is known: how close they come, and how long they take."""
+"""Networks measured on pictures whose ground truth is known: fidelity and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Distance = Callable[[Pixels, Pixels], float]
 
 @dataclass(frozen=True)
 class Result:
-    """What one method made of one picture; ``values``: its measures by name, and the seconds it took."""
+    """The measures of one method on one picture, by name, and the seconds it took."""
 
     method: str
     picture: str
@@ -31,20 +31,19 @@ class Result:
 
 
 def network(upscaler: Upscaler, scale: int) -> Enlarge:
-    """The network, as ``upscale`` runs it."""
+    """Return the function that enlarges as ``upscale`` does."""
     return lambda picture: upscaler.upscale_picture(picture, Size(scale=scale)).color
 
 
 def bicubic(scale: int) -> Enlarge:
-    """MATLAB's bicubic interpolation: what every network must beat."""
-
+    """Return MATLAB's bicubic interpolation, which every network must beat."""
     return lambda picture: resize_pixels(
         picture.color, (picture.height * scale, picture.width * scale), "bicubic", picture.color.dtype
     )
 
 
 def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distance | None = None) -> Result:
-    """Enlarge the LR picture of ``case`` and compare the result with HR."""
+    """Enlarge the LR picture of ``case`` and return how the result compares with HR."""
     pixels = case.lr_pixels()
     started = time.perf_counter()
     sr = enlarge(Picture(pixels))
@@ -57,13 +56,13 @@ def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distan
 
 
 def mean(results: list[Result]) -> Result:
-    """Of one method on all pictures."""
+    """Return the mean of one method over all pictures."""
     names = results[0].values
     return Result(results[0].method, "mean", {name: fmean(r.values[name] for r in results) for name in names})
 
 
 def lpips_distance() -> Distance:
-    """LPIPS 0.1 on AlexNet (Zhang et al. 2018, arXiv:1801.03924) of uint8 (H, W, 3) pictures, by its authors' library.
+    """Return LPIPS 0.1 on AlexNet (Zhang et al. 2018, arXiv:1801.03924) for uint8 (H, W, 3), by its authors' library.
 
     Raises UsageError without the library, DownloadError where AlexNet's weights cannot be had.
     """

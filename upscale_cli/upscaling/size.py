@@ -1,4 +1,4 @@
-"""How large the result shall be: a factor, a width, a height, or a box to fit into."""
+"""The size of a result: a factor, a width, a height, or a box to fit into."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Size:
             raise UsageError("A picture needs at least one pixel in each direction.", "Give a positive size.")
 
     def pixels(self, height: int, width: int) -> tuple[int, int]:
-        """Target (height, width) of a picture of ``height`` x ``width``; its proportions are kept.
+        """Return the target (height, width) of a picture of ``height`` x ``width``; proportions are kept.
 
         Raises UsageError where that means a factor outside 0.1 to 32.
         """
@@ -45,7 +45,7 @@ class Size:
         return self.height or target_height, self.width or target_width
 
     def factor(self, height: int, width: int) -> float:
-        """How many times larger a picture of ``height`` x ``width`` becomes."""
+        """Return how many times larger a picture of ``height`` x ``width`` becomes."""
         if self.scale is not None:
             return self.scale
         if self.width is not None:
@@ -56,7 +56,7 @@ class Size:
         return min(self.fit[0] / width, self.fit[1] / height)
 
     def label(self) -> str:
-        """A short name for file names: ``x4``, ``x2.5``, ``w1920``, ``h1080``, ``1920x1080``."""
+        """Return a short form for file names: ``x4``, ``x2.5``, ``w1920``, ``h1080``, ``1920x1080``."""
         if self.scale is not None:
             return f"x{self.scale:g}"
         if self.width is not None:

@@ -1,4 +1,4 @@
-"""A picture through networks between two others: the figure of the ESRGAN paper, for anyone's picture."""
+"""A picture enlarged by networks between two others, as in the figure of the ESRGAN paper."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST_CELL = 480  # pixels of the sheet that a cell takes in each direction, u
 
 @dataclass(frozen=True)
 class Crop:
-    """Part of a picture, in its own pixels."""
+    """A part of a picture, in the picture's own pixels."""
 
     x: int
     y: int
@@ -34,7 +34,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Step:
-    """The picture by one network of the sweep; ``scores`` where the true picture is known."""
+    """The picture enlarged by one network of the sweep; ``scores`` where the ground truth is known."""
 
     alpha: float
     picture: Picture
@@ -50,7 +50,7 @@ def sweep(
     layers: str,
     make: Callable[[ResolvedNetwork], Upscaler],
 ) -> Iterator[Step]:
-    """``picture`` enlarged by (1 - α)·first + α·second for every α, and compared with the true ``hr`` where given.
+    """Yield ``picture`` enlarged by (1 - α)·first + α·second for every α, compared with ``hr`` where given.
 
     ``make`` turns a network into an Upscaler. Raises WeightsError where the networks differ, UsageError where ``hr``
     is not of the results' size.
@@ -58,7 +58,7 @@ def sweep(
     scale = second.spec.scale
     if hr is not None and (hr.height, hr.width) != (picture.height * scale, picture.width * scale):
         sizes = f"{hr.width}x{hr.height}, the results {picture.width * scale}x{picture.height * scale}"
-        raise UsageError(f"The true picture is {sizes}.", "Give the picture that --image was shrunk from.")
+        raise UsageError(f"The HR picture is {sizes}.", "Give the picture that --image was downsampled from.")
     for alpha in alphas:
         mixture = mixed([first, second], [1 - alpha, alpha], layers)
         upscaler = make(built(mixture))
@@ -73,14 +73,14 @@ def _scores(result: Picture, hr: Picture | None, border: int) -> Scores | None:
 
 
 def _eight_bits(picture: Picture) -> Picture:
-    """Opaque and 8 bits per channel."""
+    """Return the picture opaque, with 8 bits per channel."""
     fitted, _ = fit(picture, WriteOptions(by_name("jpeg")))
     assert isinstance(fitted, Picture)
     return fitted
 
 
 def chosen_crop(picture: Picture, scale: int, crop: Crop | None) -> Crop:
-    """``crop``, checked; or the middle of the picture, as much as a cell shows well. In input pixels."""
+    """Return ``crop``, checked, or the middle of the picture, as much as a cell shows well; in input pixels."""
     if crop is None:
         width, height = (min(side, LARGEST_CELL // scale) for side in (picture.width, picture.height))
         return Crop((picture.width - width) // 2, (picture.height - height) // 2, width, height)
@@ -92,7 +92,7 @@ def chosen_crop(picture: Picture, scale: int, crop: Crop | None) -> Crop:
 
 
 def sheet(steps: Sequence[Step], crop: Crop, scale: int) -> Picture:
-    """The crop of every step, unscaled, with its α (and PSNR) under it."""
+    """Return a contact sheet of the crop of every step, unscaled, with its α and PSNR under it."""
     rows = slice(crop.y * scale, (crop.y + crop.height) * scale)
     columns = slice(crop.x * scale, (crop.x + crop.width) * scale)
     return contact_sheet([_rgb(step.picture, rows, columns) for step in steps], [_label(step) for step in steps])
@@ -108,7 +108,7 @@ def _label(step: Step) -> str:
 
 
 def plot(steps: Sequence[Step], path: Path) -> None:
-    """PSNR and SSIM on Y over α, as a picture."""
+    """Draw PSNR and SSIM on Y over α into the file ``path``."""
     from matplotlib.figure import Figure
 
     alphas = [step.alpha for step in steps]

@@ -21,11 +21,13 @@ class Progress:
 
 
 class Listener(Protocol):
-    """Whoever reports on a run; called from any thread."""
+    """The callbacks of a run, called from any thread."""
 
-    def started(self, job: Job) -> None: ...
+    def started(self, job: Job) -> None:
+        """Report that the picture of ``job`` is being computed."""
 
-    def progress(self, progress: Progress) -> None: ...
+    def progress(self, progress: Progress) -> None:
+        """Report how far a job is."""
 
 
 class Engine(Protocol):
@@ -37,4 +39,5 @@ class Engine(Protocol):
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
-    ) -> Iterator[Outcome]: ...
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every job; ``upscalers`` gives the networks, ``listener`` gets progress."""
