@@ -19,7 +19,7 @@ from torch import nn
 
 from upscale_cli.images.read import read_picture
 from upscale_cli.networks import NetworkSpec, build
-from upscale_cli.upscaling.runner import NetworkRunner, default_halo
+from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.weights.resolve import resolve
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def main() -> None:
         return runner.run(color, np.uint16) / 257
 
     whole = enlarged(0, 0)
-    print(f"{options.model}: radius {spec.receptive_radius}, default halo {default_halo(spec)}, tile {options.tile}")
+    print(f"{options.model}: radius {spec.receptive_radius}, default halo {spec.tile_halo}, tile {options.tile}")
     for halo in sorted({h * spec.size_multiple for h in HALOS} | {spec.receptive_radius}):
         difference = np.abs(enlarged(options.tile, halo) - whole)
         print(f"halo {halo:>4}: largest {difference.max():9.5f}  mean {difference.mean():9.6f}")

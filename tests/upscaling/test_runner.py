@@ -17,7 +17,7 @@ from upscale_cli.errors import WeightsError
 from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.notices import Notice, note
-from upscale_cli.upscaling.runner import SHORT_HALO, NetworkRunner, bytes_per_pixel, default_halo
+from upscale_cli.upscaling.runner import NetworkRunner, bytes_per_pixel
 
 
 def runner(module: nn.Module | None = None, spec: NetworkSpec = SPEC, **options: Any) -> NetworkRunner:
@@ -85,12 +85,6 @@ def test_several_devices_make_the_same_bytes() -> None:
     module = nn.Sequential(Enlarge(), nn.Conv2d(3, 3, 3, padding=1)).requires_grad_(False)
     one, two = (runner(module, devices_used=[CPU] * count, tile=16) for count in (1, 2))
     assert np.array_equal(one.run(picture(70, 90)), two.run(picture(70, 90)))
-
-
-def test_networks_that_see_far_get_a_short_halo_on_their_own_grid() -> None:
-    assert default_halo(NetworkSpec("near", 4, 3, 3, receptive_radius=34)) == 34
-    assert default_halo(NetworkSpec("far", 4, 3, 3, receptive_radius=349)) == SHORT_HALO
-    assert default_halo(NetworkSpec("far", 2, 3, 3, receptive_radius=698, size_multiple=2)) == 2 * SHORT_HALO
 
 
 def test_a_tile_that_overflows_in_half_precision_is_done_again_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,6 @@ from upscale_cli.tiling import Grid, TileQueue
 
 TileChoice = int | Literal["auto"]
 
-# Networks whose receptive radius is larger get SHORT_HALO instead, in units of the network's own grid: so far away
-# an input pixel hardly matters any more (docs/tiling.md has the measured error).
-LONGEST_HALO, SHORT_HALO = 64, 32
 SHARE_OF_FREE_MEMORY = 0.6
 # On a CPU tiles that stay near the caches are fastest, as long as the halo is a small part of them
 # (docs/performance.md); and no tile needs more memory than this.
@@ -37,13 +34,6 @@ SMALLEST_AUTO_TILE = 64
 CUDA_BATCH_PIXELS = 512 * 512
 TILES_PER_DEVICE = 4  # at least, where several devices share a picture
 PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
-
-
-def default_halo(spec: NetworkSpec) -> int:
-    """Return the LR pixels around a tile: the receptive radius where affordable, so that tiling changes nothing."""
-    if spec.receptive_radius <= LONGEST_HALO * spec.size_multiple:
-        return spec.receptive_radius
-    return SHORT_HALO * spec.size_multiple
 
 
 @torch.inference_mode()
@@ -86,7 +76,7 @@ class NetworkRunner:
         notify: Notify = ignore,
     ) -> None:
         self.spec = spec
-        self.halo = default_halo(spec) if tile_pad is None else tile_pad
+        self.halo = spec.tile_halo if tile_pad is None else tile_pad
         self._tile, self._tta, self._notify = tile, tta, notify
         self._full_precision = module.eval().requires_grad_(False)
         self.dtype = devices.dtype(devices_used[0], precision)
