@@ -11,8 +11,9 @@ from terminal import Terminal
 from tiny_training import painted, save
 
 ROOT = Path(__file__).resolve().parent.parent
-# Examples are the same on every run, and slow machines are no failure.
+# Examples are the same on every run, and slow machines are no failure; --hypothesis-profile=explore looks for new ones.
 settings.register_profile("upscale", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("explore", deadline=None, derandomize=False, max_examples=2000, print_blob=True)
 settings.load_profile("upscale")
 
 SHARED = Path(os.environ.get("UPSCALE_SHARED", ROOT.parent / "shared"))

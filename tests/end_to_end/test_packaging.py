@@ -1,0 +1,66 @@
+"""What is in the wheel and in the source distribution, and that the version is stated once."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import upscale_cli
+from upscale_cli.weights.manifest import load_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the source distribution."""
+    if find_spec("hatchling") is None:
+        pytest.skip("hatchling is not installed in this environment")
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", str(folder)], cwd=ROOT, check=True)
+    return folder
+
+
+def test_the_wheel_holds_the_package_the_manifest_and_nothing_else(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    package = {name for name in names if name.startswith("upscale_cli/")}
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "upscale_cli").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert package == here | {"upscale_cli/weights/weights_manifest.json"}
+    assert {f"upscale_cli/weights/embedded/{record.file}" for record in load_manifest().embedded} <= package
+    assert {"upscale_cli/py.typed", "upscale_cli/training/recipes/lite-x4.toml"} <= package
+    rest = {name.split("/", 1)[1] for name in names - package}
+    assert rest == {
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+        "licenses/LICENSE",
+        "licenses/THIRD_PARTY.md",
+    }
+
+
+def test_the_source_distribution_holds_what_builds_the_wheel_and_tests_it(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames()}
+    needed = {"pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md", "weights_manifest.json", "tests/conftest.py"}
+    assert needed <= names
+    assert not any(name.startswith((".venv", "runs/")) or name.endswith(".pyc") for name in names)
+
+
+def test_the_version_is_stated_once() -> None:
+    assert importlib.metadata.version("upscale-cli") == upscale_cli.__version__
+    stated = f'"{upscale_cli.__version__}"'
+    assert stated not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert (ROOT / "upscale_cli" / "__init__.py").read_text(encoding="utf-8").count(stated) == 1
