@@ -1,0 +1,276 @@
+"""What a command tells: a progress bar on a terminal, plain lines in a log, JSON for programs, or only errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+from tqdm import tqdm
+
+from upscale_cli.cli.bar import LOCK, Bar
+from upscale_cli.cli.records import PictureRecord, Record
+
+if TYPE_CHECKING:
+    from upscale_cli.errors import UpscaleError
+    from upscale_cli.notices import Notice
+    from upscale_cli.upscaling.engines.engine import Progress
+    from upscale_cli.upscaling.job import Job, Outcome
+    from upscale_cli.upscaling.plan import Plan
+
+Style = Literal["bar", "lines", "json", "quiet"]
+
+SHARES = 1000  # units of the bar for each job: whole numbers, whose sum never exceeds the total
+LINE_EVERY = 30.0  # seconds between lines on the progress of jobs
+
+
+class Console:
+    """Reports on one command. Results go to stdout, everything else to stderr; each notice is told once.
+
+    ``jobs``: how many there are to be done. All methods may be called from any thread.
+    """
+
+    def __init__(self, style: Style = "lines", jobs: int = 1) -> None:
+        self.style = style
+        self._jobs = jobs
+        self._told: Counter[Notice] = Counter()
+        self._running: dict[Job, Progress | None] = {}  # None: just begun
+        self._done: list[Job] = []
+        self.failures: list[UpscaleError] = []
+        self._megapixels = 0.0
+        self._began = self._last_line = time.perf_counter()
+        self._computing = 0.0
+        self._bar: Bar | None = None
+        self._download: tuple[str, Bar] | None = None
+
+    # Lines
+
+    def result(self, text: str) -> None:
+        """Print what the command was asked for, in every style."""
+        self._line(text)
+
+    def tell(self, *lines: str, err: bool = False) -> None:
+        """Print what was done; not where JSON says it, or nothing is to be said."""
+        for line in lines if self.style in ("bar", "lines") else ():
+            self._line(line, err)
+
+    def record(self, record: Record, *lines: str) -> None:
+        """Print one result: as JSON, or as ``lines``."""
+        if self.style == "json":
+            self._line(record.to_json())
+        self.tell(*lines)
+
+    def notify(self, notice: Notice) -> None:
+        """Print ``notice``, unless it was told before."""
+        with LOCK:
+            self._told[notice] += 1
+            first = self._told[notice] == 1
+        if first and self.style != "quiet":
+            self._line(f"{notice.severity.capitalize()}: {notice.text}", err=True)
+
+    def failure(self, error: UpscaleError) -> None:
+        """Print what failed while the command goes on."""
+        self._line(f"Failed: {error}", err=True)
+
+    def _line(self, text: str, err: bool = False) -> None:
+        with LOCK, tqdm.external_write_mode(nolock=True):
+            click.echo(printable(text), err=err)
+
+    # Work of one kind
+
+    def bar(self, total: int, initial: int = 0) -> Bar:
+        """Return a bar, which is hidden but on a terminal; a context manager."""
+        return Bar(total, hidden=self.style != "bar", initial=initial)
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        """Report on a download: ``done`` of ``total`` bytes."""
+        with LOCK:
+            if self._download is None or self._download[0] != name:
+                self._end_download()
+                self._download = name, Bar(total, hidden=self.style != "bar")
+                if self.style in ("lines", "json"):
+                    self._line(f"Downloading {name}" + (f" ({total / 1e6:.0f} MB)" if total else ""), err=True)
+            count = f"{done / 1e6:.0f}/{total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
+            self._download[1].show(done, count, [name])
+            if done == total:
+                self._end_download()
+
+    def _end_download(self) -> None:
+        if self._download is not None:
+            self._download[1].close()
+            self._download = None
+
+    # Jobs
+
+    def started(self, job: Job) -> None:
+        """Work on ``job`` begins."""
+        with LOCK:
+            self._running[job] = None
+            self._computing = self._computing or time.perf_counter()
+            self._show(now=True)
+
+    def progress(self, progress: Progress) -> None:
+        """Part of a job is done."""
+        with LOCK:
+            self._running[progress.job] = progress
+            self._show(now=False)
+            if self.style == "lines" and time.perf_counter() - self._last_line >= LINE_EVERY:
+                self._last_line = time.perf_counter()
+                self._line(f"{progress.job.source}: {progress.share:.0%}, {progress.detail}", err=True)
+
+    def ended(self, job: Job, megapixels: float = 0.0, error: UpscaleError | None = None) -> None:
+        """``job`` is done, or has failed with ``error``."""
+        with LOCK:
+            self._running.pop(job, None)
+            if error is None:
+                self._done.append(job)
+                self._megapixels += megapixels
+            else:
+                self.failures.append(error)
+            self._show(now=True)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Report on a picture that is enlarged, or has failed."""
+        for notice in outcome.notices:
+            self.notify(notice)
+        (width, height), (to_width, to_height) = outcome.before, outcome.after
+        self.ended(outcome.job, width * height / 1e6, outcome.error)
+        if self.style == "json":
+            self._line(_record(outcome).to_json())
+        elif outcome.error is None and (self.style == "lines" or self._jobs == 1):
+            source, target = (
+                f"{outcome.job.source} ({width}x{height})",
+                f"{outcome.job.target} ({to_width}x{to_height})",
+            )
+            self.tell(f"{source} -> {target}, {outcome.seconds:.1f} s")
+
+    def skipped(self, jobs: Iterable[Job]) -> None:
+        """Report that the results of ``jobs`` exist."""
+        for job in jobs:
+            self.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
+
+    def _show(self, now: bool) -> None:
+        """Show the bar of all jobs, with the names of those under way; ``now``: though it changed a moment ago."""
+        if self.style != "bar":
+            return
+        self._bar = self._bar or Bar(SHARES * self._jobs)
+        running = [progress for progress in self._running.values() if progress]
+        ended = len(self._done) + len(self.failures)
+        done = SHARES * ended + sum(round(SHARES * progress.share) for progress in running)
+        details = running[0].detail.split(", ") if len(running) == len(self._running) == 1 else []
+        megapixels = self._megapixels + sum(progress.megapixels for progress in running)
+        if megapixels:
+            details.append(f"{megapixels / (time.perf_counter() - self._computing):.2f} MP/s")
+        names = [printable(job.source.name) for job in self._running]
+        count = f"{ended}/{self._jobs}" if self._jobs > 1 else ""
+        self._bar.show(min(done, SHARES * self._jobs), count, names, [d for d in details if d], now)
+
+    # The end
+
+    def close(self) -> None:
+        """Take the bars away."""
+        with LOCK:
+            self._end_download()
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+
+    def conclude(self, plan: Plan) -> None:
+        """Report on all jobs together, and end with exit code 1 where some failed.
+
+        Raises the error of a job that was the only one.
+        """
+        self.close()
+        single = len(plan.jobs) + len(plan.skipped) == 1
+        for notice, times in self._told.items():
+            if times > 1:
+                self.tell(f"{notice.severity.capitalize()}: {times} times: {notice.text}", err=True)
+        if not single or plan.skipped or plan.ignored:
+            self.tell("; ".join(self._counts(plan)) + ".")
+        if single and self.failures:
+            raise self.failures[0]
+        self._list_failures()
+        if self.failures:
+            raise click.exceptions.Exit(1)
+
+    def _counts(self, plan: Plan) -> Iterable[str]:
+        rate = f" at {self._megapixels / self.seconds:.3g} MP/s" if self._megapixels else ""
+        place = f", results in {places(job.target for job in self._done)}" if self._done else ""
+        yield f"{len(self._done)} done in {duration(self.seconds)}{rate}{place}" if self._done else "0 done"
+        if plan.skipped:
+            yield f"{len(plan.skipped)} already there (--overwrite does them again)"
+        if self.failures:
+            yield f"{len(self.failures)} failed"
+        if plan.ignored:
+            yield ignored_in_words(plan.ignored)
+
+    def _list_failures(self) -> None:
+        for error in self.failures:
+            self.failure(error)
+
+    @property
+    def seconds(self) -> float:
+        """How long the command has run."""
+        return time.perf_counter() - self._began
+
+    def interrupted(self, replaces: bool) -> None:
+        """Report how far the jobs came, and how to go on; ``replaces``: existing results are written again."""
+        self.close()
+        onward = "Without --overwrite the same command" if replaces else "The same command"
+        if self._jobs > 1:
+            self._list_failures()
+            self._line(f"{len(self._done)} of {self._jobs} pictures are done. {onward} goes on from there.", err=True)
+
+
+def on_terminal() -> bool:
+    """Return whether a progress bar can be shown."""
+    return sys.stderr.isatty()
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters, which file names may hold, written out as escapes."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
+
+
+def duration(seconds: float) -> str:
+    """Return ``seconds`` to read: 12.4 s, 02:05, 1:02:05."""
+    return f"{seconds:.1f} s" if seconds < 60 else tqdm.format_interval(seconds)
+
+
+def ignored_in_words(count: int) -> str:
+    """Return that ``count`` files were skipped."""
+    return f"{count} file{'s' if count > 1 else ''} skipped: not a picture"
+
+
+def places(targets: Iterable[Path]) -> str:
+    """Return the folders that hold ``targets``, without those inside others; of several, what they share."""
+    folders = sorted({target.parent for target in targets})
+    roots = [folder for folder in folders if not any(other in folder.parents for other in folders)]
+    if len(roots) > 2:
+        with suppress(ValueError):  # on several drives
+            return os.path.commonpath(roots) or "."
+    return " and ".join(map(str, roots))
+
+
+def _record(outcome: Outcome) -> PictureRecord:
+    error = outcome.error
+    done = error is None
+    return PictureRecord(
+        source=str(outcome.job.source),
+        target=str(outcome.job.target),
+        status="done" if done else "failed",
+        model=outcome.model,
+        input_size=outcome.before if done else None,
+        output_size=outcome.after if done else None,
+        seconds=round(outcome.seconds, 3) if done else None,
+        notices=tuple(notice.text for notice in outcome.notices) if done else None,
+        error=str(error) if error else None,
+        code=error.exit_code if error else None,
+    )
