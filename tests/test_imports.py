@@ -92,7 +92,7 @@ def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
         ("zero_shot/zssr.py", "import upscale_cli.upscaling.size", "zero_shot/zssr.py imports upscaling"),
         ("kernels/files.py", "from upscale_cli.images import read", "kernels/files.py imports images"),
         ("errors.py", "from upscale_cli import atomic", "errors.py imports atomic"),
-        ("images/read.py", "import upscale_cli.cli.report", "images/read.py imports cli"),
+        ("images/read.py", "import upscale_cli.cli.console", "images/read.py imports cli"),
         ("upscaling/job.py", "from tqdm import tqdm", "upscaling/job.py imports tqdm"),
         ("weights/resolve.py", "import requests", "weights/resolve.py imports requests"),
         ("metrics.py", "import cv2", "metrics.py imports cv2"),

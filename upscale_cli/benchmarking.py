@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -76,10 +76,6 @@ class Measurement:
     share_of_peak: float
     psnr_to_fp32: float | None
     peak_memory: int
-
-    def as_dict(self) -> dict[str, str | float | int | None]:
-        """Return the measurement's fields by name."""
-        return asdict(self)
 
 
 def standard_cases() -> list[Case]:

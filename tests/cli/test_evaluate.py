@@ -84,7 +84,8 @@ def test_json_is_strict_where_measures_are_not_finite(terminal: Terminal) -> Non
     draw(Path("a.png"), height=18, width=18)
     lines = terminal("eval", "a.png", "a.png", "--json").out.splitlines()
     measures = {"psnr_y": None, "ssim_y": None, "psnr_rgb": None, "ssim_rgb": None}
-    assert [json.loads(line) for line in lines] == [{"name": "a", **measures}, {"name": "mean", **measures}]
+    rows = [{"record": "score", "name": "a"}, {"record": "mean", "name": "mean"}]
+    assert [json.loads(line) for line in lines] == [row | measures for row in rows]
 
 
 def test_the_table_ends_with_the_means(terminal: Terminal) -> None:

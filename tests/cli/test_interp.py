@@ -114,7 +114,7 @@ def test_an_extrapolation_is_made_with_a_warning(terminal: Terminal, pair: objec
         (["--mix", "a.pth=1", "b.safetensors=1"], 2, "sum to 2, not to 1"),
         (["a.pth", "b.safetensors", "--alpha", "0.5", "--layers", "nothing.*"], 5, "No tensor's name matches"),
         (["a.pth", "b.safetensors", "--alpha", "0.5", "-o", "a.pth"], 4, "exists already"),
-        (["a.pth", "b.safetensors", "--alpha", "0.5", "-o", "m.png"], 2, "no weights file"),
+        (["a.pth", "b.safetensors", "--alpha", "0.5", "-o", "m.png"], 2, "no extension of a weights file"),
         (["a.pth", "b.safetensors", "--alpha", "0.5", "--crop", "0,0,1,1"], 2, "works with --sweep only"),
         (["a.pth", "b.safetensors", "--sweep", "0,1"], 2, "needs a picture"),
         (["a.pth", "b.safetensors", "--sweep", "0,x", "--image", "p.png"], 2, "no list of alphas"),
@@ -158,11 +158,16 @@ def test_a_sweep_against_the_truth_prints_and_plots_it(terminal: Terminal, pair:
     assert read_picture(Path("p_sweep_plot.png")).width == 900
 
 
-def test_without_network_the_embedded_pair_is_mixed_and_said_so(terminal: Terminal) -> None:
+def test_offline_no_other_pair_is_written_under_the_name_of_the_usual_one(terminal: Terminal) -> None:
     said = terminal("interp", "--alpha", "0.8")
-    assert said.code == 0
-    assert "Warning: Mixing the embedded networks lite-x4 and lite-x4-restore" in said.err
-    assert open_state(Path("interp_08.safetensors")).facts["b"] == "0.8 of lite-x4-restore"
+    assert said.code == 6
+    assert "Error: esrgan-psnr-x4 is not in the cache" in said.err
+    assert said.err.endswith("Go online, or name two networks, such as lite-x4 and lite-x4-restore.\n")
+    assert not Path("interp_08.safetensors").exists()
+    draw("p.png", 6, 5)
+    said = terminal("interp", "--sweep", "0.8", "--image", "p.png")  # a picture, whose networks are printed
+    assert (said.code, "Warning: Mixing the embedded networks lite-x4 and lite-x4-restore" in said.err) == (0, True)
+    assert said.out == "lite-x4 to lite-x4-restore -> p_sweep.png\n"
 
 
 @pytest.mark.shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_a_picture_gives_a_kernel_and_its_drawing(terminal: Terminal) -> None:
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("photo.png -> photo_kernel.mat, ")
     assert "covariance [[" in said.out
-    assert "likeness to bicubic" in said.out
+    assert "similarity to bicubic" in said.out
     assert "agreement" not in said.out
     assert read_kernel(Path("photo_kernel.mat")).scale == 2
     assert read_picture(Path("photo_kernel.png")).width >= 340
@@ -89,7 +90,7 @@ def test_json_holds_what_was_found(terminal: Terminal) -> None:
     assert (found["scale"], found["size"]) == (2, kernel.size)
     assert np.allclose(found["covariance"], covariance(kernel.values))
     assert 0 < found["agreement"] <= 1
-    assert -1 <= found["bicubic_likeness"] <= 1
+    assert -1 <= found["bicubic_similarity"] <= 1
 
 
 def test_folders_are_done_as_far_as_they_can_be_and_then_gone_on_with(terminal: Terminal) -> None:
@@ -99,7 +100,7 @@ def test_folders_are_done_as_far_as_they_can_be_and_then_gone_on_with(terminal: 
     Path("dir/notes.txt").write_text("no picture")
     said = terminal("kernel", "dir", "-r", "--prior", "gaussian", "--format", "json")
     assert said.code == 1
-    assert said.out.endswith("2 done, 1 failed, 1 files are no pictures.\n")
+    assert "s, results in dir_kernel; 1 failed; 1 file skipped: not a picture.\n" in said.out
     assert said.err == "Failed: dir/small.png is only 30x30 pixels: too little to tell its kernel from. " + (
         "64x64 and more are needed.\n"
     )
@@ -112,7 +113,29 @@ def test_folders_are_done_as_far_as_they_can_be_and_then_gone_on_with(terminal: 
     save("dir/small.png", 64, 64)
     said = terminal("kernel", "dir", "-r", "--prior", "gaussian", "--format", "json")
     assert said.code == 0
-    assert "1 done, 2 already there" in said.out
+    assert "1 done in " in said.out
+    assert "; 2 already there" in said.out
+
+
+def test_a_drawing_is_not_replaced_unasked(terminal: Terminal) -> None:
+    save("photo.png")
+    Path("photo_kernel.png").write_bytes(b"mine")
+    said = terminal("kernel", "photo.png", "--prior", "gaussian")
+    assert (said.code, "photo_kernel.png exists already." in said.err) == (4, True)
+    assert Path("photo_kernel.png").read_bytes() == b"mine"
+    assert not Path("photo_kernel.mat").exists()
+
+
+def test_json_tells_what_was_skipped_and_what_failed(terminal: Terminal) -> None:
+    save("dir/a.png")
+    assert terminal("kernel", "dir", "--prior", "gaussian", "-q").out == ""
+    save("dir/small.png", 30, 30)
+    said = terminal("kernel", "dir", "--prior", "gaussian", "--json")
+    rows = {row["source"]: row for row in map(json.loads, said.out.splitlines())}
+    assert said.code == 1
+    assert {name: row["status"] for name, row in rows.items()} == {"dir/a.png": "skipped", "dir/small.png": "failed"}
+    assert rows["dir/small.png"]["code"] == 3
+    assert all(row["record"] == "kernel" for row in rows.values())
 
 
 def test_the_picture_is_enlarged_with_its_kernel_on_request(
@@ -157,7 +180,11 @@ def test_a_run_that_ended_before_a_drawing_is_gone_on_with(terminal: Terminal) -
     Path("dir_kernel/b.mat").unlink()
     Path("dir_kernel/b.png").unlink()
     said = terminal("kernel", "dir", "--prior", "gaussian")
-    assert (said.code, said.out.splitlines()[-1]) == (0, "1 done, 1 already there (--overwrite does them again).")
+    assert said.code == 0
+    assert re.fullmatch(
+        r"1 done in [\d.]+ s, results in dir_kernel; 1 already there \(--overwrite does them again\)\.",
+        said.out.splitlines()[-1],
+    )
     assert np.array_equal(read_picture(drawing).color, pixels)
     assert kernel.stat().st_mtime_ns == made
 
@@ -167,7 +194,7 @@ def test_an_enlarged_picture_is_not_replaced_unasked(terminal: Terminal) -> None
     save("photo_x4.png")
     said = terminal("kernel", "photo.png", "-s", "4", "--upscale")
     assert said.code == 4
-    assert said.err == "Error: photo_x4.png exists already. Add --overwrite, or leave out --upscale.\n"
+    assert said.err == "Error: photo_x4.png exists already. Add --overwrite, or choose another name with -o.\n"
     assert not Path("photo_kernel.mat").exists()
 
 
@@ -178,8 +205,12 @@ def test_an_enlarged_picture_is_not_replaced_unasked(terminal: Terminal) -> None
         (["small.png"], 3, "small.png is only 63x70 pixels: too little to tell its kernel from. 64x64 and more"),
         (["flat.png"], 3, "flat.png is flat: without edges nothing tells its kernel."),
         (["photo.png", "-s", "3"], 2, "'3' is not one of '2', '4'"),
-        (["photo.png", "-o", "kernel.txt"], 2, "kernel.txt is no name of a kernel file. Call it .npy, .mat or .json."),
-        (["photo.png", "-o", "kernel.png"], 2, "kernel.png is no name of a kernel file."),
+        (
+            ["photo.png", "-o", "kernel.txt"],
+            2,
+            "kernel.txt has no extension of a kernel file. Name it .mat, .npy or .json.",
+        ),
+        (["photo.png", "-o", "kernel.png"], 2, "kernel.png has no extension of a kernel file."),
         (["photo.png", "-o", "k.npy", "--format", "mat"], 2, "k.npy and --format mat contradict each other."),
         (["photo.png", "flat.png", "-o", "k.npy"], 2, "several"),
         (["photo.png", "-o", "there.json"], 4, "there.json exists already. Add --overwrite"),
@@ -244,7 +275,7 @@ def test_show_prints_what_the_kernel_does(terminal: Terminal) -> None:
     assert facts["size"].strip() == f"{size}x{size}, for x2"
     assert facts["sum"].strip() == "1.0000"
     assert facts["centre of mass"].strip() == f"row {size // 2 + 0.5:.2f}, column {size // 2 + 0.5:.2f} (from 0)"
-    assert facts["likeness to bicubic"].strip() == "1.0000"
+    assert facts["similarity to bicubic"].strip() == "1.0000"
     assert said.out.endswith("bicubic.json -> bicubic.png\n")
 
 

@@ -33,7 +33,33 @@ def test_the_list_shows_what_is_here_and_restrictive_licences(terminal: Terminal
     assert "1x-Anti-Aliasing" not in short
     full = terminal("models", "list", "--all").out
     assert next(line for line in full.splitlines() if "1x-Anti-Aliasing" in line).count("(non-commercial)") == 1
-    assert len(full.splitlines()) == 207
+    assert len(full.splitlines()) == 1 + len(load_manifest().records())
+
+
+def test_the_list_has_a_heading_and_names_only_what_enlarges(terminal: Terminal) -> None:
+    heading, *rows = terminal("models", "list").out.splitlines()
+    assert heading.split() == ["name", "scale", "size", "licence", "purpose"]
+    names = [row[2:].split()[0] for row in rows]
+    others = [record.name for record in load_manifest().records() if record.kind != "generator"]
+    assert others
+    assert not set(names) & set(others)
+    assert set(others) <= {line[2:].split()[0] for line in terminal("models", "list", "--all").out.splitlines()}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all",)])
+def test_the_list_fits_a_terminal_of_80_columns(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    whole = terminal("models", "list", *arguments).out.splitlines()
+    assert max(map(len, whole)) > 80
+    monkeypatch.setattr("upscale_cli.cli.models.has_columns", lambda: True)
+    cut = terminal("models", "list", *arguments).out.splitlines()
+    assert max(map(len, cut)) == 80
+    assert [
+        line.removesuffix("…") == full[: len(line.removesuffix("…"))] for line, full in zip(cut, whole, strict=True)
+    ]
+    assert arguments or cut[0].endswith("purpose")
 
 
 def test_a_search_looks_at_all_and_json_is_for_programs(terminal: Terminal) -> None:
@@ -76,13 +102,13 @@ def test_verifying_finds_what_is_not_right(terminal: Terminal) -> None:
     said = terminal("models", "verify")
     assert said.code == 1
     assert "damaged or was changed" in said.err
-    assert terminal("models", "verify", "lite-x4").out == "lite-x4: right\n"
+    assert terminal("models", "verify", "lite-x4").out == "lite-x4: verified\n"
 
 
 @pytest.mark.shared
 def test_a_file_put_into_the_cache_by_hand_works_by_name(terminal: Terminal, shared: Path) -> None:
     path = put("realesr-animevideov3", (shared / "weights" / "realesr-animevideov3.pth").read_bytes())
-    assert terminal("models", "verify").out == "realesr-animevideov3: right\n"
+    assert terminal("models", "verify").out == "realesr-animevideov3: verified\n"
     assert terminal("models", "path", "realesr-animevideov3").out.strip() == str(path)
     picture = str(shared / "golden" / "small.png")
     assert terminal(picture, "-m", "realesr-animevideov3", "-o", "a.png").code == 0
@@ -133,7 +159,8 @@ def test_what_fp16_cannot_hold_is_not_converted(terminal: Terminal, network: str
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("a.onnx", "a.onnx is no weights file"), ("there.pth", "there.pth exists already")]
+    ("name", "sentence"),
+    [("a.onnx", "a.onnx has no extension of a weights file"), ("there.pth", "there.pth exists already")],
 )
 def test_where_nothing_can_be_written_nothing_is_converted(
     terminal: Terminal, network: str, name: str, sentence: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from terminal import Said, Terminal
 
 from upscale_cli import cli
 from upscale_cli.cli import options
-from upscale_cli.errors import UsageError
-from upscale_cli.images.formats import by_name
+from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.images.formats import NAMES, by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
@@ -77,7 +78,7 @@ def test_a_folder_is_mirrored_and_a_repeated_run_continues(terminal: Terminal, n
     said = terminal("d", "-r", "-m", network, "-s", "2")
     assert said.code == 0
     assert "3 done" in said.out
-    assert "1 files are no pictures" in said.out
+    assert "1 file skipped: not a picture" in said.out
     Path("d_x2/sub/a.png").unlink()
     kept = Path("d_x2/a.png").stat().st_mtime_ns
     said = terminal("d", "-r", "-m", network, "-s", "2")
@@ -231,7 +232,7 @@ def test_a_mistake_of_ours_is_told_as_one(terminal: Terminal, monkeypatch: pytes
     def broken(*values: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("upscale_cli.cli.run.chosen_precision", broken)
+    monkeypatch.setattr("upscale_cli.cli.run._sized_by_kernel", broken)
     said = terminal("a.png")
     assert said.code == 70
     assert said.err.startswith("Internal error: ZeroDivisionError: ours.")
@@ -328,6 +329,32 @@ def test_a_missing_device_is_refused_before_any_picture(terminal: Terminal) -> N
     said = terminal("d", "--width", "24", "--device", "cuda:99")
     assert said.code == 7
     assert said.err.count("\n") == 1
+
+
+def test_a_folder_of_which_one_bad_picture_is_left_still_ends_as_a_folder(terminal: Terminal, network: str) -> None:
+    draw("d/a.png")
+    Path("d/b.png").write_bytes(b"nothing of the kind")
+    for _ in range(2):
+        said = terminal("d", "-m", network, "-s", "2")
+        assert (said.code, said.err) == (1, f"Failed: d/b.png is no picture of a known format. Known are: {NAMES}.\n")
+
+
+def test_the_help_says_what_every_exit_code_means(terminal: Terminal) -> None:
+    def codes(kind: type[UpscaleError]) -> set[int]:
+        return {kind.exit_code}.union(*(codes(below) for below in kind.__subclasses__()))
+
+    listed = re.findall(r"^  (\d+) +[a-z]", terminal("--help").out.split("Exit codes:")[1], re.MULTILINE)
+    assert [int(code) for code in listed] == [0, *sorted(codes(UpscaleError)), 70, 130]
+
+
+def test_control_characters_of_names_are_written_out(terminal: Terminal, network: str) -> None:
+    name = "a\x1b]0;owned\x07.png"
+    draw(name)
+    Path("b\x1b[2J.png").write_bytes(b"nothing of the kind")
+    good, bad = terminal(name, "-s", "2", "-m", network), terminal("b\x1b[2J.png", "-s", "2", "-m", network)
+    assert good.out.startswith(r"a\x1b]0;owned\x07.png (6x4) -> a\x1b]0;owned\x07_x2.png (12x8), ")
+    assert bad.err.startswith(r"Error: b\x1b[2J.png is no picture")
+    assert "\x1b" not in good.out + good.err + bad.out + bad.err
 
 
 def test_what_fails_in_a_folder_is_named(terminal: Terminal, network: str) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from terminal import Terminal
+from terminal import Screen, Terminal
 from tiny_training import painted
 from tqdm import tqdm
 
-from upscale_cli.cli import report
+from upscale_cli.cli import bar, console
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Animation, Picture
 from upscale_cli.images.read import read_image, read_picture
@@ -185,24 +185,27 @@ def test_a_dry_run_trains_nothing(terminal: Terminal, kernel: str, monkeypatch: 
 
 
 def test_a_log_hears_of_the_training(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "LINE_EVERY", 2)
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
     save("a.png")
     said = terminal("a.png", "--kernel", kernel, "--iterations", "5")
-    lines = said.err.splitlines()
-    assert [line.rsplit(" ", 1)[0] for line in lines] == [
-        "Training: iteration 2/5, loss",
-        "Training: iteration 4/5, loss",
+    lines = re.findall(r"a\.png: (\d+)%, iteration (\d)/5, loss (\d\.\d+)", said.err)
+    assert [(share, iteration) for share, iteration, _ in lines] == [
+        ("18", "1"),
+        ("36", "2"),
+        ("54", "3"),
+        ("72", "4"),
+        ("90", "5"),
     ]
-    assert all(0 < float(line.rsplit(" ", 1)[1]) < 2 for line in lines)
+    assert all(0 < float(loss) < 2 for _, _, loss in lines)
 
 
 def test_a_bar_shows_iteration_loss_and_rate(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upscale_cli.cli.run.chosen_style", lambda quiet, as_json: "bar")
-    monkeypatch.setattr(report, "tqdm", partial(tqdm, mininterval=0, miniters=0))
+    monkeypatch.setattr(bar, "tqdm", partial(tqdm, mininterval=0))
     save("a.png")
-    said = terminal("a.png", "--kernel", kernel, "--iterations", "4")
-    assert said.code == 0
-    shown = re.findall(r"a\.png +(\d+)%[^\r]*iteration (\d)/4, loss 0\.\d{4}, learning rate 1e-03", said.err)
+    screen = Screen(monkeypatch, 120)
+    assert terminal("a.png", "--kernel", kernel, "--iterations", "4").code == 0
+    lines = "\n".join(screen.frames())
+    shown = re.findall(r"a\.png +(\d+)%.*iteration (\d)/4, loss 0\.\d{4}, learning rate 1e-03", lines)
     assert shown[:4] == [("22", "1"), ("45", "2"), ("68", "3"), ("90", "4")]
 
 

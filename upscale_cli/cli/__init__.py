@@ -10,53 +10,60 @@ from typing import Any, NoReturn
 import click
 
 from upscale_cli import __version__
+from upscale_cli.cli.default_group import DefaultGroup
 from upscale_cli.errors import UpscaleError
 
 # Command: (module, attribute, one line of help). The line stands here so that the list needs no import.
 COMMANDS = {
-    "run": ("run", "run", "Enlarge pictures; the command that is meant when none is named."),
+    "run": ("run", "run", "Enlarge pictures; the command that is meant where none is named."),
     "train": ("train", "train", "Train a network by a paper's recipe."),
     "interp": ("interp", "interp", "Mix networks: a weights file, or a contact sheet over the mix."),
     "models": ("models", "models", "List, inspect, download, verify and remove networks."),
-    "eval": ("evaluate", "evaluate", "PSNR and SSIM of results against the truth."),
-    "kernel": ("kernel", "kernel", "Estimate the kernel a picture was shrunk with; show and apply kernels."),
-    "degrade": ("degrade", "degrade", "A contact sheet of damaged versions: what training shows a network."),
+    "eval": ("evaluate", "evaluate", "PSNR and SSIM of results against HR pictures."),
+    "kernel": ("kernel", "kernel", "Estimate a picture's blur kernel; draw and apply kernels."),
+    "degrade": ("degrade", "degrade", "A contact sheet of degraded versions: what training shows a network."),
     "benchmark": ("benchmark", "benchmark", "Speed and memory of this machine."),
 }
-EVERYDAY = ("output", "scale", "model", "tile", "half", "recursive", "overwrite")
-OWN_OPTIONS = ("--help", "-h", "--version")
+EXIT_CODES = {
+    0: "all done",
+    1: "some pictures of several failed, or another error",
+    2: "options that are wrong or contradict each other",
+    3: "an input that cannot be read",
+    4: "an output that cannot be written, or exists already",
+    5: "an unknown network, or a weights file that cannot be used",
+    6: "a download that failed",
+    7: "a device that is missing or too small",
+    70: "a mistake in the program",
+    130: "interrupted by Ctrl-C",
+}
 INTERRUPTED, INTERNAL_ERROR = 130, 70
 
 
-class Commands(click.Group):
-    """A group whose commands are imported on demand, and whose first argument may be a picture instead of one."""
+class Commands(DefaultGroup):
+    """All commands, imported on demand."""
+
+    default = "run"
+    shown = ("output", "scale", "model", "tile", "half", "recursive", "overwrite")
+    heading = "Everyday options of run"
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command of that name, if there is one."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"upscale_cli.cli.{module}"), attribute)
         return command
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        run = self.get_command(ctx, "run")
-        assert run is not None
-        shown = (option for option in run.params if option.name in EVERYDAY)
-        with formatter.section("Everyday options of run"):
-            formatter.write_dl([record for option in shown if (record := option.get_help_record(ctx)) is not None])
-        super().format_options(ctx, formatter)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, and what exit codes mean."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 
 
 @click.command("upscale", cls=Commands, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +77,7 @@ def commands() -> None:
     upscale folder/ -r --half             a tree of pictures, in half precision
     upscale photo.jpg -m realesrgan-x4plus
                                           with a particular network
-    upscale run eval                      a picture that is called like a command
+    upscale run eval                      a picture named like a command
 
     `upscale run --help` explains every option. --debug, anywhere, shows where an error came from.
     """
@@ -92,8 +99,9 @@ def main() -> NoReturn:
 
 
 def _report(error: Exception) -> int:
+    """Print ``error`` in one line, and return the exit code."""
     if isinstance(error, UpscaleError):
-        click.echo(f"Error: {error}", err=True)
+        _print(f"Error: {error}")
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
@@ -102,15 +110,23 @@ def _report(error: Exception) -> int:
         return _interrupted()
     if isinstance(error, click.ClickException):
         hint = "" if error.message.endswith("?") else " See --help."
-        click.echo(f"Error: {error.format_message()}{hint}", err=True)
+        _print(f"Error: {error.format_message()}{hint}")
         return error.exit_code
     if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    click.echo(f"Internal error: {type(error).__name__}: {error}. Add --debug for details, and report it.", err=True)
+    _print(f"Internal error: {type(error).__name__}: {error}. Add --debug for details, and report it.")
     return INTERNAL_ERROR
 
 
 def _interrupted() -> int:
-    click.echo("Interrupted: no file was left half written.", err=True)
+    _print("Interrupted: no file was left half written.")
     return INTERRUPTED
+
+
+def _print(line: str) -> None:
+    from upscale_cli.cli.bar import close_all
+    from upscale_cli.cli.console import printable
+
+    close_all()
+    click.echo(printable(line), err=True)

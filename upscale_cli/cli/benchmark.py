@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
+from upscale_cli.cli.console import Console, Style
+from upscale_cli.cli.options import parse_width_height, style_options, upscale_options
+from upscale_cli.cli.records import BenchmarkRecord
+
 if TYPE_CHECKING:
-    from upscale_cli.benchmarking import Measurement
+    from upscale_cli.upscaling.options import UpscaleOptions
 
 COLUMNS = ("network", "size", "how", "seconds", "MP/s", "speed-up", "of peak", "PSNR to fp32", "peak memory")
+WIDTHS = (22, 12, 12, 9, 8, 10, 9, 14, 12)
 
 
 @click.command()
@@ -18,25 +23,26 @@ COLUMNS = ("network", "size", "how", "seconds", "MP/s", "speed-up", "of peak", "
     "-m", "--model", "models", multiple=True, help="Model or weights file to measure, several times if you like."
 )
 @click.option(
-    "--size", default="512x512", show_default=True, metavar="WxH", help="Size of the picture given to --model."
+    "--size",
+    type=parse_width_height,
+    default="512x512",
+    show_default=True,
+    metavar="WxH",
+    help="Size of the picture given to --model.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
-@click.option("--tile", default="auto", show_default=True, help="auto, 0 for none, or LR pixels.")
+@upscale_options("device", "threads", "tile")
 @click.option(
     "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Runs of which the fastest counts."
 )
 @click.option("--skip-plain", is_flag=True, help="Leave out the plain fp32 loop, the slowest.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@style_options(json_help="One JSON object per line.", quiet_help="No line on the machine.")
 def benchmark(
     models: tuple[str, ...],
-    size: str,
-    device: str,
-    threads: int | None,
-    tile: str,
+    size: tuple[int, int],
+    options: UpscaleOptions,
     repeat: int,
     skip_plain: bool,
-    as_json: bool,
+    style: Style,
 ) -> None:
     """Measure speed and memory.
 
@@ -47,21 +53,23 @@ def benchmark(
     Example:  upscale benchmark -m lite-x4 --size 4000x3000
     """
     from upscale_cli import benchmarking
-    from upscale_cli.cli.options import parse_tile, parse_width_height
 
-    cases = [
-        benchmarking.named_case(model, *parse_width_height(size)) for model in models
-    ] or benchmarking.standard_cases()
-    machine = benchmarking.measure_machine(device, threads)
-    if not as_json:
-        click.echo(machine.describe())
-        click.echo(_row(COLUMNS))
+    console = Console(style)
+    cases = [benchmarking.named_case(model, *size) for model in models] or benchmarking.standard_cases()
+    machine = benchmarking.measure_machine(options.device, options.threads)
+    console.tell(machine.describe())
+    if style != "json":
+        console.result(_row(COLUMNS))
     for case in cases:
-        for result in benchmarking.measure(case, machine, parse_tile(tile), repeat, skip_plain):
-            click.echo(json.dumps(result.as_dict()) if as_json else _row(_cells(result)))
+        for measured in benchmarking.measure(case, machine, options.tile, repeat, skip_plain):
+            record = BenchmarkRecord(**asdict(measured))
+            if style == "json":
+                console.record(record)
+            else:
+                console.result(_row(_cells(record)))
 
 
-def _cells(result: Measurement) -> tuple[Any, ...]:
+def _cells(result: BenchmarkRecord) -> tuple[str, ...]:
     return (
         result.network,
         result.size,
@@ -75,7 +83,5 @@ def _cells(result: Measurement) -> tuple[Any, ...]:
     )
 
 
-def _row(cells: tuple[Any, ...]) -> str:
-    return "".join(
-        f"{cell!s:<{width}}" for cell, width in zip(cells, (22, 12, 12, 9, 8, 10, 9, 14, 12), strict=True)
-    ).rstrip()
+def _row(cells: tuple[str, ...]) -> str:
+    return "".join(f"{cell:<{width}}" for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()

@@ -1,27 +1,24 @@
-"""``upscale eval``: how close results, or networks, come to the truth, in the field's own measures and protocol."""
+"""``upscale eval``: how close results, or networks, come to HR, in the field's own measures and protocol."""
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
-from upscale_cli.cli.options import Heading, chosen_precision, parse_tile
-from upscale_cli.cli.report import DownloadBar, Report, chosen_style
+from upscale_cli.cli.console import Console, Style
+from upscale_cli.cli.options import Heading, path, style_options, upscale_options
+from upscale_cli.cli.records import MeanRecord, ScoreRecord
 from upscale_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.evaluation import Case
+    from upscale_cli.upscaling.options import UpscaleOptions
     from upscale_cli.upscaling.scoring import Distance, Enlarge, Result
-    from upscale_cli.upscaling.upscaler import Upscaler
 
 DEFAULT_SCALE = 4
 COLUMNS = {  # measure: heading, format
@@ -32,31 +29,48 @@ COLUMNS = {  # measure: heading, format
     "lpips": ("LPIPS", ".4f"),
     "seconds": ("s/picture", ".2f"),
 }
-Row = tuple[str, dict[str, float]]
 
 
-@click.command("eval", cls=Heading, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@dataclass(frozen=True)
+class Protocol:
+    """What networks are measured on, and how; None: the default, which depends on the network."""
+
+    hr: Path
+    lr: Path | None
+    scale: int | None
+    border: int | None
+    lpips: Distance | None
+
+
+@click.command("eval", cls=Heading, no_args_is_help=True)
 @click.argument("paths", nargs=-1, metavar="[HR SR]")
 @click.option(
     "-m", "--model", "models", multiple=True, metavar="NAME|FILE", help="Run these networks and measure them."
 )
-@click.option("--hr", type=click.Path(path_type=Path), help="The true pictures for --model.")
-@click.option("--lr", type=click.Path(path_type=Path), help="Their LR pictures.  [default: MATLAB's bicubic of HR]")
+@click.option("--hr", type=path(), help="The HR pictures for --model.")
+@click.option("--lr", type=path(), help="Their LR pictures.  [default: MATLAB's bicubic of HR]")
 @click.option("-s", "--scale", type=click.IntRange(1), help="Scale of the results.  [default: the network's, or 4]")
 @click.option("--border", type=click.IntRange(0), help="Pixels left out on every side.  [default: the scale]")
 @click.option("--lpips", "with_lpips", is_flag=True, help="LPIPS too, for --model (needs the extra of this name).")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--half", is_flag=True, help="Half precision.")
-@click.option("--fp32", is_flag=True, help="Full precision.")
-@click.option("--tile", default="auto", show_default=True, help="Side of tiles in LR pixels, 0 for none, or auto.")
-@click.option("--tta", is_flag=True, help="Mean over eight orientations.")
+@upscale_options("device", "precision", "tile", "tta")
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per picture, and one for each mean.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def evaluate(paths: tuple[str, ...], **options: Any) -> None:
-    """PSNR and SSIM of results SR against the true pictures HR, two folders or two files.
+@style_options(json_help="One JSON object per picture, and one for each mean.", quiet_help="No progress.")
+def evaluate(
+    *,
+    paths: tuple[str, ...],
+    models: tuple[str, ...],
+    hr: Path | None,
+    lr: Path | None,
+    scale: int | None,
+    border: int | None,
+    with_lpips: bool,
+    options: UpscaleOptions,
+    markdown: bool,
+    style: Style,
+) -> None:
+    """Print PSNR and SSIM of results SR against HR, two folders or two files.
 
-    Or of networks: --model runs each of them on the LR pictures and measures what it makes, beside bicubic.
+    Or of networks: --model runs each of them on the LR pictures and measures its results, beside bicubic.
 
     Measured on Y (ITU-R BT.601) and on RGB, without a border of SCALE pixels, as papers do. Pictures pair by name:
     baby.png with baby.png, baby_x4.png or, in the usual packaging of Set5, img_001_SRF_4_HR with img_001_SRF_4_LR.
@@ -65,116 +79,102 @@ def evaluate(paths: tuple[str, ...], **options: Any) -> None:
     upscale Set5/LR -s 4 -o results/ && upscale eval Set5/HR results/
     upscale eval --model lite-x4 my.safetensors --hr Set5/HR --lr Set5/LR --markdown
     """
-    if options["markdown"] and options["as_json"]:
+    if markdown and style == "json":
         raise UsageError("--markdown and --json exclude each other.", "Give one of them, or none.")
-    if options["models"]:
-        _evaluate_networks((*options["models"], *paths), options)
-    else:
-        _evaluate_results(paths, options)
+    console = Console(style)
+    if not models:
+        used = {"hr": hr, "lr": lr, options.precision: options.precision != "auto", "tta": options.tta}
+        for name, value in {**used, "lpips": with_lpips}.items():
+            if value:
+                raise UsageError(f"--{name} works with --model only.", "Add --model NAME.")
+        _print(_compared(paths, scale or DEFAULT_SCALE, border, console), "picture", markdown, console)
+        return
+    if hr is None:
+        raise UsageError("--model needs HR pictures to compare with.", "Add --hr DIR.")
+    from upscale_cli.upscaling.scoring import lpips_distance
+
+    protocol = Protocol(hr, lr, scale, border, lpips_distance() if with_lpips else None)
+    _print(_scored((*models, *paths), protocol, options, console), "network", markdown, console)
 
 
 evaluate.headings = {
     "Networks": ("models", "hr", "lr", "device", "half", "fp32", "tile", "tta"),
     "Measures": ("scale", "border", "with_lpips"),
-    "Output": ("markdown", "as_json", "quiet"),
+    "Output": ("markdown", "json", "quiet"),
 }
 
 
-def _evaluate_results(paths: tuple[str, ...], options: dict[str, Any]) -> None:
+def _compared(paths: Sequence[str], scale: int, border: int | None, console: Console) -> list[ScoreRecord]:
+    """Return the scores of each result, and their mean."""
     from upscale_cli.evaluation import compared
     from upscale_cli.images.pairs import paired
 
-    for name in ("hr", "lr", "half", "fp32", "tta", "with_lpips"):
-        if options[name]:
-            raise UsageError(f"--{name.removeprefix('with_')} works with --model only.", "Add --model NAME.")
     if len(paths) != 2:
         raise UsageError(f"Two paths, HR and SR, are compared, not {len(paths)}.", "Or name networks with --model.")
-    scale = options["scale"] or DEFAULT_SCALE
-    border = scale if options["border"] is None else options["border"]
-    rows: list[Row] = [
-        (truth.stem, asdict(compared(truth, result, scale, border)))
-        for truth, result in paired(Path(paths[0]), Path(paths[1]))
-    ]
-    measures = rows[0][1]
-    rows.append(("mean", {measure: fmean(values[measure] for _, values in rows) for measure in measures}))
-    if options["as_json"]:
-        for name, values in rows:
-            click.echo(_json({"name": name}, values))
-    else:
-        _print_table("picture", rows, options["markdown"])
-
-
-def _evaluate_networks(models: tuple[str, ...], options: dict[str, Any]) -> None:
-    from upscale_cli.upscaling.scoring import lpips_distance, mean
-
-    if options["hr"] is None:
-        raise UsageError("--model needs true pictures to compare with.", "Add --hr DIR.")
-    lpips = lpips_distance() if options["with_lpips"] else None
-    rows: list[Row] = []
-    report = Report(chosen_style(options["quiet"], options["as_json"]), 1)
-    for results in _scored(models, options, report, lpips):
-        average = mean(results)
-        rows.append((average.method, average.values))
-        for result in [*results, average] if options["as_json"] else []:
-            click.echo(_json({"model": result.method, "name": result.picture}, result.values))
-    if not options["as_json"]:
-        _print_table("network", rows, options["markdown"])
+    pairs = paired(Path(paths[0]), Path(paths[1]))
+    scores: list[ScoreRecord] = []
+    with console.bar(len(pairs)) as bar:
+        for hr, sr in pairs:
+            bar.show(len(scores), f"{len(scores)}/{len(pairs)}", [sr.name])
+            measured = compared(hr, sr, scale, scale if border is None else border)
+            scores.append(ScoreRecord(hr.stem, **asdict(measured)))
+    psnr_y, ssim_y, psnr_rgb, ssim_rgb = (fmean(getattr(score, name) for score in scores) for name in asdict(measured))
+    return [*scores, MeanRecord("mean", psnr_y, ssim_y, psnr_rgb, ssim_rgb)]
 
 
 def _scored(
-    models: tuple[str, ...], options: dict[str, Any], report: Report, lpips: Distance | None
-) -> Iterator[list[Result]]:
-    """The results of bicubic, once for each scale, and of every network, on all pictures."""
+    models: Sequence[str], protocol: Protocol, options: UpscaleOptions, console: Console
+) -> Iterator[ScoreRecord]:
+    """Yield the scores, and their mean, of bicubic, once for each scale, and of every network."""
     from upscale_cli.evaluation import find_cases, load_case
-    from upscale_cli.upscaling.scoring import bicubic, network, scored
-
-    files = find_cases(options["hr"], options["lr"])
-    cases: dict[int, list[Case]] = {}
-
-    def results(method: str, enlarge: Enlarge, scale: int) -> list[Result]:
-        border = scale if options["border"] is None else options["border"]
-        hidden = options["quiet"] or options["as_json"] or not sys.stderr.isatty()
-        bar = tqdm(cases[scale], desc=method, disable=hidden, leave=False, file=sys.stderr, dynamic_ncols=True)
-        return [scored(method, enlarge, case, border, lpips) for case in bar]
-
-    for model in models:
-        upscaler = _upscaler(model, options, report)
-        scale = options["scale"] or upscaler.spec.scale
-        if scale not in cases:
-            cases[scale] = [load_case(hr, lr, scale) for hr, lr in files]
-            yield results(f"bicubic x{scale}", bicubic(scale), scale)
-        yield results(model, network(upscaler, scale), scale)
-
-
-def _upscaler(model: str, options: dict[str, Any], report: Report) -> Upscaler:
+    from upscale_cli.upscaling.scoring import bicubic, network
     from upscale_cli.upscaling.upscaler import Upscaler
 
-    return Upscaler(
-        model,
-        device=options["device"],
-        precision=chosen_precision(options["half"], options["fp32"]),
-        tile=parse_tile(options["tile"]),
-        tta=options["tta"],
-        on_download=DownloadBar(options["quiet"]),
-        notify=report.notify,
-    )
+    files = find_cases(protocol.hr, protocol.lr)
+    cases: dict[int, list[Case]] = {}
+    for model in models:
+        asked = replace(options, model=model)
+        upscaler = Upscaler.from_options(asked, on_download=console.download, notify=console.notify)
+        scale = protocol.scale or upscaler.spec.scale
+        if scale not in cases:
+            cases[scale] = [load_case(hr, lr, scale) for hr, lr in files]
+            yield from _of_method(f"bicubic x{scale}", bicubic(scale), cases[scale], scale, protocol, console)
+        yield from _of_method(model, network(upscaler, scale), cases[scale], scale, protocol, console)
 
 
-def _json(name: dict[str, str], values: dict[str, float]) -> str:
-    """JSON has no infinity, of equal pictures, and no NaN, of those smaller than SSIM's window: they are null."""
-    return json.dumps({**name, **{key: v if math.isfinite(v) else None for key, v in values.items()}})
+def _of_method(
+    method: str, enlarge: Enlarge, cases: Sequence[Case], scale: int, protocol: Protocol, console: Console
+) -> Iterator[ScoreRecord]:
+    from upscale_cli.upscaling.scoring import mean, scored
+
+    border = scale if protocol.border is None else protocol.border
+    results: list[Result] = []
+    with console.bar(len(cases)) as bar:
+        for case in cases:
+            bar.show(len(results), f"{len(results)}/{len(cases)}", [method])
+            results.append(scored(method, enlarge, case, border, protocol.lpips))
+    yield from (ScoreRecord(result.picture, model=method, **result.values) for result in results)
+    yield MeanRecord("mean", model=method, **mean(results).values)
 
 
-def _print_table(kind: str, rows: list[Row], markdown: bool) -> None:
-    """Aligned for eyes, or in Markdown; ``kind`` is what the rows are."""
-    measures = [measure for measure in COLUMNS if measure in rows[0][1]]
+def _print(scores: Iterator[ScoreRecord] | list[ScoreRecord], kind: str, markdown: bool, console: Console) -> None:
+    """Print all ``scores`` as JSON, or a table of one row per ``kind``: picture, or network with its means."""
+    rows = []
+    for score in scores:
+        if console.style == "json":
+            console.record(score)
+        elif kind == "picture" or isinstance(score, MeanRecord):
+            rows.append((score.model or score.name, score))
+    if not rows:
+        return
+    measures = [measure for measure in COLUMNS if getattr(rows[0][1], measure) is not None]
     lines = [[kind, *(COLUMNS[measure][0] for measure in measures)]]
-    lines += [[name, *(format(values[m], COLUMNS[m][1]) for m in measures)] for name, values in rows]
+    lines += [[name, *(format(getattr(row, m), COLUMNS[m][1]) for m in measures)] for name, row in rows]
     width = max(len(line[0]) for line in lines)
     for number, (name, *cells) in enumerate(lines):
         if markdown:
-            click.echo("| " + " | ".join([name, *cells]) + " |")
+            console.result("| " + " | ".join([name, *cells]) + " |")
         else:
-            click.echo(f"{name:<{width}}" + "".join(f"{cell:>10}" for cell in cells))
+            console.result(f"{name:<{width}}" + "".join(f"{cell:>10}" for cell in cells))
         if markdown and number == 0:
-            click.echo("|---" + "|--:" * len(cells) + "|")
+            console.result("|---" + "|--:" * len(cells) + "|")

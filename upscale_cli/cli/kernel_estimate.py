@@ -1,29 +1,52 @@
-"""``upscale kernel``: the estimate, of one picture or of many."""
+"""``upscale kernel estimate``: the kernels of one picture or of many."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from upscale_cli.cli.report import chosen_style
-from upscale_cli.errors import OutputError, UpscaleError, UsageError
+from upscale_cli.cli.console import Console, Style
+from upscale_cli.cli.options import overwrite_option, style_options, threads_option
+from upscale_cli.cli.outputs import require_file
+from upscale_cli.cli.records import KernelRecord
+from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
-    from upscale_cli.cli.kernel_report import KernelReport
     from upscale_cli.images.formats import Format
-    from upscale_cli.kernel_estimation.estimate import Settings
+    from upscale_cli.kernel_estimation.estimate import Estimate, Prior, Settings
+    from upscale_cli.kernel_estimation.estimate import Progress as Step
     from upscale_cli.kernels.blur_kernel import BlurKernel
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.plan import Plan
 
 KINDS = ("mat", "npy", "json")
-DEFAULT_KIND = "mat"
+SHOWN_EVERY = 25  # iterations
 
 
-@click.command("estimate", no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@dataclass(frozen=True)
+class Request:
+    """What holds for all pictures of a run: ``kind`` is the extension of kernel files, without its dot."""
+
+    settings: Settings
+    kind: str
+    upscale: bool
+    overwrite: bool
+    threads: int | None
+
+    def kernel_file(self, job: Job) -> Path:
+        """Return the file of the kernel; the job's target is its drawing."""
+        return job.target.with_suffix(f".{self.kind}")
+
+    def enlarged(self, job: Job) -> Path:
+        """Return the file of the enlarged picture, beside the kernel: photo_x2.png."""
+        return job.target.with_name(f"{job.source.stem}_x{self.settings.scale}{job.source.suffix or '.png'}")
+
+
+@click.command("estimate", no_args_is_help=True)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "-s", "--scale", type=click.Choice(["2", "4"]), default="2", show_default=True, help="How much smaller it became."
@@ -51,149 +74,191 @@ DEFAULT_KIND = "mat"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same kernel.")
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per picture.")
-def estimate(paths: tuple[str, ...], **options: Any) -> None:
-    """The kernel that pictures were shrunk with, by KernelGAN; a drawing of it lies beside its file.
+@threads_option
+@overwrite_option
+@style_options(json_help="One JSON object per picture.")
+def estimate(
+    *,
+    paths: tuple[str, ...],
+    scale: Literal["2", "4"],
+    output: str | None,
+    kind: str | None,
+    prior: Prior,
+    runs: int,
+    real: bool,
+    iterations: int | None,
+    upscale: bool,
+    seed: int,
+    recursive: bool,
+    threads: int | None,
+    overwrite: bool,
+    style: Style,
+) -> None:
+    """Estimate the kernels that pictures were downsampled with, by KernelGAN, and draw each beside its file.
 
     For a scale of 4 the kernel of 2 is applied twice. Of folders, pictures whose kernels exist are left out, so that a
-    repeated run goes on. With --upscale the enlarged picture, photo_x2.png, lies beside the kernel; `upscale photo.png
-    --kernel FILE` makes it too, with more options.
+    repeated run continues. With --upscale the enlarged picture, photo_x2.png, is written beside the kernel; `upscale
+    photo.png --kernel FILE` makes it too, with more options.
     """
-    if options["prior"] == "gaussian" and options["iterations"]:
+    if prior == "gaussian" and iterations:
         raise UsageError("--prior gaussian needs no iterations.", "Leave out one of them.")
-    if options["prior"] == "gaussian" and options["real"]:
+    if prior == "gaussian" and real:
         raise UsageError("--prior gaussian finds the noise of any picture.", "Leave out --real.")
-    kind = _kind(options)
-    plan = _plan(paths, options, kind)
-    if options["threads"]:
+    from upscale_cli.kernel_estimation.estimate import Settings
+
+    settings = Settings(scale=int(scale), seed=seed, runs=runs, prior=prior, real=real)
+    settings = replace(settings, iterations=iterations) if iterations else settings
+    request = Request(settings, _kind(output, kind), upscale, overwrite, threads)
+    plan = _plan(paths, output, recursive, request)
+    if threads:
         import torch
 
-        torch.set_num_threads(options["threads"])
-    _do_all(plan, _settings(options), kind, options)
+        torch.set_num_threads(threads)
+    _do_all(plan, request, Console(style, len(plan.jobs)))
 
 
-def _kind(options: dict[str, Any]) -> str:
-    """The extension of kernel files, without its dot."""
-    named = Path(options["output"] or "").suffix.lower().removeprefix(".")
-    if named not in KINDS or Path(options["output"]).is_dir():
-        return options["kind"] or DEFAULT_KIND
-    if options["kind"] not in (None, named):
-        raise UsageError(f"{options['output']} and --format {options['kind']} contradict each other.", "Leave one out.")
+def _kind(output: str | None, kind: str | None) -> str:
+    """Return the extension of kernel files that -o or --format name. Raises UsageError."""
+    named = Path(output or "").suffix.lower().removeprefix(".")
+    if not named or Path(output or "").is_dir():
+        return kind or KINDS[0]
+    if named not in KINDS:
+        raise UsageError(f"{output} has no extension of a kernel file.", "Name it .mat, .npy or .json.")
+    if kind not in (None, named):
+        raise UsageError(f"{output} and --format {kind} contradict each other.", "Leave one out.")
     return named
 
 
-def _plan(paths: tuple[str, ...], options: dict[str, Any], kind: str) -> Plan:
-    """Targets are the drawings; each has its kernel's file beside it. Raises UpscaleErrors, before any work."""
+def _plan(paths: tuple[str, ...], output: str | None, recursive: bool, request: Request) -> Plan:
+    """Return the jobs: their targets are the drawings. Raises UpscaleError kinds, before any work."""
     from upscale_cli.images import formats
     from upscale_cli.upscaling import plan as plans
 
-    drawing = _drawing_named(options["output"], kind)
-    naming = plans.Naming("kernel", drawing, None, formats.by_name("png"), options["recursive"], "overwrite")
+    is_file = output is not None and Path(output).suffix and not Path(output).is_dir()
+    drawing = str(Path(output).with_suffix(".png")) if output and is_file else output
+    naming = plans.Naming("kernel", drawing, None, formats.by_name("png"), recursive, "overwrite")
     plan = plans.plan(paths, naming)
-    if options["overwrite"]:
+    if request.overwrite:
         return plan
     if len(paths) == len(plan.jobs) == 1 and not Path(paths[0]).is_dir():
         (job,) = plan.jobs
-        for there in (file for file in (_file(job, kind), job.target) if file.exists()):
-            raise OutputError(f"{there} exists already.", "Add --overwrite, or choose another name with -o.")
-        if options["upscale"] and _enlarged(job, options).exists():
-            raise OutputError(f"{_enlarged(job, options)} exists already.", "Add --overwrite, or leave out --upscale.")
-    skipped = tuple(job for job in plan.jobs if _file(job, kind).exists())
+        for file in (request.kernel_file(job), job.target, *([request.enlarged(job)] if request.upscale else [])):
+            require_file(file, overwrite=False, makes_folder=True)
+    skipped = tuple(job for job in plan.jobs if request.kernel_file(job).exists())
     return replace(plan, jobs=tuple(job for job in plan.jobs if job not in skipped), skipped=skipped)
 
 
-def _is_single(plan: Plan) -> bool:
-    return len(plan.jobs) == 1 and not plan.skipped
-
-
-def _drawing_named(output: str | None, kind: str) -> str | None:
-    if output is None or Path(output).is_dir() or not Path(output).suffix:
-        return output
-    if Path(output).suffix.lower() != f".{kind}":
-        raise UsageError(f"{output} is no name of a kernel file.", "Call it .npy, .mat or .json.")
-    return str(Path(output).with_suffix(".png"))
-
-
-def _file(job: Job, kind: str) -> Path:
-    return job.target.with_suffix(f".{kind}")
-
-
-def _enlarged(job: Job, options: dict[str, Any]) -> Path:
-    """Beside the kernel: photo_x2.png."""
-    extension = job.source.suffix or ".png"
-    return job.target.with_name(f"{job.source.stem}_x{options['scale']}{extension}")
-
-
-def _settings(options: dict[str, Any]) -> Settings:
-    from upscale_cli.kernel_estimation.estimate import Settings
-
-    settings = Settings(
-        scale=int(options["scale"]),
-        seed=options["seed"],
-        runs=options["runs"],
-        prior=options["prior"],
-        real=options["real"],
-    )
-    return replace(settings, iterations=options["iterations"]) if options["iterations"] else settings
-
-
-def _do_all(plan: Plan, settings: Settings, kind: str, options: dict[str, Any]) -> None:
-    """One bad picture does not stop the others; a single one's error is the command's own."""
-    from upscale_cli.cli.kernel_report import KernelReport
-
-    report = KernelReport(chosen_style(options["quiet"], options["as_json"]), len(plan.jobs), settings)
-    report.tell(plan.notices)
-    failures = 0
+def _do_all(plan: Plan, request: Request, console: Console) -> None:
+    """Do all jobs: a picture that fails does not stop the others."""
+    for notice in plan.notices:
+        console.notify(notice)
     for job in (*plan.jobs, *plan.skipped):
+        file, is_new = request.kernel_file(job), job in plan.jobs
         try:
-            if job in plan.skipped:
-                _draw_missing(job, _file(job, kind))
+            if is_new:
+                _estimate(job, file, request, console)
             else:
-                _do(job, settings, _file(job, kind), report, options["overwrite"])
-            if options["upscale"]:
-                _enlarge(job, _file(job, kind), options)
+                console.record(KernelRecord(str(job.source), str(file), "skipped", None))
+                _draw_missing(job, file)
+            if request.upscale:
+                _enlarge(job, file, request, console)
+            if is_new:
+                console.ended(job)
         except UpscaleError as error:
-            if _is_single(plan):
-                raise
-            failures += 1
-            report.failed(job.source, error)
-        finally:
-            report.close()
-    report.summary(plan)
-    if failures:
-        raise click.exceptions.Exit(1)
+            console.ended(job, error=error)
+            if console.style == "json":
+                failed = KernelRecord(
+                    str(job.source), str(file), "failed", None, error=str(error), code=error.exit_code
+                )
+                console.record(failed)
+    console.conclude(plan)
 
 
-def _draw_missing(job: Job, kernel: Path) -> None:
+def _estimate(job: Job, file: Path, request: Request, console: Console) -> None:
+    from upscale_cli.images import formats
+    from upscale_cli.images.read import read_picture
+    from upscale_cli.kernel_estimation.estimate import estimate as estimated
+    from upscale_cli.kernels.files import write_kernel
+    from upscale_cli.upscaling.engines.engine import Progress
+
+    settings, started = request.settings, time.perf_counter()
+    picture = read_picture(job.source)
+    console.started(job)
+
+    def on_step(step: Step) -> None:
+        if step.step.iteration % SHOWN_EVERY == 0:
+            share = (step.run * settings.iterations + step.step.iteration) / (settings.runs * settings.iterations)
+            console.progress(Progress(job, min(share, 1.0), _detail(step, settings.runs), 0.0))
+
+    found = estimated(picture, settings, on_step, name=str(job.source))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_kernel(file, found.kernel)
+    if request.overwrite or not job.target.exists():
+        write_drawing(found.kernel, job.target, formats.by_name("png"))
+    _show(job, file, found, time.perf_counter() - started, console)
+
+
+def _detail(step: Step, runs: int) -> str:
+    """Return the loss, and the kernel's peak and standard deviations in HR pixels."""
+    from upscale_cli.kernels.drawing import axes
+
+    values = step.step.kernel.double().clamp(min=0).numpy()
+    run = f"run {step.run + 1}/{runs}, " if runs > 1 else ""
+    if not values.sum() > 0:
+        return f"{run}loss {step.step.loss:.3f}"
+    long, short, _ = axes(values)
+    return f"{run}loss {step.step.loss:.3f}, {long:.1f} x {short:.1f} px, peak {values.max():.3f}"
+
+
+def _show(job: Job, file: Path, found: Estimate, seconds: float, console: Console) -> None:
+    from upscale_cli.kernels.drawing import axes, width
+    from upscale_cli.kernels.values import covariance
+
+    kernel = found.kernel
+    long, short, angle = axes(kernel.values)
+    (yy, yx), (_, xx) = covariance(kernel.values).tolist()
+    similarity = bicubic_similarity(kernel)
+    record = KernelRecord(
+        source=str(job.source),
+        target=str(file),
+        status="done",
+        agreement=found.agreement,
+        scale=kernel.scale,
+        size=kernel.size,
+        covariance=((yy, yx), (yx, xx)),
+        deviations=(long, short),
+        angle=angle,
+        bicubic_similarity=similarity,
+        seconds=round(seconds, 3),
+    )
+    agreement = "" if found.agreement is None else f"; agreement of the runs {found.agreement:.3f}"
+    facts = f"{width(kernel)}, covariance [[{yy:.2f}, {yx:.2f}], [{yx:.2f}, {xx:.2f}]]"
+    console.record(
+        record,
+        f"{job.source} -> {file}, {seconds:.1f} s",
+        f"  {facts}; similarity to bicubic {similarity:.3f}{agreement}",
+    )
+
+
+def bicubic_similarity(kernel: BlurKernel) -> float:
+    """Return the cross-correlation of ``kernel`` with the bicubic one of its scale, at most 1."""
+    from upscale_cli.kernels import blur_kernel
+    from upscale_cli.kernels.similarity import correlation
+
+    return correlation(kernel.values, blur_kernel.bicubic(kernel.scale).values)
+
+
+def _draw_missing(job: Job, file: Path) -> None:
     """Draw the kernel of a run that ended before its drawing was written."""
     from upscale_cli.images import formats
     from upscale_cli.kernels.files import read_kernel
 
     if not job.target.exists():
-        write_drawing(read_kernel(kernel), job.target, formats.by_name("png"))
-
-
-def _do(job: Job, settings: Settings, target: Path, report: KernelReport, overwrite: bool) -> None:
-    from upscale_cli.images import formats
-    from upscale_cli.images.read import read_picture
-    from upscale_cli.kernel_estimation.estimate import estimate as estimated
-    from upscale_cli.kernels.files import write_kernel
-
-    picture = read_picture(job.source)
-    report.start(job.source)
-    found = estimated(picture, settings, report.step, name=str(job.source))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_kernel(target, found.kernel)
-    if overwrite or not job.target.exists():
-        write_drawing(found.kernel, job.target, formats.by_name("png"))
-    report.found(job.source, target, found)
+        write_drawing(read_kernel(file), job.target, formats.by_name("png"))
 
 
 def write_drawing(kernel: BlurKernel, target: Path, kind: Format) -> None:
-    """A picture of ``kernel``, labelled."""
+    """Write a picture of ``kernel``, labelled."""
     from upscale_cli.images.picture import Picture
     from upscale_cli.images.sheet import contact_sheet
     from upscale_cli.images.write import WriteOptions, write_image
@@ -202,21 +267,17 @@ def write_drawing(kernel: BlurKernel, target: Path, kind: Format) -> None:
     write_image(contact_sheet([Picture(squares(kernel.values))], [label(kernel)]), target, WriteOptions(kind))
 
 
-def _enlarge(job: Job, kernel: Path, options: dict[str, Any]) -> None:
-    """As ``upscale run --kernel`` does. Leaves what is there already, but for --overwrite."""
-    from upscale_cli.cli.report import DownloadBar, Report
+def _enlarge(job: Job, kernel: Path, request: Request, console: Console) -> None:
+    """Enlarge the picture as ``upscale --kernel`` does; an existing result is left, unless it may be replaced."""
     from upscale_cli.cli.run import enlarge_all
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
 
-    target = _enlarged(job, options)
-    if target.exists() and not options["overwrite"]:
+    target, settings = request.enlarged(job), request.settings
+    if target.exists() and not request.overwrite:
         return
-    asked = UpscaleOptions(
-        kernel=kernel, scale=float(options["scale"]), seed=options["seed"], threads=options["threads"]
-    )
-    report = Report(chosen_style(options["quiet"], options["as_json"]), 1)
-    enlarge_all((Job(job.source, target),), asked, report, DownloadBar(options["quiet"]), options["overwrite"])
-    for failure in report.failures:
-        assert failure.error is not None
-        raise failure.error
+    asked = UpscaleOptions(kernel=kernel, scale=float(settings.scale), seed=settings.seed, threads=request.threads)
+    inner = Console(console.style)
+    enlarge_all([Job(job.source, target)], asked, inner, request.overwrite)
+    for error in inner.failures:
+        raise error

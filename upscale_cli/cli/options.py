@@ -1,22 +1,28 @@
-"""Options that take more than a number, and the refusal of those that contradict each other."""
+"""Options that several commands share, each defined once, and delivered as what the program works with."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from upscale_cli.cli.console import Style, on_terminal
 from upscale_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from upscale_cli.device import Precision
-    from upscale_cli.upscaling.plan import Existing
     from upscale_cli.upscaling.runner import TileChoice
+
+Function = TypeVar("Function", bound=Callable[..., object])
+Decorator = Callable[[Function], Function]
 
 
 def parse_width_height(text: str) -> tuple[int, int]:
-    """(width, height) of ``1920x1080``."""
+    """Return (width, height) of ``1920x1080``. Raises UsageError."""
     match = re.fullmatch(r"(\d+)\s*[xX×]\s*(\d+)", text.strip())
     if not match:
         raise UsageError(f"{text!r} is no size.", "Write it as 1920x1080.")
@@ -24,7 +30,7 @@ def parse_width_height(text: str) -> tuple[int, int]:
 
 
 def parse_tile(text: str) -> TileChoice:
-    """``auto``, or LR pixels; 0 for no tiles."""
+    """Return ``auto``, or the side of a tile in input pixels, 0 for none. Raises UsageError."""
     if text == "auto":
         return "auto"
     if not text.isdigit() or 0 < int(text) < 16:
@@ -32,18 +38,138 @@ def parse_tile(text: str) -> TileChoice:
     return int(text)
 
 
-def chosen_precision(half: bool, fp32: bool) -> Precision:
-    """Of ``--half`` and ``--fp32`` at most one."""
-    if half and fp32:
-        raise UsageError("--half and --fp32 exclude each other.", "Give one of them, or none.")
-    return "half" if half else "fp32" if fp32 else "auto"
+def _precision(function: Function) -> Function:
+    """Add --half and --fp32, of which at most one may be given, as ``precision``."""
+
+    def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
+        chosen: dict[str, Precision] = {"half": "half", "fp32": "fp32"}
+        if given and context.params.get("precision", "auto") != "auto":
+            raise UsageError("--half and --fp32 exclude each other.", "Give one of them, or none.")
+        context.params.setdefault("precision", "auto")
+        if given:
+            context.params["precision"] = chosen[str(option.name)]
+
+    half = click.option(
+        "--half",
+        is_flag=True,
+        expose_value=False,
+        callback=choose,
+        help="Half precision: fp16, on a CPU bf16.  [default on CUDA]",
+    )
+    full = click.option(
+        "--fp32", is_flag=True, expose_value=False, callback=choose, help="Full precision.  [default elsewhere]"
+    )
+    return half(full(function))
 
 
-def chosen_existing(overwrite: bool, skip_existing: bool) -> Existing:
-    """Of ``--overwrite`` and ``--skip-existing`` at most one."""
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
-    return "overwrite" if overwrite else "skip" if skip_existing else "auto"
+path = partial(click.Path, path_type=Path)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+
+# The options that are fields of UpscaleOptions, by the fields' names.
+UPSCALE_OPTIONS: dict[str, Decorator[Any]] = {
+    "scale": click.option(
+        "-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: 4; with --kernel the kernel's]"
+    ),
+    "width": click.option("--width", type=int, help="Width of the result in pixels; the height follows."),
+    "height": click.option("--height", type=int, help="Height of the result in pixels; the width follows."),
+    "fit": click.option(
+        "--fit", type=parse_width_height, metavar="WxH", help="As large as fits into a box of that many pixels."
+    ),
+    "model": click.option("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]"),
+    "restore": click.option("--restore", is_flag=True, help="For noisy or compressed pictures: -m lite-x4-restore."),
+    "alpha": click.option(
+        "--alpha",
+        type=float,
+        help="Share of the GAN-trained network, 0 to 1; the rest is its PSNR-trained partner.  [default: no mix]",
+    ),
+    "denoise": click.option(
+        "-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3.  [default: 1]"
+    ),
+    "tta": click.option(
+        "--tta", is_flag=True, help="Mean over eight orientations: a little better, eight times slower."
+    ),
+    "alpha_upsampler": click.option(
+        "--alpha-upsampler",
+        type=click.Choice(["network", "bicubic"]),
+        default="network",
+        show_default=True,
+        help="What enlarges transparency.",
+    ),
+    "kernel": click.option(
+        "--kernel",
+        type=path(dir_okay=False),
+        metavar="FILE",
+        help="Blur kernel of the pictures' downsampling: trains a network on each picture itself (ZSSR), in minutes.",
+    ),
+    "iterations": click.option(
+        "--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]"
+    ),
+    "seed": click.option("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]"),
+    "quality": click.option(
+        "--quality", type=int, help="1 to 100, of lossy formats.  [default: jpeg 95, webp 95, avif 90]"
+    ),
+    "depth": click.option("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]"),
+    "max_megapixels": click.option(
+        "--max-megapixels", type=float, default=500, show_default=True, help="Refuse larger inputs."
+    ),
+    "tile": click.option(
+        "--tile",
+        type=parse_tile,
+        default="auto",
+        show_default=True,
+        metavar="SIDE",
+        help="Side of tiles in input pixels, 0 for none, or auto.",
+    ),
+    "tile_pad": click.option(
+        "--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]"
+    ),
+    "precision": _precision,
+    "device": click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda, mps; several as cuda:0,cuda:1."
+    ),
+    "threads": threads_option,
+}
+
+
+def upscale_options(*names: str) -> Decorator[Any]:
+    """Add the options that are these fields of UpscaleOptions to a command, which gets them as ``options``."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            from upscale_cli.upscaling.options import UpscaleOptions
+
+            options = UpscaleOptions(**{name: given.pop(name) for name in names})
+            function(**given, options=options)
+
+        for name in reversed(names):
+            command = UPSCALE_OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+def style_options(json_help: str = "", quiet_help: str = "Only errors.") -> Decorator[Any]:
+    """Add --quiet, and with ``json_help`` --json, as ``style``; without them it goes by the terminal."""
+
+    def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
+        usual: Style = "bar" if on_terminal() else "lines"
+        context.params.setdefault("style", usual)
+        if given and context.params["style"] != "json":
+            context.params["style"] = option.name
+
+    def decorate(function: Function) -> Function:
+        if json_help:
+            function = click.option("--json", is_flag=True, expose_value=False, callback=choose, help=json_help)(
+                function
+            )
+        return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=choose, help=quiet_help)(
+            function
+        )
+
+    return decorate
 
 
 class Heading(click.Command):
@@ -52,6 +178,7 @@ class Heading(click.Command):
     headings: dict[str, tuple[str, ...]] = {}  # noqa: RUF012  (set once per command, below its options)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings, and those without one last."""
         records = {
             parameter.name: record
             for parameter in self.get_params(ctx)

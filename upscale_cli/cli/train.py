@@ -4,27 +4,64 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
-from upscale_cli.cli.options import Heading
-from upscale_cli.cli.report import DownloadBar, in_words
+from upscale_cli.cli.bar import Bar
+from upscale_cli.cli.console import Console, Style, duration
+from upscale_cli.cli.options import Heading, device_option, path, style_options, threads_option
+from upscale_cli.cli.outputs import require_folder
+from upscale_cli.cli.records import StepRecord, ValidationRecord
 from upscale_cli.errors import UsageError
-from upscale_cli.notices import Notice, note
+from upscale_cli.notices import note
 
 if TYPE_CHECKING:
     from upscale_cli.training.recipe import Recipe
     from upscale_cli.training.validation import Figures
 
 
-@click.command(cls=Heading, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@dataclass(frozen=True)
+class Changes:
+    """What the command line changes in a recipe: the options that are short for settings, and settings."""
+
+    hr: tuple[str, ...]
+    lr: tuple[str, ...]
+    kernel: str | None
+    start: str | None
+    validation_hr: str | None
+    validation_lr: str | None
+    iterations: int | None
+    seed: int | None
+    settings: tuple[str, ...]
+
+    def as_settings(self) -> list[str]:
+        """Return all changes as settings, the explicit ones last."""
+        start = _absolute(self.start) if self.start and Path(self.start).is_file() else self.start
+        values: dict[str, object] = {
+            "data.hr": [_absolute(folder) for folder in self.hr] or None,
+            "data.lr": [_absolute(folder) for folder in self.lr] or None,
+            "validation.hr": _absolute(self.validation_hr),
+            "validation.lr": _absolute(self.validation_lr),
+            "degradation.kind": "kernels" if self.kernel else None,
+            "degradation.kernels": _absolute(self.kernel),
+            "start": start,
+            "schedule.iterations": self.iterations,
+            "run.seed": self.seed,
+        }
+        return [*(f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None), *self.settings]
+
+
+def _absolute(given: str | None) -> str | None:
+    return str(Path(given).absolute()) if given else None
+
+
+@click.command(cls=Heading, no_args_is_help=True)
 @click.argument("recipe", required=False)
 @click.option(
     "--hr", multiple=True, metavar="DIR", help="Folder of sharp pictures, searched with its subfolders; repeatable."
@@ -32,7 +69,7 @@ if TYPE_CHECKING:
 @click.option(
     "--lr", multiple=True, metavar="DIR", help="Their LR pictures, one folder per --hr.  [default: made from HR]"
 )
-@click.option("--kernel", metavar="FILE|DIR", help="Shrink with these blur kernels (see `upscale kernel`).")
+@click.option("--kernel", metavar="FILE|DIR", help="Degrade with these blur kernels (see `upscale kernel`).")
 @click.option("--from", "start", metavar="FILE|NAME", help="Weights to start from; `scratch` for none.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. data.batch=8; repeatable."
@@ -43,19 +80,37 @@ if TYPE_CHECKING:
 @click.option(
     "--validate-lr", "validation_lr", metavar="DIR", help="Their LR pictures.  [default: MATLAB's bicubic of HR]"
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/RECIPE]")
-@click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the run in DIR, by its own recipe."
-)
+@click.option("-o", "--output", type=path(), help="Folder of the run.  [default: runs/RECIPE]")
+@click.option("--resume", type=path(), metavar="DIR", help="Go on with the run in DIR, by its own recipe.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds a run.")
 @click.option("--list", "as_list", is_flag=True, help="List the recipes.")
 @click.option("--show", is_flag=True, help="Print the whole recipe, changes included, and do nothing.")
 @click.option("--check", "only_check", is_flag=True, help="Check the recipe, folders and memory, and do nothing.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
-@click.option("-q", "--quiet", is_flag=True, help="Tell only of errors.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per note and validation.")
-def train(**options: Any) -> None:
+@device_option
+@threads_option
+@style_options(json_help="One JSON object per run.log_every iterations, and one per validation.")
+def train(
+    *,
+    recipe: str | None,
+    hr: tuple[str, ...],
+    lr: tuple[str, ...],
+    kernel: str | None,
+    start: str | None,
+    settings: tuple[str, ...],
+    iterations: int | None,
+    seed: int | None,
+    validation_hr: str | None,
+    validation_lr: str | None,
+    output: Path | None,
+    resume: Path | None,
+    overwrite: bool,
+    as_list: bool,
+    show: bool,
+    only_check: bool,
+    device: str,
+    threads: int | None,
+    style: Style,
+) -> None:
     """Train a network by the RECIPE of a paper, or by a .toml file of your own.
 
     The same command goes on with a run that was stopped. The folder of the run holds last.safetensors for
@@ -68,16 +123,28 @@ def train(**options: Any) -> None:
     upscale train my.toml --resume runs/small
     torchrun --nproc-per-node 4 -m upscale_cli train esrgan-psnr --hr photos/
     """
-    if options["as_list"]:
-        _list()
+    console = Console(style)
+    if as_list:
+        _list(console)
         return
-    recipe = _recipe(options)
-    if options["show"]:
+    changes = Changes(hr, lr, kernel, start, validation_hr, validation_lr, iterations, seed, settings)
+    if resume is None:
+        chosen = _named(recipe, changes)
+    elif output is None and not overwrite:
+        chosen = _resumed(resume, recipe, changes)
+    else:
+        raise UsageError("--resume goes on in its own folder.", "Leave out -o and --overwrite.")
+    if show:
         from upscale_cli.training.recipe_file import to_toml
 
-        click.echo(to_toml(recipe), nl=False)
+        click.echo(to_toml(chosen), nl=False)
         return
-    _train(recipe, options)
+    folder = resume or output or Path("runs") / chosen.name
+    if only_check:
+        _check(chosen, device, console)
+    else:
+        require_folder(folder)
+        _train(chosen, folder, overwrite, device, threads, console)
 
 
 train.headings = {
@@ -88,181 +155,119 @@ train.headings = {
 }
 
 
-def _list() -> None:
+def _list(console: Console) -> None:
     from upscale_cli.training.recipe_file import load_recipe, names
 
-    recipes = [load_recipe(name) for name in names()]
-    for recipe in recipes:
+    for recipe in (load_recipe(name) for name in names()):
         start = f"; starts from {recipe.starts_from}" if recipe.starts_from else ""
-        click.echo(f"{recipe.name:<16}{recipe.about}{start}\n{'':<16}{recipe.paper}")
+        console.result(f"{recipe.name:<16}{recipe.about}{start}")
+        console.result(f"{'':<16}{recipe.paper}")
 
 
-def _recipe(options: Mapping[str, Any]) -> Recipe:
-    """The recipe with all changes, of its name or of the run that goes on."""
+def _named(recipe: str | None, changes: Changes) -> Recipe:
+    """Return the recipe of that name or file, with ``changes``."""
+    from upscale_cli.training.recipe_file import load_recipe
+
+    if recipe is None:
+        raise UsageError("No recipe was named.", "See `upscale train --list`.")
+    return load_recipe(recipe, changes.as_settings())
+
+
+def _resumed(folder: Path, recipe: str | None, changes: Changes) -> Recipe:
+    """Return the recipe of the run in ``folder``, with ``changes``."""
     from upscale_cli.training.recipe import checked
-    from upscale_cli.training.recipe_file import changed, load_recipe, to_table
+    from upscale_cli.training.recipe_file import changed, to_table
     from upscale_cli.training.state import CHECKPOINT, latest_checkpoint, open_checkpoint
 
-    settings = [*_as_settings(options), *options["settings"]]
-    if options["resume"] is not None:
-        if options["output"] is not None or options["overwrite"]:
-            raise UsageError("--resume goes on in its own folder.", "Leave out -o and --overwrite.")
-        folder = options["resume"]
-        stored = open_checkpoint(latest_checkpoint(folder) or folder / CHECKPOINT).recipe
-        if options["recipe"] is not None and Path(options["recipe"]).stem != stored.name:
-            raise UsageError(f"{options['resume']} holds a run of {stored.name}.", "Leave out the recipe.")
-        return checked(changed(to_table(stored), settings), stored.name)
-    if options["recipe"] is None:
-        raise UsageError("No recipe was named.", "See `upscale train --list`.")
-    return load_recipe(options["recipe"], settings)
+    stored = open_checkpoint(latest_checkpoint(folder) or folder / CHECKPOINT).recipe
+    if recipe is not None and Path(recipe).stem != stored.name:
+        raise UsageError(f"{folder} holds a run of {stored.name}.", "Leave out the recipe.")
+    return checked(changed(to_table(stored), changes.as_settings()), stored.name)
 
 
-def _as_settings(options: Mapping[str, Any]) -> Iterator[str]:
-    """The options that are short for settings, as settings."""
-    for key, option in (("data.hr", "hr"), ("data.lr", "lr")):
-        if options[option]:
-            yield f"{key}={json.dumps([str(Path(folder).absolute()) for folder in options[option]])}"
-    for key, option in (("validation.hr", "validation_hr"), ("validation.lr", "validation_lr")):
-        if options[option]:
-            yield f"{key}={json.dumps(str(Path(options[option]).absolute()))}"
-    if options["kernel"]:
-        yield 'degradation.kind="kernels"'
-        yield f"degradation.kernels={json.dumps(str(Path(options['kernel']).absolute()))}"
-    if options["start"]:
-        start = options["start"]
-        yield f"start={json.dumps(str(Path(start).absolute()) if Path(start).is_file() else start)}"
-    for key, option in (("schedule.iterations", "iterations"), ("run.seed", "seed")):
-        if options[option] is not None:
-            yield f"{key}={options[option]}"
+def _check(recipe: Recipe, device: str, console: Console) -> None:
+    from upscale_cli import device as devices
+    from upscale_cli.training import setup
+
+    setup.check_all(recipe, devices.select(device))
+    console.tell(f"{recipe.name} can run: its settings, folders and memory are in order.")
 
 
-def _train(recipe: Recipe, options: Mapping[str, Any]) -> None:
+def _train(recipe: Recipe, folder: Path, anew: bool, device: str, threads: int | None, console: Console) -> None:
     import torch
 
     from upscale_cli import device as devices
     from upscale_cli.training import distributed, loop, setup
 
-    if options["threads"] is not None:
-        torch.set_num_threads(options["threads"])
-    name = options["device"]
-    device = devices.select(distributed.local_device() or name if name == "auto" else name)
-    if options["only_check"]:
-        setup.check_all(recipe, device)
-        click.echo(f"{recipe.name} can run: its settings, folders and memory are in order.")
-        return
+    if threads is not None:
+        torch.set_num_threads(threads)
+    chosen = devices.select(distributed.local_device() or device if device == "auto" else device)
     devices.keep_freed_memory()
-    folder = options["resume"] or options["output"] or Path("runs") / recipe.name
-    with distributed.joined(device) as team:
-        teller = Teller(recipe, options["quiet"] or not team.leads, options["as_json"])
-        progress = DownloadBar(options["quiet"])
-        training = setup.prepare(recipe, folder, device, team, progress, teller.notify, options["overwrite"])
-        if training.state.step >= recipe.schedule.iterations:
-            teller.notify(note(f"{folder} is trained to its {training.state.step} iterations already."))
+    total = recipe.schedule.iterations
+    with distributed.joined(chosen) as team:
+        if not team.leads:
+            console = Console("quiet")
+        training = setup.prepare(recipe, folder, chosen, team, console.download, console.notify, anew)
+        begun = training.state.step
+        if begun >= total:
+            console.notify(note(f"{folder} is trained to its {begun} iterations already."))
             return
-        with _stopping() as stop, teller.started(training.state.step):
-            finished = loop.run(training, teller.step, teller.scores, stop)
-        teller.ended(folder, training.state.step, finished)
+        with _stopping() as stop, console.bar(total, begun) as bar:
+            progress = _Progress(recipe, console, bar, begun)
+            finished = loop.run(training, progress.step, progress.validation, stop)
     if not finished:
+        onward = f"upscale train --resume {folder} goes on from there."
+        console.notify(note(f"Stopped after iteration {training.state.step}: {onward}"))
         raise KeyboardInterrupt
+    best = folder / "best.safetensors"
+    network = best if training.cases and best.is_file() else folder / "last.safetensors"
+    console.tell(f"Trained in {duration(console.seconds)}: upscale PICTURE -m {network}")
 
 
 @contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM was heard: the first ends the run after its step, a second one at once."""
-    heard: list[int] = []
+    """Yield whether Ctrl-C or SIGTERM came: the first ends the run after its step, a second one at once."""
+    received: list[int] = []
 
-    def hear(number: int, frame: object) -> None:
-        heard.append(number)
+    def receive(number: int, frame: object) -> None:
+        received.append(number)
         signal.signal(number, signal.default_int_handler)
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(heard)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class Teller:
-    """Tells of a run: a bar on a terminal, lines elsewhere, JSON for programs."""
+class _Progress:
+    """Reports on a run: losses, smoothed, and iterations per second."""
 
-    def __init__(self, recipe: Recipe, quiet: bool, as_json: bool) -> None:
-        self._recipe, self._quiet, self._as_json = recipe, quiet, as_json
-        self._bar: tqdm[NoReturn] | None = None
+    def __init__(self, recipe: Recipe, console: Console, bar: Bar, begun: int) -> None:
+        self._recipe, self._console, self._bar = recipe, console, bar
         self._smooth: dict[str, float] = {}
-        self._mark = (0, 0.0)  # the step and the time of the last line
-
-    def notify(self, notice: Notice) -> None:
-        """A sentence the user should read."""
-        if not self._quiet:
-            self._line(in_words(notice), err=True)
-
-    @contextmanager
-    def started(self, step: int) -> Iterator[None]:
-        """The time in which the bar is there."""
-        self._mark = (step, time.monotonic())
-        if not self._quiet and not self._as_json and sys.stderr.isatty():
-            total = self._recipe.schedule.iterations
-            name = self._recipe.name
-            self._bar = tqdm(total=total, initial=step, desc=name, unit="it", dynamic_ncols=True, file=sys.stderr)
-        try:
-            yield
-        finally:
-            if self._bar is not None:
-                self._bar.close()
-                self._bar = None
+        self._mark = (begun, time.monotonic())  # step and time of the last line
 
     def step(self, step: int, losses: Mapping[str, float]) -> None:
-        """One iteration is done."""
+        """Report on an iteration."""
         for name, value in losses.items():
             self._smooth[name] = 0.98 * self._smooth.get(name, value) + 0.02 * value
-        if self._bar is not None:
-            self._bar.set_postfix_str(self._losses(), refresh=False)
-            self._bar.update()
-        elif not self._quiet and step % self._recipe.run.log_every == 0:
-            self._tell_line(step)
-
-    def _losses(self) -> str:
-        return ", ".join(f"{name} {value:.4g}" for name, value in self._smooth.items())
-
-    def _tell_line(self, step: int) -> None:
+        total = self._recipe.schedule.iterations
         before, then = self._mark
         rate = (step - before) / max(1e-9, time.monotonic() - then)
-        self._mark = (step, time.monotonic())
-        total = self._recipe.schedule.iterations
-        left = (total - step) / max(1e-9, rate)
-        if self._as_json:
-            known = {"step": step, "iterations_per_second": round(rate, 3), "losses": self._smooth}
-            self._line(json.dumps(known))
-        else:
-            self._line(f"{step}/{total}: {self._losses()}; {rate:.2f} it/s, {_in_words(left)} left")
+        shown = [f"{name} {value:.4g}" for name, value in self._smooth.items()]
+        if self._console.style == "bar":
+            self._bar.show(step, f"{step}/{total}", [self._recipe.name], [*shown, f"{rate:.2f} it/s"])
+        elif step % self._recipe.run.log_every == 0:
+            self._mark = (step, time.monotonic())
+            left = duration((total - step) / max(1e-9, rate))
+            words = f"{step}/{total}: {', '.join(shown)}; {rate:.2f} it/s, {left} left"
+            self._console.record(StepRecord(step, round(rate, 3), self._smooth), words)
 
-    def scores(self, step: int, figures: Figures, best: bool) -> None:
-        """A validation is done."""
-        if self._quiet:
-            return
-        if self._as_json:
-            self._line(json.dumps({"step": step, "psnr_y": figures.psnr_y, "ssim_y": figures.ssim_y, "best": best}))
-        else:
-            mark = ", the best so far" if best else ""
-            self._line(f"{step}: PSNR {figures.psnr_y:.3f} dB, SSIM {figures.ssim_y:.4f} on Y{mark}")
-
-    def ended(self, folder: Path, step: int, finished: bool) -> None:
-        """Where the results are, or how to go on."""
-        if self._quiet:
-            return
-        if finished:
-            self._line(f"Trained: upscale PICTURE -m {folder / 'last.safetensors'}", err=self._as_json)
-        else:
-            self._line(f"Stopped after iteration {step}: upscale train --resume {folder} goes on from there.", err=True)
-
-    def _line(self, text: str, err: bool = False) -> None:
-        if self._bar is not None:
-            self._bar.clear()
-        click.echo(text, err=err)
-
-
-def _in_words(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    def validation(self, step: int, figures: Figures, best: bool) -> None:
+        """Report on a validation."""
+        words = (
+            f"{step}: PSNR {figures.psnr_y:.3f} dB, SSIM {figures.ssim_y:.4f} on Y{', the best so far' if best else ''}"
+        )
+        self._console.record(ValidationRecord(step, figures.psnr_y, figures.ssim_y, best), words)

@@ -1,0 +1,37 @@
+"""A group of commands of which one is meant where none is named."""
+
+from __future__ import annotations
+
+import click
+
+OWN_OPTIONS = ("--help", "-h", "--version")
+
+
+class DefaultGroup(click.Group):
+    """A group whose first argument may be a picture instead of a command: ``default`` is meant then.
+
+    Its help lists, under ``heading``, the default's options whose names are ``shown``: all if there are none.
+    """
+
+    default = ""
+    shown: tuple[str, ...] = ()
+    heading = ""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert the name of the default where another word comes first."""
+        if args and args[0] not in self.list_commands(ctx) and args[0] not in OWN_OPTIONS:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of the default before the group's own, and the commands."""
+        command = self.get_command(ctx, self.default)
+        assert command is not None
+        records = [
+            record
+            for option in command.params
+            if (option.name in self.shown or not self.shown) and (record := option.get_help_record(ctx)) is not None
+        ]
+        with formatter.section(self.heading):
+            formatter.write_dl(records)
+        super().format_options(ctx, formatter)

@@ -1,0 +1,60 @@
+"""May this file be written? One answer for all commands, asked before anything is downloaded or computed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from upscale_cli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from upscale_cli.images.formats import Format
+
+WEIGHTS = (".safetensors", ".pth")
+ELSEWHERE = "Choose another place with -o."
+
+
+def require_file(path: Path, overwrite: bool, makes_folder: bool = False) -> None:
+    """Raise OutputError where ``path`` cannot become a new file, or exists and ``overwrite`` is not set.
+
+    Its folder must exist, unless the command ``makes_folder``.
+    """
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}.", "Choose another name with -o.") from error
+    if is_folder:
+        raise OutputError(f"{path} is a folder.", "Choose another name with -o.")
+    if exists and not overwrite:
+        raise OutputError(f"{path} exists already.", "Add --overwrite, or choose another name with -o.")
+    if not makes_folder and not path.parent.exists():
+        raise OutputError(f"There is no folder {path.parent}.", "Create it, or choose another place with -o.")
+    require_folder(path.parent)
+
+
+def require_folder(folder: Path) -> None:
+    """Raise OutputError where no file can be made in ``folder``, which may not exist yet."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file, not a folder for results.", ELSEWHERE)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {existing} cannot be written.", ELSEWHERE)
+
+
+def require_picture(path: Path, overwrite: bool) -> Format:
+    """Return the format that the name of ``path`` asks for. Raises UsageError, and what ``require_file`` raises."""
+    from upscale_cli.images import formats
+
+    kind = formats.of_path(path)
+    if kind is None:
+        raise UsageError(f"{path} has no extension of a picture format.", f"Known formats: {formats.NAMES}.")
+    require_file(path, overwrite)
+    return kind
+
+
+def require_weights(path: Path, overwrite: bool) -> None:
+    """Raise UsageError where ``path`` has no name of a weights file, and what ``require_file`` raises."""
+    if path.suffix not in WEIGHTS:
+        raise UsageError(f"{path} has no extension of a weights file.", f"Name it {' or '.join(WEIGHTS)}.")
+    require_file(path, overwrite)
