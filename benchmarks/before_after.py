@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from upscale_cli import Upscaler
-from upscale_cli.evaluation import levels
+from upscale_cli.evaluation import to_8_bits
 from upscale_cli.images import formats
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Picture, Pixels
@@ -83,7 +83,7 @@ def sheet(
     cells: list[Picture] = []
     labels: list[str] = []
     for part in parts:
-        pixels = levels(read_picture(part.path).color)
+        pixels = to_8_bits(read_picture(part.path).color)
         cells += row(pixels, part.corner, networks, scale, crop)
         labels += names
         if jpeg:

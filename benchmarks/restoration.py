@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from upscale_cli import Upscaler, metrics
-from upscale_cli.evaluation import damaged_case
+from upscale_cli.evaluation import degraded_case
 from upscale_cli.images.pairs import pictures_in
 from upscale_cli.images.picture import Pixels
 
@@ -31,13 +31,13 @@ def main() -> None:
     parser.add_argument("--teacher", default="realesr-general-x4v3", help="name or file")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    cases = [damaged_case(path, SCALE, [given.seed, number]) for number, path in enumerate(pictures_in(given.hr))]
+    cases = [degraded_case(path, SCALE, [given.seed, number]) for number, path in enumerate(pictures_in(given.hr))]
     teacher = Upscaler(given.teacher, precision="fp32")
-    taught = [teacher.upscale(case.lr_pixels()) for case in cases]
+    taught = [teacher.upscale(case.lr) for case in cases]
     print(f"{'network':<50} to teacher   to HR")
     for name in (given.teacher, *given.networks):
         upscaler = Upscaler(name, precision="fp32")
-        results = [upscaler.upscale(case.lr_pixels()) for case in cases]
+        results = [upscaler.upscale(case.lr) for case in cases]
         to_teacher = fmean(psnr_y(sr, other) for sr, other in zip(results, taught, strict=True))
         to_hr = fmean(psnr_y(sr, case.hr) for sr, case in zip(results, cases, strict=True))
         print(f"{name:<50} {to_teacher:10.2f} {to_hr:7.2f}", flush=True)

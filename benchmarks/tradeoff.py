@@ -55,7 +55,7 @@ def main() -> None:
         mixture = mixed([first, second], [1 - alpha, alpha])
         network = built(mixture)
         upscaler = Upscaler(network=network, precision="fp32")
-        results = [upscaler.upscale((c.lr[0].permute(1, 2, 0) * 255).round().byte().numpy()) for c in cases]
+        results = [upscaler.upscale(c.lr) for c in cases]
         scores = [score(sr, case.hr, scale) for sr, case in zip(results, cases, strict=True)]
         distance = fmean(
             feature_distance(features, sr, c.hr, given.layers) for sr, c in zip(results, cases, strict=True)

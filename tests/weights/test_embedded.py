@@ -10,7 +10,7 @@ import pytest
 from terminal import Terminal
 
 from upscale_cli import Upscaler
-from upscale_cli.evaluation import damaged_case
+from upscale_cli.evaluation import degraded_case
 from upscale_cli.metrics import score
 from upscale_cli.weights.load import EMBEDDED_FOLDER
 
@@ -37,8 +37,8 @@ def test_the_networks_of_fidelity_keep_their_figures(
 def test_the_restoring_network_is_close_to_its_teacher(shared: Path) -> None:
     teacher = Upscaler(shared / "weights" / "realesr-general-x4v3.pth", device="cpu")
     pictures = sorted((shared / "data" / "BSD100" / "x4" / "HR").iterdir())[:10]
-    cases = [damaged_case(path, 4, [0, number]) for number, path in enumerate(pictures)]
-    taught = [(case.lr_pixels(), teacher.upscale(case.lr_pixels())) for case in cases]
+    cases = [degraded_case(path, 4, [0, number]) for number, path in enumerate(pictures)]
+    taught = [(case.lr, teacher.upscale(case.lr)) for case in cases]
 
     def closeness(model: str) -> float:
         upscaler = Upscaler(model, device="cpu")

@@ -1,4 +1,4 @@
-"""How good the network is by now: PSNR and SSIM on pictures it does not learn from, and some of them to look at."""
+"""PSNR and SSIM during a run, on pictures the network is not trained on, and some of the results as pictures."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SAMPLE_SIDE = 320  # most pixels of a sample's crop
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over the validation pictures, on Y."""
+    """PSNR and SSIM on Y, means over the validation pictures."""
 
     psnr_y: float
     ssim_y: float
 
 
 def find(validation: Validation) -> list[tuple[Path, Path | None]]:
-    """The files of (HR, LR or None), checked to be there. Raises InputError."""
+    """Return the files of (HR, LR or None) that the recipe names. Raises InputError where they are missing."""
     if not validation.hr:
         return []
     return find_cases(Path(validation.hr), Path(validation.lr) if validation.lr else None)
@@ -51,12 +51,12 @@ def enlarge(module: nn.Module, spec: NetworkSpec, lr: Pixels, device: torch.devi
 def validate(
     module: nn.Module, spec: NetworkSpec, cases: list[Case], device: torch.device, samples: Path | None, count: int
 ) -> Figures:
-    """Measure the network on all cases; write bicubic, SR and HR of the first ``count`` to the sheet ``samples``."""
+    """Measure the network on all cases; write bicubic, SR and HR of the first ``count`` to the picture ``samples``."""
     training = module.training
     module.eval()
     scores, cells, labels = [], [], []
     for case in cases:
-        sr = enlarge(module, spec, case.lr_pixels(), device)
+        sr = enlarge(module, spec, case.lr, device)
         score = metrics.score(sr, case.hr, border=spec.scale)
         scores.append(score)
         if len(scores) <= count:
@@ -70,15 +70,15 @@ def validate(
 
 
 def _cells(case: Case, sr: Pixels) -> list[Pixels]:
-    """The middle of the bicubic enlargement, of the result, and of the truth."""
+    """Return the middle of the bicubic enlargement, of the result and of HR."""
     height, width = case.hr.shape[:2]
-    bicubic = resize_pixels(case.lr_pixels(), (height, width), "bicubic", np.uint8)
+    bicubic = resize_pixels(case.lr, (height, width), "bicubic", np.uint8)
     top, left = max(0, height - SAMPLE_SIDE) // 2, max(0, width - SAMPLE_SIDE) // 2
     return [p[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE] for p in (bicubic, sr, case.hr)]
 
 
 def _of_one_size(cells: list[Pixels]) -> list[Picture]:
-    """Laid on white, where crops are smaller than the largest."""
+    """Return crops on white pages of the largest one's size."""
     height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
     pictures = []
     for cell in cells:

@@ -44,9 +44,8 @@ def bicubic(scale: int) -> Enlarge:
 
 def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distance | None = None) -> Result:
     """Enlarge the LR picture of ``case`` and return how the result compares with HR."""
-    pixels = case.lr_pixels()
     started = time.perf_counter()
-    sr = enlarge(Picture(pixels))
+    sr = enlarge(Picture(case.lr))
     seconds = time.perf_counter() - started
     values = asdict(score(sr, case.hr, border)) | {"seconds": seconds}
     if lpips is not None:
