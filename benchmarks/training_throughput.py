@@ -24,6 +24,7 @@ from upscale_cli.networks import build
 from upscale_cli.training import loop, setup
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.generator import fresh
+from upscale_cli.training.hardware import choose_dtype
 from upscale_cli.training.recipe import Recipe
 from upscale_cli.training.recipe_file import load_recipe
 
@@ -63,7 +64,7 @@ def bare(recipe: Recipe) -> float:
     side, scale = recipe.data.hr_patch, recipe.network.scale
     hr = torch.rand(recipe.data.batch, 3, side, side).contiguous(memory_format=torch.channels_last)
     lr = F.avg_pool2d(hr, scale)
-    dtype = setup.precision_of(recipe, DEVICE)
+    dtype = choose_dtype(recipe.run.precision, DEVICE)
     watch = Stopwatch()
     for _ in range(recipe.schedule.iterations):
         with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
@@ -85,7 +86,7 @@ def main() -> None:
     sizes = ["network.features=48", "network.blocks=10", "data.batch=16", "data.hr_patch=128"]
     own = [f'data.hr=["{given.hr}"]', f"schedule.iterations={given.iterations + WARM_UP}", "start=scratch"]
     recipe = load_recipe("compact", [*sizes, *own, *given.settings])
-    print(f"{torch.get_num_threads()} threads, {setup.precision_of(recipe, DEVICE)}")
+    print(f"{torch.get_num_threads()} threads, {choose_dtype(recipe.run.precision, DEVICE)}")
     keep_freed_memory()
     shares = []
     for number in range(given.rounds):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from tiny_training import Record, prepared, tiny_recipe, trained
 
-from upscale_cli import atomic
 from upscale_cli.errors import OutputError, WeightsError
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop
@@ -87,13 +86,6 @@ def test_a_run_killed_between_two_renamings_resumes_from_the_previous_checkpoint
     notices: list[Notice] = []
     assert prepared(tiny_recipe("compact", photos, 6), run, notices).state.step == 2
     assert any("iteration 2 of" in notice.text and "previous.pt" in notice.text for notice in notices)
-
-
-def test_temporary_files_of_a_killed_run_are_removed(run: Path, photos: Path) -> None:
-    leftover = run / f".upscale-{atomic.HOST}-99999999-0123abcd.tmp.pt"
-    leftover.touch()
-    prepared(tiny_recipe("compact", photos, 6), run)
-    assert not leftover.exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a limit on the size of files stands for a full disk")

@@ -55,7 +55,7 @@ def tensors_of(module: torch.nn.Module) -> Iterator[Array]:
 def scrambled(kind: str, crop: int) -> torch.nn.Module:
     """A discriminator whose every parameter matters."""
     torch.manual_seed(5)
-    module = DISCRIMINATORS[kind](3, FEATURES, crop).double().train()
+    module = DISCRIMINATORS[kind](FEATURES, crop).double().train()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -63,7 +63,7 @@ def scrambled(kind: str, crop: int) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_critics_are_their_papers_layers(kind: str) -> None:
+def test_discriminators_are_their_papers_layers(kind: str) -> None:
     module = scrambled(kind, 32)
     x = image = np.random.default_rng(1).random((2, 3, 32, 32))
     values = tensors_of(module)
@@ -125,11 +125,11 @@ def test_spectral_normalisation_bounds_what_a_layer_can_stretch() -> None:
 def test_any_crop_will_do(kind: str, crop: int) -> None:
     if crop % MULTIPLE[kind]:
         pytest.skip(f"{kind} takes multiples of {MULTIPLE[kind]} (refused by name)")
-    logits = DISCRIMINATORS[kind](3, 2, crop)(torch.rand(2, 3, crop, crop))
+    logits = DISCRIMINATORS[kind](2, crop)(torch.rand(2, 3, crop, crop))
     assert logits.shape == ((2, 1, crop, crop) if kind == "unet" else (2, 1))
 
 
 def test_the_full_sizes_are_the_published_ones() -> None:
-    sizes = {kind: sum(p.numel() for p in DISCRIMINATORS[kind](3, 64, 128).parameters()) for kind in ("vgg", "unet")}
+    sizes = {kind: sum(p.numel() for p in DISCRIMINATORS[kind](64, 128).parameters()) for kind in ("vgg", "unet")}
     assert sizes["unet"] == 4376897  # as in the published discriminator's file
     assert sizes["vgg"] == 14499401  # VGG-style at 128 without biases before BatchNorm

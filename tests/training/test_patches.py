@@ -13,7 +13,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.images.picture import Picture
 from upscale_cli.kernels.blur_kernel import bicubic
 from upscale_cli.kernels.downsampling import downsample
-from upscale_cli.notices import Notice
+from upscale_cli.notices import Notice, ignore
 from upscale_cli.resize import matlab_bicubic
 from upscale_cli.training import pictures
 from upscale_cli.training.distributed import Team
@@ -30,7 +30,7 @@ def recipe_for(folder: Path, *settings: str) -> Recipe:
 
 def patches(recipe: Recipe, team: Team = Team(), told: list[Notice] | None = None) -> Patches:  # noqa: B008  (frozen)
     notify = (told if told is not None else []).append
-    store = pictures.PictureStore(pictures.find(recipe.data), recipe.network.scale, recipe.data.draw, 1, notify)
+    store = pictures.PictureStore(pictures.find(recipe.data), recipe.network.scale, recipe.data, notify)
     return Patches(recipe, store, (), CPU, team)
 
 
@@ -82,7 +82,7 @@ def test_patches_by_kernels_are_cut_from_the_whole_picture_shrunk(tmp_path: Path
     save(picture, tmp_path / "a.png")
     settings = ["data.rotations=false", "data.flips=false", "degradation.kind=kernels", "degradation.kernels=k"]
     recipe = recipe_for(tmp_path, *settings)
-    store = pictures.PictureStore(pictures.find(recipe.data), 4, "picture", 1, print)
+    store = pictures.PictureStore(pictures.find(recipe.data), 4, recipe.data, ignore)
     (batch,) = Patches(recipe, store, (kernel,), CPU, Team()).from_step(0, 1)
     whole = torch.from_numpy(picture.color).permute(2, 0, 1)[None].float() / 255
     shrunk = (downsample(whole, kernel, 4).clamp(0, 1) * 255).round() / 255
@@ -97,7 +97,7 @@ def test_noise_by_kernels_is_as_strong_as_stated(tmp_path: Path) -> None:
     save(Picture(np.full((64, 64, 3), 128, np.uint8)), tmp_path / "a.png")
     settings = ["degradation.kind=kernels", "degradation.kernels=k", "degradation.noise=12", "data.batch=300"]
     recipe = recipe_for(tmp_path, *settings)
-    store = pictures.PictureStore(pictures.find(recipe.data), 4, "picture", 1, print)
+    store = pictures.PictureStore(pictures.find(recipe.data), 4, recipe.data, ignore)
     (batch,) = Patches(recipe, store, (bicubic(4),), CPU, Team()).from_step(0, 1)
     deviations = (batch.lr * 255).flatten(1).std(1)
     assert 11 < float(deviations.max()) < 13.5

@@ -46,14 +46,14 @@ def test_every_recipe_learns_and_its_checkpoint_enlarges(name: str, photos: Path
     training = prepared(tiny_recipe(name, photos, 20, "optimizer.rate=3e-3"), tmp_path)
     state, before = training.state, content_loss(training)
     generator = {key: value.clone() for key, value in state.generator.state_dict().items()}
-    critic = {k: v.clone() for k, v in state.discriminator.named_parameters()} if state.discriminator else {}
+    critic = {k: v.clone() for k, v in state.critic.network.named_parameters()} if state.critic else {}
     record = Record()
     assert record.run(training)
     assert len(record.losses) == 20
     assert all(np.isfinite(list(losses.values())).all() for losses in record.losses)
     assert content_loss(training) < 0.97 * before
     assert moved(generator, state.generator.state_dict())
-    assert state.discriminator is None or moved(critic, dict(state.discriminator.named_parameters()))
+    assert state.critic is None or moved(critic, dict(state.critic.network.named_parameters()))
     image = np.random.default_rng(0).random((9, 11, 3), np.float32)
     weights, checkpoint = (
         Upscaler(tmp_path / file, device="cpu").upscale(image) for file in ("last.safetensors", "last.pt")
@@ -192,15 +192,16 @@ def test_the_log_is_closed_when_a_run_raises(photos: Path, tmp_path: Path, monke
 
 def test_the_enhancenet_discriminator_rests_while_it_is_right(photos: Path, tmp_path: Path) -> None:
     training = prepared(tiny_recipe("enhancenet-pa", photos, 2), tmp_path)
-    training.state.accuracy = (0.9, 0.9)
-    assert training.state.discriminator is not None
-    before = [parameter.clone() for parameter in training.state.discriminator.parameters()]
+    critic = training.state.critic
+    assert critic is not None
+    critic.accuracy = (0.9, 0.9)
+    before = [parameter.clone() for parameter in critic.network.parameters()]
     (batch,) = training.patches.from_step(0, 1)
     train_step(training.state, training.recipe, training.tools, batch)
-    assert all(map(torch.equal, before, training.state.discriminator.parameters()))
-    training.state.accuracy = (0.9, 0.79)
+    assert all(map(torch.equal, before, critic.network.parameters()))
+    critic.accuracy = (0.9, 0.79)
     train_step(training.state, training.recipe, training.tools, batch)
-    assert not any(map(torch.equal, before, training.state.discriminator.parameters()))
+    assert not any(map(torch.equal, before, critic.network.parameters()))
 
 
 def test_a_gan_stage_starts_from_the_weights_it_is_given(photos: Path, tmp_path: Path) -> None:

@@ -13,13 +13,10 @@ from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.images.read import read_picture
 from upscale_cli.training.vgg import load_features
 from upscale_cli.weights.state_dict import save_state
+from upscale_cli.weights.transfer import silent
 
 STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 WIDTH = 4
-
-
-def unheard(name: str, done: int, total: int | None) -> None:
-    pass
 
 
 def convolutions(kind: str) -> list[tuple[str, Tensor, Tensor]]:
@@ -62,7 +59,7 @@ def saved(path: Path, state: dict[str, Tensor]) -> str:
 
 
 def require_equal(weights: str, image: Tensor, expected: dict[str, Tensor]) -> None:
-    features = load_features(weights, expected, 0, unheard)
+    features = load_features(weights, expected, 0, silent)
     for name, values in features(image, list(expected)).items():
         assert torch.allclose(values, expected[name], rtol=1e-3, atol=1e-3), name
 
@@ -102,7 +99,7 @@ def test_the_normalised_network_ends_where_its_file_does(tmp_path: Path) -> None
     weights = saved(tmp_path / "n.pth", state)
     require_equal(weights, IMAGE, plain(F.conv2d(IMAGE, TO_BGR, MEANS), layers, reflect=True))
     with pytest.raises(UsageError, match=r"no layer conv5_4\. It has: conv1_1, relu1_1, .*relu3_1"):
-        load_features(weights, ["conv5_4"], 0, unheard)
+        load_features(weights, ["conv5_4"], 0, silent)
 
 
 def test_the_distilled_network_goes_without_its_auxiliary_layers(tmp_path: Path) -> None:
@@ -117,21 +114,24 @@ def test_the_distilled_network_goes_without_its_auxiliary_layers(tmp_path: Path)
 
 def test_random_features_follow_from_the_seed() -> None:
     layers = ["conv2_2"]
-    one, same, other = (load_features("random", layers, seed, unheard)(IMAGE, layers) for seed in (1, 1, 2))
+    one, same, other = (load_features("random", layers, seed, silent)(IMAGE, layers) for seed in (1, 1, 2))
     assert torch.equal(one["conv2_2"], same["conv2_2"])
     assert not torch.equal(one["conv2_2"], other["conv2_2"])
 
 
-def test_what_cannot_be_had_or_used_is_said(tmp_path: Path, network: str) -> None:
-    with pytest.raises(DownloadError, match=r"vgg19 cannot be had.*--set perceptual\.weights=FILE"):
-        load_features("vgg19", ["conv5_4"], 0, unheard)
+def test_networks_that_cannot_be_loaded_are_refused(tmp_path: Path, network: str) -> None:
+    with pytest.raises(DownloadError, match=r"vgg19 cannot be downloaded.*--set perceptual\.weights=FILE"):
+        load_features("vgg19", ["conv5_4"], 0, silent)
     with pytest.raises(WeightsError, match="no feature network"):
-        load_features("lite-x4", ["conv5_4"], 0, unheard)
+        load_features("lite-x4", ["conv5_4"], 0, silent)
     with pytest.raises(WeightsError, match="no known feature network"):
-        load_features(network, ["conv5_4"], 0, unheard)
+        load_features(network, ["conv5_4"], 0, silent)
     state = {"features.0.weight": torch.zeros(4, 3, 3, 3), "features.0.bias": torch.zeros(4)}
     with pytest.raises(WeightsError, match="incomplete"):
-        load_features(saved(tmp_path / "cut.pth", state), ["conv1_1"], 0, unheard)
+        load_features(saved(tmp_path / "cut.pth", state), ["conv1_1"], 0, silent)
+    state = {"0.weight": TO_BGR, "0.bias": MEANS, "2.weight": torch.zeros(4, 5, 3, 3), "2.bias": torch.zeros(4)}
+    with pytest.raises(WeightsError, match="incomplete"):
+        load_features(saved(tmp_path / "other.pth", state), ["conv1_1"], 0, silent)
 
 
 def photograph(shared: Path) -> Tensor:
@@ -144,7 +144,7 @@ def test_the_real_network_has_normalised_activations(shared: Path) -> None:
     """It is scaled so that ReLUs put out one on average: a misread layer would put out anything else."""
     layers = ["relu1_1", "relu2_1", "relu3_1"]
     weights = shared / "weights" / "features" / "vgg19_normalised_conv3_1.pth"
-    for layer, values in load_features(str(weights), layers, 0, unheard)(photograph(shared), layers).items():
+    for layer, values in load_features(str(weights), layers, 0, silent)(photograph(shared), layers).items():
         assert 0.4 < float(values.mean()) < 2.5, layer
 
 
@@ -153,7 +153,7 @@ def test_the_distilled_network_sees_what_the_real_one_sees(shared: Path) -> None
     """Linear maps of its 16 first features explain nearly all of the real 64."""
     folder, layer = shared / "weights" / "features", "conv1_1"
     names = ("vgg19_normalised_conv3_1", "vgg19_distilled16x_relu5_1")
-    networks = [load_features(str(folder / f"{name}.pth"), [layer], 0, unheard) for name in names]
+    networks = [load_features(str(folder / f"{name}.pth"), [layer], 0, silent) for name in names]
     real, distilled = (network(photograph(shared), [layer])[layer][0].flatten(1)[:, ::7].T for network in networks)
     known = torch.cat([distilled, torch.ones(len(distilled), 1)], 1)
     left = real - known @ torch.linalg.lstsq(known, real).solution

@@ -1,4 +1,4 @@
-"""One run on many devices, each a process started by torchrun: who is who, and what they agree on."""
+"""One run on several devices, each a process started by torchrun."""
 
 from __future__ import annotations
 
@@ -19,26 +19,35 @@ LETTING_GO = 0.2  # seconds
 
 @dataclass(frozen=True)
 class Team:
-    """``rank`` of ``size`` processes; a process on its own is 0 of 1."""
+    """The processes of a run: this is number ``rank`` of ``size``."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes the files and reports."""
         return self.rank == 0
+
+    def parallel(self, module: nn.Module) -> nn.Module:
+        """Return the module with its gradients averaged over the team."""
+        if self.size == 1:
+            return module
+        # Buffers are each process's own: spectral normalisation's are equal anyway, and BatchNorm's only matter in use.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # older versions of torch do not know the option's new name
+            return DistributedDataParallel(module, broadcast_buffers=False)
 
 
 def local_device() -> str | None:
-    """The CUDA device that torchrun means for this process; None where it started none."""
+    """Return the CUDA device that torchrun assigned to this process; None without torchrun or CUDA."""
     local = os.environ.get("LOCAL_RANK")
     return f"cuda:{local}" if local is not None and torch.cuda.is_available() else None
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Team]:
-    """The team of all processes that torchrun started, for as long as the context lasts."""
+    """Yield the team of all processes that torchrun started; a process on its own is a team of one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Team()
         return
@@ -46,24 +55,14 @@ def joined(device: torch.device) -> Iterator[Team]:
     try:
         yield Team(dist.get_rank(), dist.get_world_size())
     finally:
-        # gloo's threads need the interpreter's lock to release the last tensors they worked on. Its destructor waits
-        # for these threads while it holds that lock, so they must be done by then, or the process hangs forever.
+        # gloo's threads need the interpreter's lock to release the last tensors they worked on, and its destructor
+        # waits for these threads while it holds that lock. They must be done by then, or the process hangs forever.
         time.sleep(LETTING_GO)
         dist.destroy_process_group()
 
 
-def parallel(module: nn.Module, team: Team) -> nn.Module:
-    """The module, its gradients averaged over the team."""
-    if team.size == 1:
-        return module
-    # Buffers are each process's own: spectral normalisation's are equal anyway, and BatchNorm's only matter in use.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the option's new name is unknown to older versions of torch
-        return DistributedDataParallel(module, broadcast_buffers=False)
-
-
 class _TeamSum(torch.autograd.Function):
-    """Sum over all processes of a number each has; the gradient of every share is the sum of all gradients."""
+    """The sum of a number over all processes; the gradient of every share is the sum of all gradients."""
 
     @staticmethod
     def forward(ctx: object, share: Tensor) -> Tensor:
@@ -79,7 +78,7 @@ class _TeamSum(torch.autograd.Function):
 
 
 def team_mean(values: Tensor) -> Tensor:
-    """Mean over all values of all processes, differentiable."""
+    """Return the mean over all values of all processes, differentiable."""
     mean = values.mean()
     if not dist.is_initialized():
         return mean
@@ -88,7 +87,7 @@ def team_mean(values: Tensor) -> Tensor:
 
 
 def averaged(values: dict[str, float], team: Team) -> dict[str, float]:
-    """Means over the team of numbers that every process has its own of."""
+    """Return the team's means of numbers that every process has its own of."""
     if team.size == 1:
         return values
     numbers = torch.tensor(list(values.values()), dtype=torch.float64)
@@ -98,6 +97,6 @@ def averaged(values: dict[str, float], team: Team) -> dict[str, float]:
     return dict(zip(values, (numbers / team.size).tolist(), strict=True))
 
 
-def agreed(wish: bool, team: Team) -> bool:
-    """Whether any process of the team wishes it."""
-    return averaged({"wish": float(wish)}, team)["wish"] > 0
+def any_of(team: Team, value: bool) -> bool:
+    """Return whether ``value`` is true in any process of the team."""
+    return averaged({"value": float(value)}, team)["value"] > 0

@@ -10,18 +10,15 @@ from statistics import fmean
 
 from torch import nn
 
-from upscale_cli import atomic
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.training import validation
-from upscale_cli.training.distributed import agreed, averaged
+from upscale_cli.training.distributed import any_of, averaged
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import MIXTURE, Batch
-from upscale_cli.training.recipe import Recipe
-from upscale_cli.training.recipe_file import to_toml
-from upscale_cli.training.schedule import rate_factor
+from upscale_cli.training.recipe import LOSSES, Recipe
 from upscale_cli.training.setup import SCRATCH, Training
 from upscale_cli.training.state import TrainingState, save_state, save_weights
-from upscale_cli.training.step import train_step
+from upscale_cli.training.step import rate_factor, train_step
 from upscale_cli.training.validation import Figures
 
 POOL_WORD = MIXTURE + 1
@@ -62,7 +59,7 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
             if log is not None and training.cases and (last or state.step % recipe.validation.every == 0):
                 _validate(training, log, on_validation)
                 due = True
-            stopped = agreed(should_stop(), team)
+            stopped = any_of(team, should_stop())
             if log is not None and (last or stopped or due):
                 save(training, log)
                 saved = time.monotonic()
@@ -72,12 +69,10 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
 
 
 def _started_log(training: Training) -> RunLog:
-    recipe, folder = training.recipe, training.folder
-    sections = ("pixel", "teacher", "perceptual", "texture", "adversarial")
-    names = [name for name in sections if (loss := getattr(recipe, name)) is not None and loss.weight]
+    recipe = training.recipe
+    names = [name for name in LOSSES if getattr(recipe, name) is not None]
     names += ["discriminator", "right on real", "right on fake"] if recipe.adversarial is not None else []
-    atomic.write_bytes(folder / "recipe.toml", to_toml(recipe).encode())
-    return RunLog(folder, names, training.state.step, recipe.run.tensorboard)
+    return RunLog(training.folder, names, training.state.step, recipe.run.tensorboard)
 
 
 def rate_of(recipe: Recipe, step: int) -> float:
@@ -101,7 +96,7 @@ def _validate(training: Training, log: RunLog, on_validation: OnValidation) -> N
     state, recipe = training.state, training.recipe
     samples = training.folder / "samples" / f"{state.step:07d}.png"
     figures = validation.validate(
-        state.shown, state.spec, training.cases, training.tools.device, samples, recipe.validation.samples
+        state.shown, state.spec, training.cases, training.tools.hardware.device, samples, recipe.validation.samples
     )
     reached = getattr(figures, recipe.validation.best_by)
     best = reached > state.best

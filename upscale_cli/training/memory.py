@@ -1,4 +1,4 @@
-"""How much memory a run will need, before anything is allocated."""
+"""How much memory a run will need, estimated before anything is allocated."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from upscale_cli.errors import UsageError
 from upscale_cli.networks import draw
 from upscale_cli.training.discriminators import DISCRIMINATORS
 from upscale_cli.training.generator import spec_of
+from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.recipe import Recipe
 
 BYTES_PER_PARAMETER = 16  # fp32 weights, gradients and Adam's two averages
@@ -19,14 +20,14 @@ VGG_VALUES_PER_PIXEL = 560  # outputs of VGG19's layers up to conv5_4, ReLUs inc
 
 
 def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
-    """Bytes for networks, optimisers and what backpropagation keeps; what libraries add is not in it."""
+    """Return the bytes of networks, optimisers and what backpropagation keeps, without what libraries add."""
     side, batch = recipe.data.hr_patch, recipe.data.batch
     with torch.device("meta"):  # shapes without memory
         generator = draw(spec_of(recipe.network))
         parameters, values = _sizes(generator, side // recipe.network.scale)
         if recipe.adversarial is not None:
             make = DISCRIMINATORS[recipe.adversarial.discriminator]
-            own, seen = _sizes(make(3, recipe.adversarial.features, side), side)
+            own, seen = _sizes(make(recipe.adversarial.features, side), side)
             parameters, values = parameters + own, values + 2 * seen
     if recipe.perceptual is not None or recipe.texture is not None:
         values += VGG_VALUES_PER_PIXEL * side**2
@@ -34,7 +35,7 @@ def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
 
 
 def _sizes(module: nn.Module, side: int) -> tuple[int, int]:
-    """Parameters, and values that backpropagation keeps for one picture of that side."""
+    """Return the number of parameters, and of values that backpropagation keeps for a picture of ``side``²."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -46,15 +47,15 @@ def _sizes(module: nn.Module, side: int) -> tuple[int, int]:
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         result = module(torch.empty(2, 3, side, side))  # two pictures, as BatchNorm needs more than one value
     values = sum(count for storage, count in kept.items() if storage not in own)
-    del result  # so long it held what was kept, and no storage took another's place
+    del result  # until here it held what was kept, so that no storage took another's place
     return sum(parameter.numel() for parameter in module.parameters()), values // 2
 
 
-def require(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse a run that cannot fit. Raises UsageError."""
-    needed, free = estimate(recipe, dtype), devices.free_memory(device)
+def require(recipe: Recipe, hardware: Hardware) -> None:
+    """Refuse a run that does not fit. Raises UsageError."""
+    needed, free = estimate(recipe, hardware.dtype), devices.free_memory(hardware.device)
     if needed > free:
-        sizes = f"about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on {device}"
+        sizes = f"about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on {hardware.device}"
         raise UsageError(
             f"Training {recipe.name} needs {sizes}.",
             f"Lower the batch of {recipe.data.batch} or the patch of {recipe.data.hr_patch}: --set data.batch=4.",

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.random import Generator
 
 from upscale_cli import device as devices
 from upscale_cli.errors import InputError
+from upscale_cli.evaluation import read_hr, read_rgb8
 from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Pixels
-from upscale_cli.images.read import read_picture
 from upscale_cli.notices import Notify, warning
 from upscale_cli.training.recipe import Data
 
@@ -32,18 +33,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Decoded:
-    """uint8 (H, W, 3) pixels; ``lr`` of H/scale and W/scale, where LR pictures are given."""
+    """The pixels of one picture, uint8 (H, W, 3); ``lr`` of H/scale and W/scale where LR pictures are given."""
 
     hr: Pixels
     lr: Pixels | None = None
 
-    @property
-    def bytes(self) -> int:
-        return int(self.hr.nbytes + (0 if self.lr is None else self.lr.nbytes))
-
 
 def find(data: Data) -> tuple[tuple[Source, ...], ...]:
-    """The pictures of each HR folder, subfolders included. Raises InputError for missing and empty folders."""
+    """Return the pictures of each HR folder, subfolders included. Raises InputError for missing and empty folders."""
     if data.lr:
         folders = zip(data.hr, data.lr, strict=True)
         pairs = [paired(Path(hr), Path(lr), recursive=True, kind="LR picture") for hr, lr in folders]
@@ -52,23 +49,17 @@ def find(data: Data) -> tuple[tuple[Source, ...], ...]:
 
 
 class PictureStore:
-    """Decoded pictures by number. Safe to use from several threads; what cannot be read is told once and skipped."""
+    """Decodes pictures and caches them. Safe to use from several threads; unreadable ones are reported and skipped."""
 
-    def __init__(
-        self,
-        folders: Sequence[Sequence[Source]],
-        scale: int,
-        draw: str,
-        cache_gigabytes: float,
-        notify: Notify,
-    ) -> None:
+    def __init__(self, folders: Sequence[Sequence[Source]], scale: int, data: Data, notify: Notify) -> None:
         self._sources = [source for folder in folders for source in folder]
         self._scale = scale
-        share = [1 / len(folder) / len(folders) if draw == "folder" else 1 / len(self._sources) for folder in folders]
-        weights = [share[number] for number, folder in enumerate(folders) for _ in folder]
+        weights = np.concatenate(
+            [np.full(len(folder), 1 / len(folder) if data.draw == "folder" else 1) for folder in folders]
+        )
         self._cumulated = np.cumsum(weights) / np.sum(weights)
-        free = devices.free_memory(devices.select("cpu"))
-        self._budget = int(free * CACHE_SHARE if cache_gigabytes < 0 else cache_gigabytes * 2**30)
+        free = devices.free_memory(torch.device("cpu"))
+        self._budget = int(free * CACHE_SHARE if data.cache < 0 else data.cache * 2**30)
         self._kept: dict[int, Decoded] = {}
         self._bad: set[int] = set()
         self._lock = threading.Lock()
@@ -78,10 +69,7 @@ class PictureStore:
         return len(self._sources)
 
     def draw(self, rng: Generator) -> Decoded:
-        """A picture at random; those that cannot be read are replaced by another draw.
-
-        Raises InputError where that does not help.
-        """
+        """Return a picture at random, one that can be read. Raises InputError where hardly any can."""
         for _ in range(TRIES):
             number = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
             decoded = self._get(min(number, len(self) - 1))
@@ -90,42 +78,33 @@ class PictureStore:
         raise InputError("Almost none of the training pictures can be read.", "Check the folders of --hr.")
 
     def _get(self, number: int) -> Decoded | None:
+        """Return a picture from the cache or its files; None where it cannot be read."""
         kept = self._kept.get(number)
         if kept is not None or number in self._bad:
             return kept
         try:
             decoded = self._decode(self._sources[number])
         except InputError as error:
-            self._skip(number, error)
+            with self._lock:
+                if number not in self._bad:
+                    self._bad.add(number)
+                    self._notify(warning(f"Left out of the training: {error.message}"))
             return None
+        size = decoded.hr.nbytes + (0 if decoded.lr is None else decoded.lr.nbytes)
         with self._lock:
-            if number not in self._kept and decoded.bytes <= self._budget:
+            if number not in self._kept and size <= self._budget:
                 self._kept[number] = decoded
-                self._budget -= decoded.bytes
+                self._budget -= size
         return decoded
 
-    def _skip(self, number: int, error: InputError) -> None:
-        with self._lock:
-            if number not in self._bad:
-                self._bad.add(number)
-                self._notify(warning(f"Left out of the training: {error.message}"))
-
     def _decode(self, source: Source) -> Decoded:
-        hr, scale = _rgb8(source.hr), self._scale
-        hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
+        hr, scale = read_hr(source.hr, self._scale), self._scale
         if 0 in hr.shape:
             raise InputError(f"{source.hr} is smaller than one LR pixel.")
         if source.lr is None:
-            return Decoded(np.ascontiguousarray(hr))
-        lr = _rgb8(source.lr)
+            return Decoded(hr)
+        lr = read_rgb8(source.lr)
         if (lr.shape[0] * scale, lr.shape[1] * scale) != hr.shape[:2]:
             sizes = f"{lr.shape[1]}x{lr.shape[0]} pixels, which is not a {scale}th of {source.hr}"
             raise InputError(f"{source.lr} has {sizes}.")
-        return Decoded(np.ascontiguousarray(hr), lr)
-
-
-def _rgb8(path: Path) -> Pixels:
-    color = read_picture(path).color
-    if color.dtype == np.uint16:
-        color = np.rint(color / 257).astype(np.uint8)
-    return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
+        return Decoded(hr, lr)

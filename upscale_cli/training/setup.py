@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from upscale_cli.kernels.files import read_kernels
 from upscale_cli.notices import Notify, note, warning
 from upscale_cli.training import memory, pictures, validation
 from upscale_cli.training.discriminators import MULTIPLE
-from upscale_cli.training.distributed import Team, parallel
+from upscale_cli.training.distributed import Team
 from upscale_cli.training.generator import fresh, spec_of, started
+from upscale_cli.training.hardware import Hardware, choose_dtype
 from upscale_cli.training.patches import Patches
 from upscale_cli.training.recipe import Recipe
-from upscale_cli.training.recipe_file import to_table
+from upscale_cli.training.recipe_file import to_table, to_toml
 from upscale_cli.training.state import (
     Checkpoint,
     TrainingState,
@@ -58,7 +59,7 @@ FREE_ON_RESUME = (
 
 @dataclass(frozen=True)
 class Training:
-    """A run that is ready."""
+    """A run that is ready to start. ``cases``: the validation pictures, in the process that measures them."""
 
     recipe: Recipe
     state: TrainingState
@@ -69,19 +70,16 @@ class Training:
     team: Team
 
 
-def precision_of(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """What networks compute in. ``auto`` is bf16 where the device has it, else fp32."""
-    chosen = recipe.run.precision
-    if chosen == "auto":
-        fast = (
-            devices.cpu_has_bf16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported()
-        )
-        return torch.bfloat16 if fast else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[chosen]
+def check_all(recipe: Recipe, device: torch.device) -> None:
+    """Check the recipe, its folders and whether the memory suffices. Raises UsageError, InputError."""
+    _check(recipe, Hardware(device, choose_dtype(recipe.run.precision, device)), resumes=False)
+    pictures.find(recipe.data)
+    validation.find(recipe.validation)
+    _kernels(recipe)
 
 
-def check(recipe: Recipe, device: torch.device, resumes: bool) -> None:
-    """Refuse, before any picture is read, what cannot work. Raises UsageError, InputError."""
+def _check(recipe: Recipe, hardware: Hardware, resumes: bool) -> None:
+    """Refuse, before any picture is read, a recipe that cannot run. Raises UsageError, InputError."""
     spec_of(recipe.network)
     if not recipe.data.hr:
         raise UsageError("There are no training pictures.", "Name a folder with --hr DIR.")
@@ -90,20 +88,13 @@ def check(recipe: Recipe, device: torch.device, resumes: bool) -> None:
             f"{recipe.name} starts from a network that {recipe.starts_from} trained.",
             f"Give one with --from FILE or --from NAME, or --from {SCRATCH} to do without.",
         )
-    if recipe.adversarial is not None and recipe.data.hr_patch % MULTIPLE[recipe.adversarial.discriminator]:
-        multiple = MULTIPLE[recipe.adversarial.discriminator]
-        raise UsageError(
-            f"The {recipe.adversarial.discriminator} discriminator needs patches of a multiple of {multiple}."
-        )
-    memory.require(recipe, device, precision_of(recipe, device))
-
-
-def check_all(recipe: Recipe, device: torch.device) -> None:
-    """As ``check``, and that all folders hold what they should. Raises UsageError, InputError."""
-    check(recipe, device, resumes=False)
-    pictures.find(recipe.data)
-    validation.find(recipe.validation)
-    _kernels(recipe)
+    if recipe.adversarial is not None:
+        kind, side = recipe.adversarial.discriminator, recipe.data.hr_patch
+        if side % MULTIPLE[kind]:
+            raise UsageError(
+                f"data.hr_patch = {side} is no multiple of {MULTIPLE[kind]}, as discriminator {kind} needs."
+            )
+    memory.require(recipe, hardware)
 
 
 def prepare(
@@ -115,40 +106,37 @@ def prepare(
     notify: Notify,
     anew: bool = False,
 ) -> Training:
-    """Build a run, or take up the one that ``folder`` holds, unless ``anew``.
+    """Build a run, or resume the one in ``folder`` unless ``anew``.
 
-    Raises UpscaleError kinds for all that is missing, unreadable or contradictory.
+    Raises UpscaleError for all that is missing, unreadable or contradictory.
     """
+    hardware = Hardware(device, choose_dtype(recipe.run.precision, device), team)
     path = None if anew else latest_checkpoint(folder)
     checkpoint = None if path is None else open_checkpoint(path)
     if checkpoint is not None:
         _require_same_run(folder, checkpoint, recipe)
-    check(recipe, device, checkpoint is not None)
+    _check(recipe, hardware, checkpoint is not None)
     sources = pictures.find(recipe.data)
     cases = validation.find(recipe.validation)
     kernels = _kernels(recipe)
-    dtype = precision_of(recipe, device)
-    state = _state(recipe, checkpoint, device, dtype, progress, notify)
-    tools = _tools(state, recipe, device, dtype, team, progress, notify)
+    if checkpoint is not None:
+        notify(note(f"Going on from iteration {checkpoint.content['step']} of {checkpoint.path}."))
+        state = restored(checkpoint, recipe, hardware)
+    else:
+        state = _started(recipe, hardware, progress, notify)
+    tools = _tools(state, recipe, hardware, progress, notify)
     if team.leads:
-        _require_writable(folder)
-    data = recipe.data
-    store = pictures.PictureStore(sources, recipe.network.scale, data.draw, data.cache, notify)
-    kind = str(dtype).removeprefix("torch.")
+        _start_folder(folder, recipe)
+    store = pictures.PictureStore(sources, recipe.network.scale, recipe.data, notify)
+    kind = str(hardware.dtype).removeprefix("torch.")
     notify(note(f"{len(store)} training pictures, {kind} on {devices.describe(device)}."))
-    return Training(
-        recipe=recipe,
-        state=state,
-        tools=tools,
-        patches=Patches(recipe, store, kernels, device, team),
-        cases=[load_case(hr, lr, recipe.network.scale) for hr, lr in cases] if team.leads else [],
-        folder=folder,
-        team=team,
-    )
+    patches = Patches(recipe, store, kernels, device, team)
+    loaded = [load_case(hr, lr, recipe.network.scale) for hr, lr in cases] if team.leads else []
+    return Training(recipe, state, tools, patches, loaded, folder, team)
 
 
 def _kernels(recipe: Recipe) -> tuple[BlurKernel, ...]:
-    """The blur kernels of the recipe, for its scale. Raises InputError."""
+    """Return the blur kernels of the recipe, for its scale. Raises InputError."""
     if recipe.degradation.kind != "kernels":
         return ()
     return tuple(for_scale(kernel, recipe.network.scale) for kernel in read_kernels(Path(recipe.degradation.kernels)))
@@ -156,11 +144,11 @@ def _kernels(recipe: Recipe) -> tuple[BlurKernel, ...]:
 
 def _require_same_run(folder: Path, checkpoint: Checkpoint, recipe: Recipe) -> None:
     """Refuse to resume the run in ``folder`` by a recipe that would make it another run. Raises UsageError."""
-    ours, theirs = _flat(to_table(recipe)), _flat(to_table(checkpoint.recipe))
-    for key in theirs | ours:
-        if ours.get(key) != theirs.get(key) and not key.startswith(FREE_ON_RESUME):
+    new, old = _flat(to_table(recipe)), _flat(to_table(checkpoint.recipe))
+    for key in old | new:
+        if new.get(key) != old.get(key) and not key.startswith(FREE_ON_RESUME):
             raise UsageError(
-                f"{folder} holds a run with {key} = {theirs.get(key)}, and now it is {ours.get(key)}.",
+                f"{folder} holds a run with {key} = {old.get(key)}, and now it is {new.get(key)}.",
                 "Choose another -o, go on with the old recipe (--resume), or start anew with --overwrite.",
             )
 
@@ -173,30 +161,20 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _state(
-    recipe: Recipe,
-    checkpoint: Checkpoint | None,
-    device: torch.device,
-    dtype: torch.dtype,
-    progress: Progress,
-    notify: Notify,
-) -> TrainingState:
-    scaled = dtype is torch.float16
-    if checkpoint is not None:
-        notify(note(f"Going on from iteration {checkpoint.content['step']} of {checkpoint.path}."))
-        return restored(checkpoint, recipe, device, scaled)
-    if recipe.start and recipe.start != SCRATCH:
-        spec, generator = started(recipe.start, recipe.network, recipe.run.seed, progress, notify)
-    else:
+def _started(recipe: Recipe, hardware: Hardware, progress: Progress, notify: Notify) -> TrainingState:
+    """Return the state of a new run, from the weights that its recipe starts from or from scratch."""
+    if recipe.start in ("", SCRATCH):
         spec, generator = fresh(recipe.network, recipe.run.seed)
-    state = new_state(recipe, spec, generator, _critic_weights(recipe, progress), device, scaled)
-    if RANDOM in _feature_weights(recipe):
+    else:
+        spec, generator = started(recipe.start, recipe.network, recipe.run.seed, progress, notify)
+    state = new_state(recipe, hardware, spec, generator, _critic_weights(recipe, progress))
+    if RANDOM in _feature_layers(recipe):
         state.facts["features"] = "random: perceptual and texture losses meant nothing"
     return state
 
 
 def _critic_weights(recipe: Recipe, progress: Progress) -> dict[str, Tensor] | None:
-    """The tensors of a published discriminator, or of a checkpoint's."""
+    """Return the tensors of a published discriminator, or of a checkpoint's."""
     if recipe.adversarial is None or not recipe.adversarial.weights:
         return None
     weights = recipe.adversarial.weights
@@ -204,59 +182,44 @@ def _critic_weights(recipe: Recipe, progress: Progress) -> dict[str, Tensor] | N
     return open_state(path).tensors
 
 
-def _feature_weights(recipe: Recipe) -> dict[str, set[str]]:
-    """Which layers are wanted of which feature network."""
-    wanted: dict[str, set[str]] = {}
+def _feature_layers(recipe: Recipe) -> dict[str, set[str]]:
+    """Return the layers that the losses need, by the weights of their feature network."""
+    layers: dict[str, set[str]] = {}
     for loss in (recipe.perceptual, recipe.texture):
-        if loss is not None and loss.weight:
-            wanted.setdefault(loss.weights, set()).update(loss.layers)
-    return wanted
+        if loss is not None:
+            layers.setdefault(loss.weights, set()).update(loss.layers)
+    return layers
 
 
-def _tools(
-    state: TrainingState,
-    recipe: Recipe,
-    device: torch.device,
-    dtype: torch.dtype,
-    team: Team,
-    progress: Progress,
-    notify: Notify,
-) -> Tools:
+def _tools(state: TrainingState, recipe: Recipe, hardware: Hardware, progress: Progress, notify: Notify) -> Tools:
     features = {
-        weights: load_features(weights, layers, recipe.run.seed, progress).to(device)
-        for weights, layers in _feature_weights(recipe).items()
+        weights: load_features(weights, layers, recipe.run.seed, progress).to(hardware.device)
+        for weights, layers in _feature_layers(recipe).items()
     }
     if RANDOM in features:
         notify(warning("The feature network has random weights: its losses mean nothing."))
+    generator = hardware.team.parallel(state.generator)
     return Tools(
-        generator=_called(parallel(state.generator, team), recipe.run.compile),
-        discriminator=None if state.discriminator is None else parallel(state.discriminator, team),
+        generator=torch.compile(generator) if recipe.run.compile else generator,
         features=features,
-        teacher=_teacher(recipe, device, progress, notify),
-        device=device,
-        dtype=dtype,
+        teacher=_teacher(recipe, hardware, progress, notify),
+        hardware=hardware,
     )
 
 
-def _called(module: nn.Module, compiled: bool) -> Callable[[Tensor], Tensor]:
-    return torch.compile(module) if compiled else module
-
-
-def _teacher(recipe: Recipe, device: torch.device, progress: Progress, notify: Notify) -> nn.Module | None:
-    if recipe.teacher is None or not recipe.teacher.weight:
+def _teacher(recipe: Recipe, hardware: Hardware, progress: Progress, notify: Notify) -> nn.Module | None:
+    if recipe.teacher is None:
         return None
     teacher = resolve(recipe.teacher.weights, progress=progress, notify=notify)
     if teacher.spec.scale != recipe.network.scale:
         raise UsageError(f"The teacher {teacher.name} enlarges {teacher.spec.scale} times.", "Choose another one.")
-    return teacher.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return hardware.place(teacher.module)
 
 
-def _require_writable(folder: Path) -> None:
+def _start_folder(folder: Path, recipe: Recipe) -> None:
+    """Make the folder of the run with its recipe. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-        atomic.remove_leftovers(folder)
     except OSError as error:
         raise OutputError(f"Cannot write to {folder}: {error.strerror or error}.", "Choose another -o.") from error
+    atomic.write_bytes(folder / "recipe.toml", to_toml(recipe).encode())

@@ -1,12 +1,12 @@
 """Everything that changes during a run, in one place, and its way to a file and back.
 
-Beside it a run is determined by its recipe: rates follow from the step, and all that is drawn from (seed, step).
+The rest of a run follows from its recipe: rates from the step, and all that is drawn from (seed, step).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from upscale_cli.degradation.pool import PairPool
 from upscale_cli.errors import UpscaleError, WeightsError
 from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
-from upscale_cli.training.recipe import Optimizer, Recipe, checked
+from upscale_cli.training.hardware import Hardware
+from upscale_cli.training.recipe import Adversarial, Optimizer, Recipe, checked
 from upscale_cli.training.recipe_file import public, to_table, to_toml
 from upscale_cli.weights import state_dict
 
@@ -28,9 +29,22 @@ CHECKPOINT, PREVIOUS = "last.pt", "previous.pt"
 
 
 @dataclass
+class Critic:
+    """The discriminator, its optimiser, and the shares of HR and of generated pictures it was right on in the last
+    batch. ``parallel``: the network, its gradients averaged over the team.
+    """
+
+    settings: Adversarial
+    network: nn.Module
+    parallel: nn.Module
+    optimizer: Adam
+    accuracy: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass
 class TrainingState:
-    """``average`` is the EMA network, or None. ``accuracy``: how often the discriminator was right on real and on
-    generated pictures in the last batch. ``best``: the best validation figure so far.
+    """``average``: the network of averaged weights, or None. ``best``: the best validation figure so far. ``facts``:
+    what the weights file says of its making besides the recipe.
     """
 
     spec: NetworkSpec
@@ -38,13 +52,11 @@ class TrainingState:
     optimizer: Adam
     scaler: torch.amp.GradScaler
     average: nn.Module | None = None
-    discriminator: nn.Module | None = None
-    discriminator_optimizer: Adam | None = None
+    critic: Critic | None = None
     pool: PairPool | None = None
     step: int = 0
     seconds: float = 0.0
     best: float = float("-inf")
-    accuracy: tuple[float, float] = (0.0, 0.0)
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -55,57 +67,49 @@ class TrainingState:
 
 def new_state(
     recipe: Recipe,
+    hardware: Hardware,
     spec: NetworkSpec,
     generator: nn.Module,
-    critic_weights: Mapping[str, Tensor] | None,
-    device: torch.device,
-    scaled: bool,
+    critic_weights: Mapping[str, Tensor] | None = None,
 ) -> TrainingState:
-    """The state before the first step. ``scaled``: gradients are scaled, as fp16 needs it."""
-    generator = _placed(generator, device)
-    state = TrainingState(
-        spec=spec,
-        generator=generator,
-        optimizer=_adam(generator.parameters(), recipe.optimizer, recipe.optimizer.rate, device),
-        scaler=torch.amp.GradScaler(device.type, enabled=scaled),
-    )
+    """Return the state before the first step. Raises WeightsError where ``critic_weights`` do not fit."""
+    generator = hardware.place(generator)
+    scaler = torch.amp.GradScaler(hardware.device.type, enabled=hardware.dtype is torch.float16)
+    optimizer = _adam(generator, recipe.optimizer, recipe.optimizer.rate, hardware.device)
+    state = TrainingState(spec, generator, optimizer, scaler)
     if recipe.run.ema:
         state.average = copy.deepcopy(generator).requires_grad_(False).eval()
     if recipe.adversarial is not None:
-        critic = _critic(recipe, critic_weights)
-        state.discriminator = _placed(critic, device)
-        rate = recipe.adversarial.rate or recipe.optimizer.rate
-        state.discriminator_optimizer = _adam(state.discriminator.parameters(), recipe.optimizer, rate, device)
+        state.critic = _new_critic(recipe.adversarial, recipe, hardware, critic_weights)
     if recipe.degradation.pool:
         state.pool = PairPool(recipe.degradation.pool)
     return state
 
 
-def _placed(module: nn.Module, device: torch.device) -> nn.Module:
-    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _adam(parameters: Iterable[nn.Parameter], optimizer: Optimizer, rate: float, device: torch.device) -> Adam:
+def _adam(module: nn.Module, optimizer: Optimizer, rate: float, device: torch.device) -> Adam:
     # Fused, a step goes through memory once and not once per operation.
     fused = device.type != "mps"
-    return Adam(parameters, lr=rate, betas=optimizer.betas, weight_decay=optimizer.weight_decay, fused=fused)
+    return Adam(module.parameters(), rate, optimizer.betas, weight_decay=optimizer.weight_decay, fused=fused)
 
 
-def _critic(recipe: Recipe, weights: Mapping[str, Tensor] | None) -> nn.Module:
-    assert recipe.adversarial is not None
+def _new_critic(
+    settings: Adversarial, recipe: Recipe, hardware: Hardware, weights: Mapping[str, Tensor] | None
+) -> Critic:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.run.seed + 1)
-        make = DISCRIMINATORS[recipe.adversarial.discriminator]
-        critic = make(3, recipe.adversarial.features, recipe.data.hr_patch)
+        network = DISCRIMINATORS[settings.discriminator](settings.features, recipe.data.hr_patch).train()
     if weights is not None:
         try:
-            critic.load_state_dict(dict(weights))
+            network.load_state_dict(dict(weights))
         except RuntimeError as error:
-            name = f"{recipe.adversarial.weights} does not fit the discriminator {recipe.adversarial.discriminator}"
             raise WeightsError(
-                f"{name}.", "Change adversarial.discriminator and .features, or leave .weights."
+                f"{settings.weights} does not fit the discriminator {settings.discriminator}.",
+                "Change adversarial.discriminator and .features, or leave .weights.",
             ) from error
-    return critic.train()
+    network = hardware.place(network)
+    rate = settings.rate or recipe.optimizer.rate
+    optimizer = _adam(network, recipe.optimizer, rate, hardware.device)
+    return Critic(settings, network, hardware.team.parallel(network), optimizer)
 
 
 def save_state(folder: Path, state: TrainingState, recipe: Recipe) -> None:
@@ -120,23 +124,29 @@ def save_state(folder: Path, state: TrainingState, recipe: Recipe) -> None:
         "step": state.step,
         "seconds": state.seconds,
         "best": state.best,
-        "accuracy": list(state.accuracy),
         "recipe": to_table(recipe),
         "facts": facts(state, recipe),
         "format": FORMAT,
     }
     if state.average is not None:
         content["params_ema"] = state.average.state_dict()
-    if state.discriminator is not None and state.discriminator_optimizer is not None:
-        content["discriminator"] = state.discriminator.state_dict()
-        content["discriminator_optimizer"] = state.discriminator_optimizer.state_dict()
+    if state.critic is not None:
+        content["discriminator"] = state.critic.network.state_dict()
+        content["discriminator_optimizer"] = state.critic.optimizer.state_dict()
+        content["accuracy"] = list(state.critic.accuracy)
     if state.pool is not None:
         content["pool"] = state.pool.state_dict()
     state_dict.save_checkpoint(folder / CHECKPOINT, content, former=folder / PREVIOUS)
 
 
+def save_weights(path: Path, state: TrainingState, recipe: Recipe) -> None:
+    """Write the network that users get, in the form that runs, with its facts."""
+    _, tensors = recognise(state.shown.state_dict())
+    state_dict.save_state(path, tensors, facts(state, recipe))
+
+
 def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
-    """What a weights file says of its making."""
+    """Return what a weights file says of its making."""
     return {
         "made by": f"upscale train {recipe.name}",
         "iterations": str(state.step),
@@ -146,15 +156,9 @@ def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
     }
 
 
-def save_weights(path: Path, state: TrainingState, recipe: Recipe) -> None:
-    """The network that users get, in the form that runs, with its facts."""
-    _, tensors = recognise(state.shown.state_dict())
-    state_dict.save_state(path, tensors, facts(state, recipe))
-
-
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file of ``save_checkpoint`` holds."""
+    """The content of a file of ``save_state``, and the recipe in it."""
 
     path: Path
     recipe: Recipe
@@ -178,32 +182,32 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def _way_out(path: Path) -> str:
-    """Say how a run goes on whose checkpoint ``path`` cannot be used."""
+    """Return how a run goes on whose checkpoint ``path`` cannot be used."""
     anew = "start anew with --overwrite, from weights with --from FILE"
     if path.name == CHECKPOINT and path.with_name(PREVIOUS).is_file():
         return f"Rename {PREVIOUS}, the checkpoint before it, to {CHECKPOINT} and resume, or {anew}."
     return f"Check the path, or {anew}."
 
 
-def restored(checkpoint: Checkpoint, recipe: Recipe, device: torch.device, scaled: bool) -> TrainingState:
-    """The state as it was saved; ``recipe`` is the checkpoint's, but for how it runs. Raises WeightsError."""
+def restored(checkpoint: Checkpoint, recipe: Recipe, hardware: Hardware) -> TrainingState:
+    """Return the state that was saved; ``recipe`` is the checkpoint's, but for how it runs. Raises WeightsError."""
     content = checkpoint.content
     try:
         spec, _ = recognise(content["params"])
         generator = build_trainable(spec, content["params"])  # not the canonical tensors: the optimiser knows these
-        state = new_state(recipe, spec, generator, None, device, scaled)
+        state = new_state(recipe, hardware, spec, generator)
         state.optimizer.load_state_dict(content["optimizer"])
         state.scaler.load_state_dict(content["scaler"])
         if state.average is not None:
             state.average.load_state_dict(content["params_ema"])
-        if state.discriminator is not None and state.discriminator_optimizer is not None:
-            state.discriminator.load_state_dict(content["discriminator"])
-            state.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
+        if state.critic is not None:
+            state.critic.network.load_state_dict(content["discriminator"])
+            state.critic.optimizer.load_state_dict(content["discriminator_optimizer"])
+            real, fake = content["accuracy"]
+            state.critic.accuracy = (real, fake)
         if state.pool is not None:
-            state.pool.load_state_dict(content["pool"], device)
+            state.pool.load_state_dict(content["pool"], hardware.device)
         state.step, state.seconds, state.best = int(content["step"]), float(content["seconds"]), float(content["best"])
-        real, fake = content["accuracy"]
-        state.accuracy = (real, fake)
         known = facts(state, recipe)
         state.facts = {key: text for key, text in content["facts"].items() if key not in known}
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:

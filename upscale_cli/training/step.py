@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,153 +12,148 @@ from torch.optim import Adam
 
 from upscale_cli.degradation import chains
 from upscale_cli.errors import UpscaleError
-from upscale_cli.training import ema, losses
+from upscale_cli.training import losses
 from upscale_cli.training.distributed import team_mean
+from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.patches import Batch
-from upscale_cli.training.recipe import Adversarial, Recipe
-from upscale_cli.training.schedule import rate_factor
-from upscale_cli.training.state import TrainingState
+from upscale_cli.training.recipe import Recipe, Schedule
+from upscale_cli.training.state import Critic, TrainingState
 from upscale_cli.training.vgg import Features
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a step uses and never changes. ``generator`` and ``discriminator`` call the state's networks, perhaps
-    compiled or in parallel. ``features``: networks by the recipe's name for their weights.
+    """What a step uses and never changes. ``generator`` runs the state's network, perhaps compiled or in parallel.
+
+    ``features``: feature networks by the recipe's name for their weights.
     """
 
     generator: Callable[[Tensor], Tensor]
-    discriminator: Callable[[Tensor], Tensor] | None
     features: Mapping[str, Features]
     teacher: nn.Module | None
-    device: torch.device
-    dtype: torch.dtype
-
-    def autocast(self) -> torch.autocast:
-        """Networks in the run's precision; losses stay in fp32."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+    hardware: Hardware
 
 
 def train_step(state: TrainingState, recipe: Recipe, tools: Tools, batch: Batch) -> dict[str, float]:
-    """Advance the state by one iteration. Returns the losses by name, weighted.
+    """Advance the state by one iteration. Return the losses by name, weighted.
 
     Raises UpscaleError where a loss is not finite: the state is then not to be saved.
     """
-    factor = rate_factor(recipe.schedule, state.step)
-    sr, values = _generator_step(state, recipe, tools, batch, recipe.optimizer.rate * factor)
-    if recipe.adversarial is not None:
-        rate = (recipe.adversarial.rate or recipe.optimizer.rate) * factor
-        values |= _discriminator_step(state, recipe, tools, batch, sr, rate)
-    if state.scaler.is_enabled():
-        state.scaler.update()
+    with tools.hardware.autocast():
+        sr = tools.generator(batch.lr)
+    terms = content_losses(sr, batch, recipe, tools)
+    if state.critic is not None:
+        terms["adversarial"] = _adversarial_loss(state.critic, tools, sr, batch.hr)
+    values = _require_finite(terms, state.step)
+    _descend(state, state.optimizer, torch.stack(list(terms.values())).sum(), recipe.optimizer.rate, recipe)
+    if state.critic is not None:
+        values |= _train_critic(state, state.critic, recipe, tools, sr.detach(), batch.hr)
+    state.scaler.update()
     if state.average is not None:
-        ema.update(state.average, state.generator, recipe.run.ema, state.step)
+        _update_average(state.average, state.generator, recipe.run.ema, state.step)
     state.step += 1
     return values
 
 
-def _generator_step(
-    state: TrainingState, recipe: Recipe, tools: Tools, batch: Batch, rate: float
-) -> tuple[Tensor, dict[str, float]]:
-    with tools.autocast():
-        sr = tools.generator(batch.lr)
-    terms = content_losses(sr, batch, recipe, tools)
-    if recipe.adversarial is not None:
-        terms["adversarial"] = _generator_game(state, recipe.adversarial, tools, sr, batch.hr)
-    values = _require_finite(terms, state.step)
-    _optimise(state, state.optimizer, torch.stack(list(terms.values())).sum(), rate, recipe.optimizer.clip)
-    return sr.detach(), values
-
-
 def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> dict[str, Tensor]:
-    """All weighted losses but the discriminator's, by name."""
+    """Return all weighted losses but the discriminator's, by name."""
     target = chains.unsharp(batch.hr) if recipe.degradation.sharpen else batch.hr
     terms: dict[str, Tensor] = {}
-    if recipe.pixel is not None and recipe.pixel.weight:
+    if recipe.pixel is not None:
         terms["pixel"] = recipe.pixel.weight * losses.DISTANCES[recipe.pixel.kind](sr, target)
-    if recipe.teacher is not None and recipe.teacher.weight and tools.teacher is not None:
-        with torch.no_grad(), tools.autocast():
+    if recipe.teacher is not None and tools.teacher is not None:
+        with torch.no_grad(), tools.hardware.autocast():
             taught = tools.teacher(batch.lr).float().clamp(0, 1)
         terms["teacher"] = recipe.teacher.weight * losses.l1(sr, taught)
-    if recipe.perceptual is not None and recipe.perceptual.weight:
+    if recipe.perceptual is not None:
         layers, distance = recipe.perceptual.layers, losses.DISTANCES[recipe.perceptual.kind]
-        ours, truth = _features(tools, recipe.perceptual.weights, layers, sr, target)
-        terms["perceptual"] = recipe.perceptual.weight * losses.perceptual(ours, truth, layers, distance)
-    if recipe.texture is not None and recipe.texture.weight:
+        of_sr, of_hr = _features(tools, recipe.perceptual.weights, layers, sr, target)
+        terms["perceptual"] = recipe.perceptual.weight * losses.perceptual(of_sr, of_hr, layers, distance)
+    if recipe.texture is not None:
         layers = recipe.texture.layers
-        ours, truth = _features(tools, recipe.texture.weights, layers, sr, target)
-        terms["texture"] = recipe.texture.weight * losses.texture(ours, truth, layers, recipe.texture.patch)
+        of_sr, of_hr = _features(tools, recipe.texture.weights, layers, sr, target)
+        terms["texture"] = recipe.texture.weight * losses.texture(of_sr, of_hr, layers, recipe.texture.patch)
     return terms
 
 
 def _features(
     tools: Tools, weights: str, layers: Mapping[str, float], sr: Tensor, target: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the features of ``sr`` and of ``target``; gradients flow through those of ``sr`` alone."""
     network = tools.features[weights]
-    with tools.autocast():
+    with tools.hardware.autocast():
         with torch.no_grad():
-            truth = network(target, layers)
-        return network(sr.float(), layers), truth
+            of_target = network(target, layers)
+        return network(sr.float(), layers), of_target
 
 
-def _generator_game(state: TrainingState, adversarial: Adversarial, tools: Tools, sr: Tensor, hr: Tensor) -> Tensor:
-    """The generator's part, the discriminator held still."""
-    assert state.discriminator is not None
-    state.discriminator.requires_grad_(False)
-    with tools.autocast():
+def _adversarial_loss(critic: Critic, tools: Tools, sr: Tensor, hr: Tensor) -> Tensor:
+    """Return the generator's weighted loss; the discriminator gets no gradients."""
+    critic.network.requires_grad_(False)
+    with tools.hardware.autocast():
         with torch.no_grad():
-            real = state.discriminator(hr)
-        fake = state.discriminator(sr)
-    _, generators = losses.GAMES[adversarial.kind]
-    return adversarial.weight * generators(real, fake, team_mean)
+            real = critic.network(hr)
+        fake = critic.network(sr)
+    return critic.settings.weight * losses.generator_loss(critic.settings.kind, real, fake, team_mean)
 
 
-def _discriminator_step(
-    state: TrainingState, recipe: Recipe, tools: Tools, batch: Batch, sr: Tensor, rate: float
+def _train_critic(
+    state: TrainingState, critic: Critic, recipe: Recipe, tools: Tools, sr: Tensor, hr: Tensor
 ) -> dict[str, float]:
-    adversarial, optimizer = recipe.adversarial, state.discriminator_optimizer
-    assert adversarial is not None
-    assert state.discriminator is not None
-    assert optimizer is not None
-    assert tools.discriminator is not None
-    learns = _is_weak(state.accuracy, adversarial.train_below)
-    state.discriminator.requires_grad_(True)
-    with tools.autocast(), torch.set_grad_enabled(learns):
-        real, fake = tools.discriminator(batch.hr), tools.discriminator(sr)
-    discriminators, _ = losses.GAMES[adversarial.kind]
-    loss = discriminators(real, fake, team_mean)
+    """Train the discriminator, unless it was right often enough in the last batch (Sajjadi et al. 2017)."""
+    settings = critic.settings
+    learns = settings.train_below == 0 or min(critic.accuracy) < settings.train_below
+    critic.network.requires_grad_(True)
+    with tools.hardware.autocast(), torch.set_grad_enabled(learns):
+        real, fake = critic.parallel(hr), critic.parallel(sr)
+    loss = losses.discriminator_loss(settings.kind, real, fake, team_mean)
     values = _require_finite({"discriminator": loss}, state.step)
-    state.accuracy = (_share(real > 0), _share(fake < 0))
+    critic.accuracy = (float(team_mean((real > 0).float())), float(team_mean((fake < 0).float())))
     if learns:
-        _optimise(state, optimizer, loss, rate, recipe.optimizer.clip)
-    return values | {"right on real": state.accuracy[0], "right on fake": state.accuracy[1]}
+        _descend(state, critic.optimizer, loss, settings.rate or recipe.optimizer.rate, recipe)
+    return values | {"right on real": critic.accuracy[0], "right on fake": critic.accuracy[1]}
 
 
-def _is_weak(accuracy: tuple[float, float], threshold: float) -> bool:
-    """Whether the discriminator needs to learn (Sajjadi et al. 2017): always, where there is no threshold."""
-    return threshold == 0 or min(accuracy) < threshold
-
-
-def _share(right: Tensor) -> float:
-    return float(team_mean(right.float()))
-
-
-def _optimise(state: TrainingState, optimizer: Adam, loss: Tensor, rate: float, clip: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def _descend(state: TrainingState, optimizer: Adam, loss: Tensor, rate: float, recipe: Recipe) -> None:
+    """Change the parameters of ``optimizer`` by one step along the gradient of ``loss``."""
+    (group,) = optimizer.param_groups
+    group["lr"] = rate * rate_factor(recipe.schedule, state.step)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(state.scaler.scale(loss))
-    if clip:
+    if recipe.optimizer.clip:
         state.scaler.unscale_(optimizer)
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, clip)
+        nn.utils.clip_grad_norm_(group["params"], recipe.optimizer.clip)
     state.scaler.step(optimizer)
+
+
+def rate_factor(schedule: Schedule, step: int) -> float:
+    """Return what the learning rate is multiplied by in iteration ``step``, counted from 0."""
+    warmth = min(1.0, (step + 1) / schedule.warmup) if schedule.warmup else 1.0
+    if schedule.kind == "steps":
+        return warmth * float(schedule.factor ** sum(step >= milestone for milestone in schedule.milestones))
+    if schedule.kind == "cosine":
+        progress = min(1.0, step / schedule.iterations)
+        return warmth * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * progress)))
+    return warmth
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """average ← d·average + (1 - d)·network, with d = min(decay, (1 + step) / (10 + step)).
+
+    The smaller d of the first steps keeps the untrained start out of the average. Buffers (BatchNorm's statistics,
+    which are averages already) are copied.
+    """
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
+    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(theirs)
 
 
 def _require_finite(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
     values = {name: float(term.detach()) for name, term in terms.items()}
     for name, value in values.items():
-        if value - value != 0:  # neither infinite nor NaN is 0 here
+        if not math.isfinite(value):
             raise UpscaleError(
                 f"The {name} loss became {value} in iteration {step + 1}: the last good checkpoint is kept.",
                 "Try a lower optimizer.rate, optimizer.clip=1, or run.precision=fp32, all with --set.",

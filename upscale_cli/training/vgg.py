@@ -1,4 +1,4 @@
-"""Features of pictures: VGG networks of several origins, told apart by their keys.
+"""Feature networks for perceptual losses: VGG16 and VGG19 from several sources, recognised by their keys.
 
 Layers are named conv3_4 (before its ReLU), relu3_4 (after), pool3. Pictures are (N, 3, H, W), RGB in [0, 1].
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
@@ -28,47 +27,44 @@ CAFFE_MEAN = (103.939 / 255, 116.779 / 255, 123.68 / 255)  # BGR
 
 
 class Features(nn.Module):
-    """Convolutions with ReLU, in stages with a 2×2 maximum between; ``prepare`` turns RGB into what the first takes."""
+    """A network of convolutions, ReLUs and 2×2 maxima whose layers can be looked into by name.
+
+    ``prepare`` turns RGB in [0, 1] into what the first convolution takes.
+    """
 
     def __init__(self, convolutions: Mapping[str, nn.Conv2d], prepare: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleDict(convolutions)
+        self.layers, stage = nn.ModuleDict(), "1"
+        for name, convolution in convolutions.items():
+            if name[4] != stage:
+                self.layers[f"pool{stage}"], stage = nn.MaxPool2d(2), name[4]
+            self.layers[name], self.layers[name.replace("conv", "relu")] = convolution, nn.ReLU()
+        self.layers[f"pool{stage}"] = nn.MaxPool2d(2)
         self._prepare = prepare
 
-    def available(self) -> list[str]:
-        """Names of all layers, from the first to the last."""
-        names: list[str] = []
-        for name in self.convolutions:
-            if int(name[4]) > 1 and name.endswith("_1"):
-                names.append(f"pool{int(name[4]) - 1}")
-            names += [name, name.replace("conv", "relu")]
-        return [*names, f"pool{names[-1][4]}"]
-
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Return the values of ``layers`` by name, computing no further than the last of them."""
         wanted = set(layers)
         found: dict[str, Tensor] = {}
-        x, stage = self._prepare(image), 1
-        for name, convolution in self.convolutions.items():
-            if int(name[4]) > stage:
-                x = found[f"pool{stage}"] = F.max_pool2d(x, 2)
-                stage += 1
-            found[name] = convolution(x)
-            x = found[name.replace("conv", "relu")] = F.relu(found[name])
-            if wanted <= found.keys():
+        x = self._prepare(image)
+        for name, layer in self.layers.items():
+            x = layer(x)
+            if name in wanted:
+                found[name] = x
+            if len(found) == len(wanted):
                 break
-        found.setdefault(f"pool{stage}", F.max_pool2d(x, 2))
-        return {layer: found[layer] for layer in wanted}
+        return found
 
 
 def load_features(weights: str, layers: Iterable[str], seed: int, progress: Progress) -> Features:
-    """The feature network of a manifest name or a file, or "random" weights, frozen.
+    """Return the feature network of a manifest name or a file, or one of "random" weights, frozen.
 
-    Raises UsageError for layers it does not have, WeightsError and DownloadError where it cannot be had.
+    Raises UsageError for layers it does not have, and WeightsError or DownloadError where it cannot be loaded.
     """
     features = (_random(seed) if weights == RANDOM else _of_state(_open(weights, progress), weights)).eval()
-    unknown = [layer for layer in layers if layer not in features.available()]
+    unknown = [layer for layer in layers if layer not in features.layers]
     if unknown:
-        known = ", ".join(features.available())
+        known = ", ".join(features.layers)
         raise UsageError(f"The feature network {weights} has no layer {', '.join(unknown)}.", f"It has: {known}.")
     return features.requires_grad_(False)
 
@@ -83,18 +79,20 @@ def _open(weights: str, progress: Progress) -> StateDict:
         return open_state(locate(record, progress)).tensors
     except DownloadError as error:
         hint = "Give a file: --set perceptual.weights=FILE (and texture.weights for textures)."
-        raise DownloadError(f"The feature network {weights} cannot be had: {error.message}", hint) from error
+        raise DownloadError(f"The feature network {weights} cannot be downloaded: {error.message}", hint) from error
 
 
 def _of_state(state: StateDict, name: str) -> Features:
     for key, read in _LAYOUTS.items():
         if key in state:
             try:
-                return read(state)
-            except (KeyError, ValueError) as error:
+                features = read(state)
+                features(torch.zeros(1, 3, 32, 32), features.layers)
+            except (KeyError, ValueError, RuntimeError) as error:
                 raise WeightsError(
                     f"The feature network {name} is incomplete ({error}).", "Get the file again."
                 ) from error
+            return features
     known = "torchvision's VGG16 and VGG19, the normalised VGG19, its distilled form, and the MINC-trained VGG16"
     raise WeightsError(f"{name} is no known feature network.", f"Known are {known}.")
 
@@ -117,7 +115,7 @@ def _numbered(state: StateDict, prefix: str) -> list[int]:
 
 
 def _torchvision(state: StateDict) -> Features:
-    """Zero padding; RGB, normalised by ImageNet's mean and deviation."""
+    """Return torchvision's: zero padding; RGB, normalised by ImageNet's mean and standard deviation."""
     numbers = _numbered(state, r"features\.")
     stages = {sum(VGG16): VGG16, sum(VGG19): VGG19}.get(len(numbers))
     if stages is None:
@@ -127,7 +125,10 @@ def _torchvision(state: StateDict) -> Features:
 
 
 def _normalised(state: StateDict) -> Features:
-    """Reflecting padding; its first layer takes RGB in [0, 1]. Files may end at any layer."""
+    """Return the normalised VGG19 of style transfer: padding by reflection; its first layer takes RGB in [0, 1].
+
+    Files may end at any layer.
+    """
     first, *numbers = _numbered(state, "")
     names = _names(VGG19)[: len(numbers)]
     pairs = zip(names, numbers, strict=True)
@@ -136,7 +137,7 @@ def _normalised(state: StateDict) -> Features:
 
 
 def _distilled(state: StateDict) -> Features:
-    """As the normalised one, narrower (Wang et al. 2020, Collaborative Distillation).
+    """Return the normalised one's narrower student (Wang et al. 2020, Collaborative Distillation).
 
     Its 1×1 convolutions to the teacher's width were for its own training and are left out.
     """
@@ -147,7 +148,7 @@ def _distilled(state: StateDict) -> Features:
 
 
 def _minc(state: StateDict) -> Features:
-    """ESRGAN's texture-oriented VGG16: zero padding; BGR in [0, 1] less the mean."""
+    """Return ESRGAN's texture-oriented VGG16: zero padding; BGR in [0, 1] less the mean."""
     return Features({name: _convolution(state, name) for name in _names(VGG16)}, _as_caffe)
 
 
@@ -166,18 +167,15 @@ def _random(seed: int) -> Features:
     convolutions = {}
     for name in _names(VGG19):
         width = widths[int(name[4]) - 1]
-        convolution = nn.Conv2d(inner, width, 3, padding=1)
-        with torch.no_grad():
-            convolution.weight.normal_(0, (2 / (9 * inner)) ** 0.5, generator=generator)
-            convolution.bias.zero_()  # type: ignore[union-attr]
-        convolutions[name] = convolution
+        convolutions[name] = nn.Conv2d(inner, width, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(convolutions[name].weight, nonlinearity="relu", generator=generator)
         inner = width
     return Features(convolutions, _by_imagenet)
 
 
 def _by_imagenet(image: Tensor) -> Tensor:
-    mean, deviation = (image.new_tensor(v).reshape(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    return (image - mean) / deviation
+    mean, std = (image.new_tensor(v).reshape(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (image - mean) / std
 
 
 def _as_caffe(image: Tensor) -> Tensor:
