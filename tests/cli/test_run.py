@@ -44,15 +44,20 @@ def size_of(name: str) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("arguments", "target", "size"),
     [
-        (("-s", "2"), "a_x2.png", (12, 8)),
-        (("-s2.5",), "a_x2.5.png", (15, 10)),
-        ((), "a_x4.png", (24, 16)),
-        (("--width", "9"), "a_w9.png", (9, 6)),
-        (("--height", "12"), "a_h12.png", (18, 12)),
-        (("--fit", "20x8"), "a_20x8.png", (12, 8)),
+        (("-s", "2"), "a_x2_tiny-x2.png", (12, 8)),
+        (("-s2.5",), "a_x2.5_tiny-x2.png", (15, 10)),
+        ((), "a_x2_tiny-x2.png", (12, 8)),  # a network's own scale
+        (("-s", "4"), "a_x4_tiny-x2.png", (24, 16)),
+        (("--width", "9"), "a_w9_tiny-x2.png", (9, 6)),
+        (("--height", "12"), "a_h12_tiny-x2.png", (18, 12)),
+        (("--fit", "20x8"), "a_20x8_tiny-x2.png", (12, 8)),
         (("-s", "2", "-o", "deep/b.webp"), "deep/b.webp", (12, 8)),
-        (("-s", "2", "--tta", "--tile", "16", "--tile-pad", "2", "--fp32", "--device", "cpu"), "a_x2.png", (12, 8)),
-        (("-s", "2", "--half", "--format", "tiff", "--depth", "16"), "a_x2.tif", (12, 8)),
+        (
+            ("-s", "2", "--tta", "--tile", "16", "--tile-pad", "2", "--fp32", "--device", "cpu"),
+            "a_x2_tiny-x2.png",
+            (12, 8),
+        ),
+        (("-s", "2", "--half", "--format", "tiff", "--depth", "16"), "a_x2_tiny-x2.tif", (12, 8)),
     ],
 )
 def test_a_picture_is_enlarged(
@@ -69,7 +74,7 @@ def test_a_picture_called_like_a_command_is_reached(terminal: Terminal, network:
     Path("a.png").rename("eval")
     assert terminal("run", "eval", "-m", network, "-s", "2").code == 0
     assert terminal("--", "eval", "-m", network).code != 0  # after -- all are files
-    assert size_of("eval_x2.png") == (12, 8)
+    assert size_of("eval_x2_tiny-x2.png") == (12, 8)
 
 
 def test_a_folder_is_mirrored_and_a_repeated_run_continues(terminal: Terminal, network: str) -> None:
@@ -79,18 +84,18 @@ def test_a_folder_is_mirrored_and_a_repeated_run_continues(terminal: Terminal, n
     assert said.code == 0
     assert "3 done" in said.out
     assert "1 file skipped: not a picture" in said.out
-    Path("d_x2/sub/a.png").unlink()
-    kept = Path("d_x2/a.png").stat().st_mtime_ns
+    Path("d_x2_tiny-x2/sub/a.png").unlink()
+    kept = Path("d_x2_tiny-x2/a.png").stat().st_mtime_ns
     said = terminal("d", "-r", "-m", network, "-s", "2")
     assert "1 done" in said.out
     assert "2 already there" in said.out
-    assert size_of("d_x2/sub/a.png") == (12, 8)
-    assert Path("d_x2/a.png").stat().st_mtime_ns == kept
+    assert size_of("d_x2_tiny-x2/sub/a.png") == (12, 8)
+    assert Path("d_x2_tiny-x2/a.png").stat().st_mtime_ns == kept
 
 
 def test_a_run_with_nothing_to_do_loads_no_network(terminal: Terminal) -> None:
-    draw("d/a.png", "d_x4/a.png")
-    said = terminal("d", "-m", "no-such-model.pth")
+    draw("d/a.png", "d_x4_lost/a.png")
+    said = terminal("d", "-s", "4", "-m", "elsewhere/lost")
     assert said.code == 0
     assert "1 already there" in said.out
 
@@ -101,7 +106,7 @@ def test_some_bad_pictures_are_listed_at_the_end_and_the_others_done(terminal: T
     said = terminal("d", "-m", network, "-s", "2")
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("Failed: d/b.png is no picture")
-    assert sorted(path.name for path in Path("d_x2").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in Path("d_x2_tiny-x2").iterdir()) == ["a.png", "c.png"]
 
 
 @pytest.mark.parametrize(
@@ -154,17 +159,17 @@ def test_bad_input_is_one_sentence_and_a_code_and_writes_nothing(
 
 def test_existing_results_are_replaced_only_on_request(terminal: Terminal, network: str) -> None:
     draw("a.png")
-    Path("a_x2.png").write_bytes(b"mine")
+    Path("a_x2_tiny-x2.png").write_bytes(b"mine")
     arguments = ("a.png", "-s", "2", "-m", network)
     assert terminal(*arguments).code == 4
     assert terminal(*arguments, "--skip-existing").code == 0
-    assert Path("a_x2.png").read_bytes() == b"mine"
+    assert Path("a_x2_tiny-x2.png").read_bytes() == b"mine"
     assert terminal(*arguments, "--overwrite").code == 0
-    assert size_of("a_x2.png") == (12, 8)
+    assert size_of("a_x2_tiny-x2.png") == (12, 8)
 
 
 def test_json_is_one_object_per_picture_and_alone_on_stdout(terminal: Terminal, network: str) -> None:
-    draw("d/a.png", "d/b.png", "d_x2/b.png")
+    draw("d/a.png", "d/b.png", "d_x2_tiny-x2/b.png")
     Path("d/c.png").write_bytes(b"nothing of the kind")
     said = terminal("d", "-m", network, "-s", "2", "--json")
     rows = {row["source"]: row for row in map(json.loads, said.out.splitlines())}
@@ -192,22 +197,61 @@ def test_a_notice_is_told_once_and_counted(terminal: Terminal, network: str) -> 
 
 
 def test_a_dry_run_tells_names_and_sizes_and_writes_nothing(terminal: Terminal) -> None:
-    draw("d/a.png", "d/b.png", "d_x2/b.png")
+    draw("d/a.png", "d/b.png", "d_x2_lost/b.png")
     Path("d/c.png").write_bytes(b"nothing of the kind")
     before = sorted(Path().rglob("*"))
-    said = terminal("d", "-s", "2", "--dry-run", "-m", "no-such-model.pth")
+    said = terminal("d", "-s", "2", "--dry-run", "-m", "elsewhere/lost")
     assert said.code == 0
-    assert "d/a.png -> d_x2/a.png, 6x4 to 12x8" in said.out
-    assert "d/b.png: d_x2/b.png is already there" in said.out
-    assert "d/c.png -> d_x2/c.png, which would fail: d/c.png is no picture" in said.out
+    assert "d/a.png -> d_x2_lost/a.png, 6x4 to 12x8" in said.out
+    assert "d/b.png: d_x2_lost/b.png is already there" in said.out
+    assert "d/c.png -> d_x2_lost/c.png, which would fail: d/c.png is no picture" in said.out
     assert sorted(Path().rglob("*")) == before
 
 
 def test_a_comparison_is_written_beside_the_result(terminal: Terminal, network: str) -> None:
     draw("a.jpg")
     assert terminal("a.jpg", "-s", "2", "--compare", "-m", network).code == 0
-    assert size_of("a_x2_compare.jpg")[1] == size_of("a_x2.jpg")[1]
-    assert size_of("a_x2_compare.jpg")[0] > 2 * size_of("a_x2.jpg")[0]
+    assert size_of("a_x2_tiny-x2_compare.jpg")[1] == size_of("a_x2_tiny-x2.jpg")[1]
+    assert size_of("a_x2_tiny-x2_compare.jpg")[0] > 2 * size_of("a_x2_tiny-x2.jpg")[0]
+
+
+def test_a_comparison_alone_reuses_the_result(terminal: Terminal, network: str) -> None:
+    draw("a.jpg")
+    assert terminal("a.jpg", "-s", "2", "-m", network).code == 0
+    kept = Path("a_x2_tiny-x2.jpg").read_bytes()
+    Path(network).rename(network + ".away")
+    try:
+        said = terminal("a.jpg", "-s", "2", "-m", network, "--compare", "--device", "cpu")
+    finally:
+        Path(network + ".away").rename(network)
+    assert said.code == 0, said
+    assert size_of("a_x2_tiny-x2_compare.jpg")[1] == 8
+    assert Path("a_x2_tiny-x2.jpg").read_bytes() == kept
+    assert terminal("a.jpg", "-s", "2", "-m", network, "--compare").code == 4
+
+
+def test_a_second_network_writes_beside_the_result_of_the_first(terminal: Terminal, network: str) -> None:
+    draw("a.png")
+    assert terminal("a.png", "-s", "2", "-m", network).code == 0
+    assert terminal("a.png", "-s", "2", "--device", "cpu").code == 0
+    assert terminal("a.png", "-s", "2", "--device", "cpu", "--restore").code == 0
+    names = {"a.png", "a_x2.png", "a_x2_tiny-x2.png", "a_x2_lite-x4-restore.png"}
+    assert {path.name for path in Path().glob("*.png")} == names
+
+
+def test_a_pattern_leaves_out_own_results(terminal: Terminal, network: str) -> None:
+    draw("a.png", "b.png")
+    for size in ("2", "2", "3"):
+        assert terminal("*.png", "-s", size, "-m", network).code == 0
+    names = {f"{name}{size}.png" for name in "ab" for size in ("", "_x2_tiny-x2", "_x3_tiny-x2")}
+    assert {path.name for path in Path().glob("*.png")} == names
+
+
+def test_an_empty_path_is_refused(terminal: Terminal) -> None:
+    draw("a.png")
+    said = terminal("")
+    assert said.code == 2
+    assert "An empty path" in said.err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
@@ -216,7 +260,7 @@ def test_names_that_are_no_text_are_no_obstacle(terminal: Terminal, network: str
     name = os.fsdecode(b"caf\xe9.png")
     Path("a.png").rename(name)
     assert terminal(name, "-s", "2", "-m", network).code == 0
-    assert size_of(os.fsdecode(b"caf\xe9_x2.png")) == (12, 8)
+    assert size_of(os.fsdecode(b"caf\xe9_x2_tiny-x2.png")) == (12, 8)
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -232,7 +276,7 @@ def test_a_mistake_of_ours_is_told_as_one(terminal: Terminal, monkeypatch: pytes
     def broken(*values: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("upscale_cli.cli.run._sized_by_kernel", broken)
+    monkeypatch.setattr("upscale_cli.cli.run._sized", broken)
     said = terminal("a.png")
     assert said.code == 70
     assert said.err.startswith("Internal error: ZeroDivisionError: ours.")
@@ -284,12 +328,12 @@ def test_the_progress_of_a_terminal_is_not_in_a_log(terminal: Terminal, network:
     draw("a.png", "b.png")
     said = terminal("a.png", "b.png", "-s", "2", "-m", network)
     assert "\r" not in said.out + said.err
-    assert said.out.splitlines()[0].startswith("a.png (6x4) -> a_x2.png (12x8), ")
+    assert said.out.splitlines()[0].startswith("a.png (6x4) -> a_x2_tiny-x2.png (12x8), ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
 def test_ctrl_c_leaves_no_partial_file_and_the_same_command_continues(tmp_path: Path, network: str) -> None:
-    folder, results = tmp_path / "d", tmp_path / "d_x2"
+    folder, results = tmp_path / "d", tmp_path / "d_x2_tiny-x2"
     draw(*(str(folder / f"{index:02}.png") for index in range(40)), width=500, height=400)
     command = [*COMMAND, str(folder), "-m", network, "-s", "2", "--threads", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -253,3 +253,25 @@ def test_a_tree_is_mirrored_one_to_one_and_never_left(
 def expected(name: str, suffix: str, as_png: bool) -> str:
     stem, dot, extension = name.rpartition(".")
     return f"{stem}{suffix}{dot}{'png' if as_png and extension != 'png' else extension}"
+
+
+def test_own_results_are_left_out_of_patterns_and_folders_but_not_where_they_are_named() -> None:
+    results = ("d/a_x8.png", "d/a_x2.5_realesrgan-x4plus.jpg", "d/a_1920x1080_compare.png")
+    touch("d/a.png", "d/b_x4.png", "d/a_b.png", *results)
+    found = {job.source.name for job in plan(["d/*"], NAMING).jobs}
+    assert found == {"a.png", "b_x4.png", "a_b.png"}
+    assert {job.source.name for job in plan(["d"], NAMING).jobs} == found
+    assert [job.target.name for job in plan(["d/a_x8.png"], NAMING).jobs] == ["a_x8_x4.png"]
+
+
+@pytest.mark.parametrize("folder", ["my pics [1]", "a*b", "sub/x[y]"])
+def test_folders_with_the_characters_of_patterns_are_found(folder: str) -> None:
+    touch(f"{folder}/a.jpg", f"{folder}/b.png")
+    assert [job.source.name for job in plan([f"{folder}/*.jpg"], NAMING).jobs] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_path_is_not_the_current_folder(text: str) -> None:
+    touch("a.png")
+    with pytest.raises(UsageError, match="An empty path"):
+        plan([text], NAMING)

@@ -190,3 +190,17 @@ def test_read_only_arrays_are_enlarged_without_a_warning(upscaler: Upscaler) -> 
 def test_a_kernel_is_refused_where_it_would_be_ignored() -> None:
     with pytest.raises(UsageError, match="pretrained networks"):
         Upscaler(kernel=Path("kernel.mat"))
+
+
+def test_a_small_excess_is_interpolated_from_the_last_pass(upscaler: Upscaler) -> None:
+    details: list[str] = []
+    picture = Picture(pixels(20, 20, 3))
+    larger = upscaler.upscale_picture(picture, Size(scale=2.4), lambda share, detail: details.append(detail))
+    assert (larger.height, details) == (48, ["tile 1/1"])
+    upscaler.upscale_picture(picture, Size(scale=2.5), lambda share, detail: details.append(detail))
+    assert details[1:] == ["tile 1/1, pass 1/2", "tile 1/1, pass 2/2"]
+
+
+def test_a_named_network_has_its_own_scale_where_no_size_is_given(upscaler: Upscaler, folder: Path) -> None:
+    assert upscaler.upscale(pixels(6, 5, 3)).shape == (12, 10, 3)
+    assert Upscaler(made(NETWORKS[3], folder), device="cpu").upscale(pixels(9, 9, 3)).shape == (9, 9, 3)

@@ -70,7 +70,7 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files
 # The options that are fields of UpscaleOptions, by the fields' names.
 UPSCALE_OPTIONS: dict[str, Decorator[Any]] = {
     "scale": click.option(
-        "-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: 4; with --kernel the kernel's]"
+        "-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: the network's own, or 4]"
     ),
     "width": click.option("--width", type=int, help="Width of the result in pixels; the height follows."),
     "height": click.option("--height", type=int, help="Height of the result in pixels; the width follows."),

@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
-from upscale_cli.cli.upscalers import upscalers
+from upscale_cli.cli.upscalers import upscalers, upscalers_of_none
 from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def run(
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
-    options = _sized_by_kernel(options)
+    options = _sized(options)
     naming = Naming(
-        label=options.size.label(),
+        label=_label(options),
         output=output,
         suffix=suffix,
         format=formats.by_name(format_name) if format_name else None,
@@ -114,10 +115,17 @@ run.headings = {
 }
 
 
-def _sized_by_kernel(options: UpscaleOptions) -> UpscaleOptions:
-    """Return ``options``, where no size was asked for, with the scale of the kernel. Raises InputError, UsageError."""
+def _sized(options: UpscaleOptions) -> UpscaleOptions:
+    """Return ``options``, where no size was asked for, with the scale of the kernel or of the network.
+
+    Raises InputError, UsageError, WeightsError.
+    """
     if options.kernel is None:
-        return options
+        if options.sized or options.network is None:
+            return options
+        from upscale_cli.upscaling.pretrained import with_own_scale
+
+        return with_own_scale(options)
     from upscale_cli.kernels.files import read_kernel
 
     kernel = read_kernel(options.kernel)
@@ -126,6 +134,17 @@ def _sized_by_kernel(options: UpscaleOptions) -> UpscaleOptions:
             f"{options.kernel} says that its scale is 1.", "Give the kernel of a picture that was downsampled."
         )
     return options if options.sized else replace(options, scale=float(kernel.scale))
+
+
+def _label(options: UpscaleOptions) -> str:
+    """Return what names say of the options: the size, and the network where it is not the default."""
+    parts = [options.size.label()]
+    if options.network is not None:
+        path = Path(options.network)
+        parts.append(path.stem if path.is_file() or len(path.parts) > 1 else path.name)
+    parts += [f"alpha{options.alpha:g}"] if options.alpha is not None else []
+    parts += [f"dn{options.denoise:g}"] if options.denoise is not None else []
+    return "_".join(parts)
 
 
 def _show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
@@ -157,7 +176,8 @@ def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, 
     from upscale_cli.upscaling.engines.local import LocalEngine
 
     try:
-        making = partial(upscalers, on_download=console.download)
+        reusing = all(job.reuses_result for job in jobs)  # so no network is needed
+        making = upscalers_of_none if reusing else partial(upscalers, on_download=console.download)
         outcomes = LocalEngine(console.notify).run(jobs, options, making, console)
         with contextlib.closing(console), contextlib.closing(outcomes):  # type: ignore[type-var]
             for outcome in outcomes:

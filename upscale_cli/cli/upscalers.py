@@ -33,6 +33,15 @@ def upscalers(
     return pretrained(options, notify, on_download or silent)
 
 
+def upscalers_of_none(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
+    """Return what gives no upscaler, for jobs whose results exist."""
+
+    def upscaler_for(picture: Picture, on_share: Callable[[float, str], None]) -> Upscaler:
+        raise AssertionError("a job that reuses its result needs no network")
+
+    return upscaler_for
+
+
 def _zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     """Return what trains a network on the colours of each picture, of animations on the first frame's."""
     import torch

@@ -25,11 +25,15 @@ OnShare = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be read and the file to be written; ``comparison``: the before/after picture beside it."""
+    """One picture to be read and the file to be written.
+
+    ``comparison``: the before/after picture beside it; ``reuses_result``: the target exists, only that is written.
+    """
 
     source: Path
     target: Path
     comparison: Path | None = None
+    reuses_result: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -114,6 +118,8 @@ def enlarge(
     on_share: OnShare = lambda share, detail: None,
 ) -> Enlarged | Outcome:
     """Return ``image`` at ``size``, or the outcome where that fails. ``on_share`` gets a share that never falls."""
+    if job.reuses_result:
+        return _with_existing_result(job, image)
     frames = [image] if isinstance(image, Picture) else list(image.frames)
     reached = 0.0
 
@@ -143,12 +149,24 @@ def enlarge(
     return Enlarged(image, after, Outcome(job, upscaler.name, time.perf_counter() - start, *sizes))
 
 
+def _with_existing_result(job: Job, image: Image) -> Enlarged | Outcome:
+    try:
+        result = read_image(job.target)
+    except ONE_PICTURES_FAULT as error:
+        return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
+    before, after = _first(image), _first(result)
+    sizes = (before.width, before.height), (after.width, after.height)
+    return Enlarged(image, result, Outcome(job, None, 0.0, *sizes))
+
+
 def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
     """Write the result, and the comparison where the job has one, and return the outcome."""
     job = enlarged.outcome.job
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        notices = write_image(enlarged.after, job.target, write_options(job.target, options))
+        notices = []
+        if not job.reuses_result:
+            notices = write_image(enlarged.after, job.target, write_options(job.target, options))
         if job.comparison:
             beside = side_by_side(_first(enlarged.before), _first(enlarged.after))
             write_image(beside, job.comparison, write_options(job.comparison, options))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,9 @@ from upscale_cli.notices import Notice, warning
 from upscale_cli.upscaling.job import Job
 
 Existing = Literal["auto", "overwrite", "skip"]
+
+# The name of a result beside its picture: photo_x4, photo_w1920_lite-x4, photo_1920x1080_compare.
+OWN_RESULT = re.compile(r"(.+?)_(?:x[\d.]+|[wh]\d+|\d+x\d+)(?:_.+)?")
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Found:
-    """A picture, and the folder in which it was found; None where it was named itself."""
+    """A picture, the folder in which it was found (None where it was named), and whether a pattern found it."""
 
     path: Path
     root: Path | None = None
+    by_pattern: bool = False
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
@@ -60,9 +65,11 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     Raises InputError (missing inputs, nothing found), UsageError (collisions, several pictures into one file, a
     target that is an input) and OutputError (places that cannot be written).
     """
-    arguments = [path for text in inputs for path in _expand(text)]
+    named = [_Found(path, by_pattern=by_pattern) for text in inputs for path, by_pattern in _expand(text)]
+    arguments = [item.path for item in named]
     _require_folder_for_several(arguments, naming)
-    found, ignored = _find(arguments, naming)
+    found, ignored = _find(named, naming)
+    found = _without_own_results(found)
     if not found:
         raise InputError(f"There are no pictures in {', '.join(inputs)}.", "Add -r to look into subfolders.")
     jobs = [_job(item, len(arguments) == 1, naming) for item in found]
@@ -72,22 +79,32 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     return _without_existing(jobs, naming, single, ignored)
 
 
-def _expand(text: str) -> list[Path]:
+def _expand(text: str) -> list[tuple[Path, bool]]:
+    """Return the paths that ``text`` means, and whether it is a pattern."""
+    if not text.strip():
+        raise UsageError("An empty path is no picture.", "Name a picture or folder; . is the current folder.")
     path = Path(text)
     try:
         path.stat()
-        return [path]
+        return [(path, False)]
     except (FileNotFoundError, NotADirectoryError):
         pass  # it may be a pattern
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"Cannot read {text}: {reason}.", "Check the path and its permissions.") from error
     if glob.has_magic(text):
-        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207  (absolute patterns too)
+        pattern = _with_real_folders_escaped(path)
+        matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207  (absolute patterns too)
         if matches:
-            return matches
+            return [(match, True) for match in matches]
         raise InputError(f"No file matches {text}.", "Check the pattern.")
     raise InputError(f"There is no file or folder {text}.", "Check the path.")
+
+
+def _with_real_folders_escaped(path: Path) -> str:
+    """Return the pattern ``path``, the brackets of folders that exist by that name taken as they are."""
+    there = next(folder for folder in (*path.parents, Path()) if folder == Path() or folder.is_dir())
+    return str(Path(glob.escape(str(there))) / path.relative_to(there))
 
 
 def _require_folder_for_several(arguments: Sequence[Path], naming: Naming) -> None:
@@ -100,19 +117,30 @@ def _require_folder_for_several(arguments: Sequence[Path], naming: Naming) -> No
         )
 
 
-def _find(arguments: Iterable[Path], naming: Naming) -> tuple[list[_Found], int]:
+def _find(named: Iterable[_Found], naming: Naming) -> tuple[list[_Found], int]:
     found: dict[str, _Found] = {}
     ignored = 0
-    for argument in arguments:
-        if not argument.is_dir():
-            found.setdefault(os.path.realpath(argument), _Found(argument))
+    for item in named:
+        if not item.path.is_dir():
+            found.setdefault(os.path.realpath(item.path), item)
             continue
-        for path in _walk(argument, naming.recursive, _folder_for(argument, naming)):
+        for path in _walk(item.path, naming.recursive, _folder_for(item.path, naming)):
             if path.suffix.lower() in formats.EXTENSIONS:
-                found.setdefault(os.path.realpath(path), _Found(path, argument))
+                found.setdefault(os.path.realpath(path), _Found(path, item.path))
             else:
                 ignored += 1
     return list(found.values()), ignored
+
+
+def _without_own_results(found: Sequence[_Found]) -> list[_Found]:
+    """Leave out what patterns and folders found of earlier runs: names of other pictures found, and a size."""
+    stems = {item.path.with_suffix("") for item in found}
+    return [item for item in found if not ((item.root or item.by_pattern) and _is_result_of(item.path, stems))]
+
+
+def _is_result_of(path: Path, stems: set[Path]) -> bool:
+    match = OWN_RESULT.fullmatch(path.stem)
+    return match is not None and path.with_name(match[1]) in stems
 
 
 def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
@@ -225,6 +253,8 @@ def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool, ignored
     there = {output for job in jobs for output in job.outputs if output.exists()}
     if naming.existing == "overwrite" or not there:
         return Plan(tuple(jobs), (), ignored)
+    if naming.existing == "auto" and single and jobs[0].comparison and jobs[0].comparison not in there:
+        return Plan((replace(jobs[0], reuses_result=True),), (), ignored)
     if naming.existing == "auto" and single:
         raise OutputError(f"{min(there)} exists already.", "Add --overwrite, or choose another name with -o.")
     skipped = tuple(job for job in jobs if job.target in there)

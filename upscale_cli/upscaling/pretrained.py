@@ -11,8 +11,21 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.job import OnShare, UpscalerFor
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.load import is_path, load
+from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.resolve import LARGEST_SCALE_BY_X2
 from upscale_cli.weights.transfer import Progress, silent
+
+
+def with_own_scale(options: UpscaleOptions) -> UpscaleOptions:
+    """Return ``options``, where they name a network and no size, with the network's own scale. Raises WeightsError."""
+    if options.sized or options.network is None:
+        return options
+    if is_path(options.network):
+        scale: int | None = load(options.network).spec.scale
+    else:
+        scale = load_manifest().find(str(options.network)).scale
+    return replace(options, scale=float(scale)) if scale else options
 
 
 def pretrained(options: UpscaleOptions, notify: Notify = ignore, on_download: Progress = silent) -> UpscalerFor:

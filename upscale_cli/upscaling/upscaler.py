@@ -26,6 +26,8 @@ from upscale_cli.weights.transfer import Progress, silent
 # Gets the share of a picture that is done, 0 to 1, and what is being done.
 OnShare = Callable[[float, str], None]
 
+# Up to so much beyond what the passes reach is interpolated: a further pass would cost scale² times the work.
+SMALL_EXCESS = 1.2
 # Downsampling further than this, averaging shows less ringing than Lanczos' negative lobes.
 AREA_BELOW = 0.5
 
@@ -57,6 +59,8 @@ class Upscaler:
         network = network or _resolved(self.options, used[0], on_download, notify)
         _require_picture_network(network)
         self.name, self.spec = network.name, network.spec
+        if not self.options.sized and self.options.network is not None:
+            self.options = replace(self.options, scale=float(self.spec.scale))
         self._runner = NetworkRunner(
             network.module,
             network.spec,
@@ -84,7 +88,7 @@ class Upscaler:
         """Enlarge an array: (H, W), or (H, W, C) with C of 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
 
         uint8 and uint16 use their whole range, floating point [0, 1] in steps of 1/65535; the result has the same kind
-        and channels. Without ``scale`` the size is that of the options.
+        and channels. Without ``scale`` the size is that of the options, or else the network's own scale.
         """
         pixels = _as_levels(array)
         colors = pixels.shape[2] - (pixels.shape[2] + 1) % 2
@@ -128,7 +132,7 @@ class Upscaler:
             raise UsageError(
                 f"{self.name} restores a picture without enlarging it.", "Use -s 1, or another model with -m."
             )
-        passes, factor = 1, scale
+        passes, factor = 1, scale * SMALL_EXCESS
         while height * factor < target[0] or width * factor < target[1]:
             passes, factor = passes + 1, factor * scale
         return passes
