@@ -49,8 +49,8 @@ def test_flat_pictures_have_no_gradients() -> None:
     assert crops.gradient_map(torch.full((3, 70, 70), 0.4)).max() < 1e-6
 
 
-def test_gradients_after_shrinking_have_the_pictures_size() -> None:
+def test_gradients_after_downsampling_have_the_pictures_size() -> None:
     for height, width in ((40, 60), (41, 61)):
-        small = crops.gradients_after_shrinking(pictured(height, width))
+        small = crops.gradients_after_downsampling(pictured(height, width))
         assert small.shape == (height, width)
         assert torch.equal(small[0:40:2, 0:60:2], small[1:40:2, 1:60:2])

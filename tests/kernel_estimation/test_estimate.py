@@ -117,7 +117,7 @@ def test_kernels_without_negative_values_stay() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(63, 300), (300, 63)])
 def test_pictures_smaller_than_the_crops_are_refused(height: int, width: int) -> None:
-    with pytest.raises(InputError, match="64x64 and more are needed"):
+    with pytest.raises(InputError, match="At least 64x64 are needed"):
         estimate(textured(height, width), short())
 
 

@@ -1,1 +1,1 @@
-"""From a sharp picture to a damaged one: what training shows to a network as its input."""
+"""From HR to LR: what training shows a network as its input."""

@@ -3,8 +3,8 @@
 Kinds and probabilities are those of Real-ESRGAN (Wang et al. 2021, section 3.1 and the published options). The
 generalised and plateau-shaped Gaussians follow Liu et al. (2020), the circular low-pass the text books.
 
-Every kernel has a support of 21x21 pixels. A drawn ``size`` (odd, at most 21) says which middle part of it is used;
-the rest is zero, and the whole sums to one. The functions take numbers, or tensors (N,) for N kernels at once.
+Every kernel has a support of 21x21 pixels. Its ``size`` (odd, at most 21) says which middle part is used; the rest is
+zero, and the whole sums to 1. The functions take numbers, or tensors (N,) for N kernels at once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KernelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What kernels are drawn from; the defaults are those of Real-ESRGAN's first blur.
+    """The ranges that kernels are drawn from; the defaults are those of Real-ESRGAN's first blur.
 
     Sizes are odd numbers of pixels, drawn uniformly; ``sigma`` is in pixels, angles are uniform in [-pi, pi]. The
     exponents ``beta`` are drawn below and above 1 equally often, and uniformly on either side.
@@ -75,7 +75,7 @@ class KernelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def require_range(name: str, bounds: Range, above: float | None = None, low: float = 0, high: float = math.inf) -> None:
-    """Refuse, with ValueError, what is no range [lowest, highest] from ``low`` to ``high``, or not over ``above``."""
+    """Raise ValueError for ``bounds`` that are not ordered, not between ``low`` and ``high``, or not over ``above``."""
     if not low <= bounds[0] <= bounds[1] <= high or (above is not None and bounds[0] <= above):
         limits = f"above {above:g}" if above is not None else f"between {low:g} and {high:g}"
         raise ValueError(f"{name} must be [lowest, highest], {limits}, not {list(bounds)}")
@@ -98,7 +98,7 @@ NO_BLUR = KernelParameters("none", 1)
 
 
 def draw_kernel(rng: np.random.Generator, settings: KernelSettings) -> KernelParameters:
-    """The parameters of a random kernel of the first or second blur."""
+    """Return the parameters of a random kernel of the first or second blur."""
     size = int(rng.choice(settings.sizes))
     if rng.random() < settings.sinc_probability:
         lowest = math.pi / 3 if size < 13 else math.pi / 5
@@ -121,33 +121,26 @@ def _draw_beta(rng: np.random.Generator, bounds: Range) -> float:
 
 
 def draw_final_sinc(rng: np.random.Generator, sizes: Sequence[int], probability: float) -> KernelParameters:
-    """The last filter of the second-order chain: sinc with ``probability``, its cutoff uniform in [pi/3, pi]."""
+    """Return the last filter of the second-order chain: sinc with ``probability``, its cutoff uniform in [pi/3, pi]."""
     size, cutoff = int(rng.choice(sizes)), rng.uniform(math.pi / 3, math.pi)
     return KernelParameters("sinc", size, cutoff=cutoff) if rng.random() < probability else NO_BLUR
 
 
-def isotropic_gaussian(size: Number, sigma: Number) -> Tensor:
-    """exp(-r² / 2σ²)."""
-    return anisotropic_gaussian(size, sigma, sigma, 0.0)
-
-
-def anisotropic_gaussian(size: Number, sigma_x: Number, sigma_y: Number, angle: Number) -> Tensor:
-    """exp(-d/2) with d = xᵀ Σ⁻¹ x, Σ's main axes of deviations σ, the first turned by ``angle`` (radians)."""
-    return generalized_gaussian(size, sigma_x, sigma_y, angle, 1.0)
-
-
 def generalized_gaussian(size: Number, sigma_x: Number, sigma_y: Number, angle: Number, beta: Number) -> Tensor:
-    """exp(-d^β / 2) with d as in ``anisotropic_gaussian``."""
+    """Return exp(-d^β / 2), for β = 1 a Gaussian, with d = xᵀ Σ⁻¹ x.
+
+    Σ has the standard deviations σ along its main axes, the first turned by ``angle`` (radians).
+    """
     return _normalised(torch.exp(-0.5 * _distance(sigma_x, sigma_y, angle) ** _column(beta)), size)
 
 
 def plateau(size: Number, sigma_x: Number, sigma_y: Number, angle: Number, beta: Number) -> Tensor:
-    """1 / (1 + d^β) with d as in ``anisotropic_gaussian``."""
+    """Return 1 / (1 + d^β), with d as in ``generalized_gaussian``."""
     return _normalised(1 / (1 + _distance(sigma_x, sigma_y, angle) ** _column(beta)), size)
 
 
 def sinc(size: Number, cutoff: Number) -> Tensor:
-    """The circular ideal low-pass: ω J₁(ωr) / 2πr, with ω²/4π in the middle; ω in (0, π] radians per pixel."""
+    """Return the circular ideal low-pass: ω J₁(ωr) / 2πr, ω²/4π in the middle; ω in (0, π] radians per pixel."""
     x, y = _grid()
     r, omega = torch.hypot(x, y), _column(cutoff)
     ring = omega * torch.special.bessel_j1(omega * r) / (2 * math.pi * r.clamp_min(1e-9))
@@ -155,7 +148,7 @@ def sinc(size: Number, cutoff: Number) -> Tensor:
 
 
 def _grid() -> tuple[Tensor, Tensor]:
-    """x, to the right, as (1, 21) and y, downwards, as (21, 1)."""
+    """Return x, to the right, as (1, 21) and y, downwards, as (21, 1)."""
     line = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
     return line[None, :], line[:, None]
 
@@ -165,7 +158,7 @@ def _column(value: Number) -> Tensor:
 
 
 def _distance(sigma_x: Number, sigma_y: Number, angle: Number) -> Tensor:
-    """xᵀ Σ⁻¹ x on the grid: the squared distance from the middle in deviations."""
+    """Return xᵀ Σ⁻¹ x on the grid: the squared distance from the middle in standard deviations."""
     x, y = _grid()
     cosine, sine = torch.cos(_column(angle)), torch.sin(_column(angle))
     along, across = (x * cosine + y * sine) / _column(sigma_x), (y * cosine - x * sine) / _column(sigma_y)
@@ -173,19 +166,14 @@ def _distance(sigma_x: Number, sigma_y: Number, angle: Number) -> Tensor:
 
 
 def _normalised(values: Tensor, size: Number) -> Tensor:
-    """Zero outside the middle size × size, of sum one, in float32."""
+    """Return ``values``, zero outside the middle size × size, summing to 1, in float32."""
     x, y = _grid()
     values = torch.where(torch.maximum(x.abs(), y.abs()) <= (_column(size) - 1) / 2, values, 0.0)
     return (values / values.sum((-2, -1), keepdim=True)).float()
 
 
-def kernel(parameters: KernelParameters) -> Tensor:
-    """The kernel (21, 21) that the parameters describe."""
-    return kernels([parameters])[0]
-
-
 def kernels(parameters: Sequence[KernelParameters]) -> Tensor:
-    """One kernel each, (N, 21, 21)."""
+    """Return the kernels (N, 21, 21) that the parameters describe."""
     result = torch.zeros(len(parameters), SUPPORT, SUPPORT)
     for family in ("none", "sinc", "gaussian", "plateau"):
         chosen = [i for i, one in enumerate(parameters) if _family(one.kind) == family]
@@ -200,7 +188,7 @@ def _family(kind: Kind) -> str:
 
 
 def _of_family(family: str, values: Tensor) -> Tensor:
-    """Kernels from rows of (size, sigma_x, sigma_y, angle, beta, cutoff)."""
+    """Return kernels from rows of (size, sigma_x, sigma_y, angle, beta, cutoff)."""
     size, sigma_x, sigma_y, angle, beta, cutoff = values.unbind(1)
     if family == "none":
         return _normalised(torch.ones(SUPPORT, SUPPORT, dtype=torch.float64), torch.ones_like(size))
@@ -211,11 +199,10 @@ def _of_family(family: str, values: Tensor) -> Tensor:
 
 
 def apply(images: Tensor, kernels: Tensor) -> Tensor:
-    """Each picture of (N, C, H, W) convolved with its kernel of (N, 21, 21), mirrored at the border without its edge.
+    """Return each picture of (N, C, H, W) under its kernel of (N, 21, 21), mirrored at the border without its edge.
 
     Channels of all pictures are sorted by the extent of their kernels and go through grouped convolutions in blocks,
-    each of the smallest square that holds its kernels. As everywhere in the field, the kernel is not flipped: this is
-    a correlation.
+    each of the smallest square that holds its kernels. As everywhere in the field, the kernel is not flipped.
     """
     count, channels, height, width = images.shape
     radii = extents(kernels).repeat_interleave(channels)
@@ -233,7 +220,7 @@ def apply(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 def extents(kernels: Tensor) -> Tensor:
-    """Radii (N,) of the squares that hold each kernel of (N, 21, 21) up to a millionth of its mass."""
+    """Return the radii (N,) of the squares that hold each kernel of (N, 21, 21) up to a millionth of its mass."""
     x, y = _grid()
     ring = torch.maximum(x.abs(), y.abs()).long().flatten()
     mass = torch.zeros(kernels.shape[0], RADIUS + 1).index_add_(

@@ -1,4 +1,4 @@
-"""From sharp pictures to the damaged, small ones that training shows to a network: bicubic, or second order.
+"""Degradation of HR batches to LR, as training shows it to a network: bicubic, or second order.
 
 The second-order chain is Real-ESRGAN's (Wang et al. 2021, section 3; the figures of its published options): twice blur,
 resize, noise and JPEG, of which the second ends at the target's size together with a last sinc filter.
@@ -85,7 +85,7 @@ class SecondOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class StageParameters:
-    """What was drawn for one round: tuples have one entry for each picture, the others hold for the batch."""
+    """One round, as drawn: tuples have one entry for each picture, the others hold for the batch."""
 
     kernels: tuple[KernelParameters, ...]
     noise: tuple[NoiseParameters, ...]
@@ -96,7 +96,7 @@ class StageParameters:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What was drawn for one batch; it determines the result on a given device."""
+    """A batch, as drawn, which determines the result on a given device."""
 
     first: StageParameters
     second: StageParameters
@@ -107,7 +107,7 @@ class Parameters:
 
 
 def draw(settings: SecondOrder, count: int, seed: Sequence[int]) -> Parameters:
-    """Parameters for a batch of ``count`` pictures, determined by the settings and the seed alone."""
+    """Return parameters for a batch of ``count`` pictures, determined by the settings and the seed alone."""
     rng = np.random.default_rng(seed)
     first, second = (_draw_stage(rng, stage, count) for stage in (settings.first, settings.second))
     final = (blur.draw_final_sinc(rng, settings.second.sizes, settings.final_sinc_probability) for _ in range(count))
@@ -154,7 +154,7 @@ def _draw_mode(rng: np.random.Generator) -> Mode:
 
 
 def degrade(hr: Tensor, scale: int, settings: SecondOrder, seed: Sequence[int]) -> Tensor:
-    """LR pictures (N, 3, H // scale, W // scale) of ``hr`` (N, 3, H, W) in [0, 1], in whole levels of 255.
+    """Return LR (N, 3, H // scale, W // scale) of ``hr`` (N, 3, H, W) in [0, 1], in whole levels of 255.
 
     Runs batched on the device of ``hr``. The same seed draws the same parameters everywhere, and the same noise on
     the same kind of device.
@@ -164,7 +164,7 @@ def degrade(hr: Tensor, scale: int, settings: SecondOrder, seed: Sequence[int]) 
 
 @torch.no_grad()
 def apply(hr: Tensor, scale: int, parameters: Parameters) -> Tensor:
-    """The second-order chain with the given parameters; see ``degrade``."""
+    """Return ``hr`` after the second-order chain with the given parameters; see ``degrade``."""
     generator = torch.Generator(hr.device).manual_seed(parameters.noise_seed)
     size = hr.shape[-2] // scale, hr.shape[-1] // scale
     first, second = parameters.first, parameters.second
@@ -189,14 +189,14 @@ def _scaled(size: Sequence[int], factor: float) -> tuple[int, int]:
 
 
 def blurred(images: Tensor, parameters: Sequence[KernelParameters]) -> Tensor:
-    """Each picture of (N, C, H, W) under its own kernel; those without blur unchanged."""
+    """Return each picture of (N, C, H, W) under its own kernel; those without blur unchanged."""
     if all(one == blur.NO_BLUR for one in parameters):
         return images
     return blur.apply(images, blur.kernels(parameters))
 
 
 def resized(images: Tensor, size: tuple[int, int], mode: Mode) -> Tensor:
-    """PyTorch's plain resize, not antialiased, as the reference uses it: its aliasing is part of the damage."""
+    """Return ``images`` resized by PyTorch, not antialiased: as in the reference, aliasing is part of it."""
     if size == tuple(images.shape[-2:]):
         return images
     planes = images.flatten(0, 1)[None]  # as channels of one picture it is twice as fast on the CPU
@@ -204,17 +204,17 @@ def resized(images: Tensor, size: tuple[int, int], mode: Mode) -> Tensor:
 
 
 def in_levels(images: Tensor) -> Tensor:
-    """Clamped to [0, 1] and rounded to multiples of 1/255."""
+    """Return ``images`` clamped to [0, 1] and rounded to multiples of 1/255."""
     return images.mul(255).round_().clamp_(0, 255).div_(255)
 
 
 def bicubic(hr: Tensor, scale: int) -> Tensor:
-    """The LR pictures of the benchmarks, MATLAB's ``imresize(hr, 1/scale)`` of (N, 3, H, W): both in whole levels."""
+    """Return the LR of the benchmarks, MATLAB's ``imresize(hr, 1/scale)`` of (N, 3, H, W): both in whole levels."""
     return in_levels(matlab_bicubic(hr, 1 / scale))
 
 
 def bicubic_inside(hr: Tensor, scale: int) -> Tensor:
-    """As ``bicubic``, without the LR pixels that depend on the border of ``hr``: ``BICUBIC_REACH`` at each side."""
+    """Return the same without the LR pixels that depend on the border of ``hr``: ``BICUBIC_REACH`` at each side."""
     return in_levels(matlab_bicubic_inside(hr, scale))
 
 
@@ -223,11 +223,11 @@ USM_SIZE, USM_WEIGHT, USM_THRESHOLD = 51, 0.5, 10.0
 
 @torch.no_grad()
 def unsharp(hr: Tensor) -> Tensor:
-    """The sharpened target (N, C, H, W) in [0, 1] of Real-ESRGAN's second stages.
+    """Return the sharpened target (N, C, H, W) in [0, 1] of Real-ESRGAN's second stages.
 
     Where a picture differs from its blurred form by more than 10 levels, half of the difference is added; the mask of
     these places is blurred likewise. The blur is a Gaussian of radius 50 in the sense of the source: 51x51 pixels,
-    with the deviation that OpenCV derives from this size.
+    with the standard deviation that OpenCV derives from this size.
     """
     residual = hr - _smooth(hr)
     mask = _smooth((residual.abs() * 255 > USM_THRESHOLD).to(hr.dtype))
@@ -236,7 +236,7 @@ def unsharp(hr: Tensor) -> Tensor:
 
 
 def _smooth(images: Tensor) -> Tensor:
-    """Under the Gaussian of ``unsharp``, by columns and by rows."""
+    """Return ``images`` under the Gaussian of ``unsharp``, by columns and by rows."""
     planes = pad_mirrored(images, USM_SIZE // 2, edge_twice=False).flatten(0, 1)[None]
     count = planes.shape[1]
     line = _opencv_gaussian(USM_SIZE).to(images).expand(count, 1, USM_SIZE)

@@ -23,8 +23,9 @@ KEEP_BITS, STEP_BITS = 21, 10
 
 @dataclass(frozen=True)
 class NoiseParameters:
-    """``strength``: of Gaussian noise its deviation in levels of 255, of Poisson noise a factor on the noise.
+    """The noise of one picture.
 
+    ``strength``: of Gaussian noise the standard deviation in levels of 255, of Poisson noise a factor on it.
     ``gray``: the same noise in all channels.
     """
 
@@ -34,7 +35,7 @@ class NoiseParameters:
 
 
 def apply(images: Tensor, parameters: Sequence[NoiseParameters], generator: torch.Generator) -> Tensor:
-    """Pictures (N, 3, H, W) in [0, 1], each with its noise, clamped to [0, 1]. The generator lives on their device."""
+    """Return pictures (N, 3, H, W) in [0, 1], each with its noise, clamped. The generator is on their device."""
     result = images.clone()
     for make, kind in ((gaussian, "gaussian"), (poisson, "poisson")):
         for gray in (False, True):
@@ -48,14 +49,14 @@ def apply(images: Tensor, parameters: Sequence[NoiseParameters], generator: torc
 
 
 def gaussian(images: Sequence[Tensor], sigma: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
-    """Noise for N pictures (3, H, W): deviation ``sigma`` (N,) / 255, in (N, 3, H, W) or, gray, (N, 1, H, W)."""
+    """Return noise for N pictures (3, H, W) of standard deviation ``sigma`` (N,) / 255: (N, 3 or, gray, 1, H, W)."""
     shape = (len(images), 1 if gray else 3, *images[0].shape[1:])
     noise = torch.empty(shape, dtype=sigma.dtype, device=sigma.device).normal_(generator=generator)
     return noise.mul_(sigma.view(-1, 1, 1, 1) / 255)
 
 
 def poisson(images: Sequence[Tensor], scale: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
-    """Noise for N pictures (3, H, W) whose variance grows with the brightness, times ``scale`` (N,).
+    """Return noise for N pictures (3, H, W) whose variance grows with the brightness, times ``scale`` (N,).
 
     The picture, in 8 bits, is taken for counts of photons: brightness v is a mean count of v·L, where L is the number
     of levels that occur in the picture, rounded up to a power of two. The noise is count / L - v, (N, 3, H, W). Gray
@@ -71,12 +72,12 @@ def poisson(images: Sequence[Tensor], scale: Tensor, gray: bool, generator: torc
 
 
 def brightness(image: Tensor) -> Tensor:
-    """The luma (1, H, W) of an RGB picture."""
+    """Return the luma (1, H, W) of an RGB picture."""
     return (image[:1] * LUMA[0]).add_(image[1:2], alpha=LUMA[1]).add_(image[2:], alpha=LUMA[2])
 
 
 def _grades(levels: Tensor) -> list[int]:
-    """log2 of the number of different levels in each picture, rounded up: 0 to 8."""
+    """Return log2 of the number of different levels in each picture, rounded up: 0 to 8."""
     count = levels.shape[0]
     first = torch.arange(0, 256 * count, 256, dtype=torch.int32, device=levels.device).view(-1, 1, 1, 1)
     seen = torch.bincount((levels + first).flatten(), minlength=256 * count).view(count, 256)
@@ -84,7 +85,7 @@ def _grades(levels: Tensor) -> list[int]:
 
 
 def _poisson_counts(levels: Tensor, grades: list[int], generator: torch.Generator) -> Tensor:
-    """Poisson counts (N, C, H, W), int32, of mean level / 255 · 2^grade.
+    """Return Poisson counts (N, C, H, W), int32, of mean level / 255 · 2^grade.
 
     There are only 256 means for a grade, so tables of Walker's alias method give each count by one random number and
     one look-up, as exactly as 30 random bits allow; general samplers take about eight times as long.
@@ -105,9 +106,11 @@ def _poisson_counts(levels: Tensor, grades: list[int], generator: torch.Generato
 
 @lru_cache(maxsize=9)
 def _alias_table(grade: int) -> Tensor:
-    """(256 * 512,), int32: for each level and column k, in the upper bits the probability to keep the count k, in the
-    ten lower ones the step from k to the count taken otherwise, plus 512. A random number whose 21
-    upper bits of 31 are at least the probability leaves k."""
+    """Return the table (256 * 512,), int32, with an entry for each level and count k.
+
+    Its upper bits are the probability to keep k, its ten lower ones the step from k to the count taken otherwise, plus
+    512. A random number whose 21 upper bits of 31 are at least the probability leaves k.
+    """
     probability = _poisson_probabilities(np.arange(256) / 255 * 2**grade)
     keep, alias = np.ones_like(probability), np.tile(np.arange(2**COUNT_BITS), (256, 1))
     for level in range(256):
@@ -118,7 +121,7 @@ def _alias_table(grade: int) -> Tensor:
 
 
 def _poisson_probabilities(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(means, 512): how probable each count is."""
+    """Return how probable each count is: (means, 512)."""
     counts = np.arange(2**COUNT_BITS)
     log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
     logs = counts * np.log(np.maximum(means, 1e-300))[:, None] - means[:, None] - log_factorials
@@ -128,7 +131,7 @@ def _poisson_probabilities(means: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _fill_alias(scaled: NDArray[np.float64], keep: NDArray[np.float64], alias: NDArray[np.int64]) -> None:
-    """Vose's construction (1991): each column below 1 is filled up by one above it."""
+    """Fill ``keep`` and ``alias`` by Vose's construction (1991): each column below 1 is filled up by one above it."""
     low, high = list(np.flatnonzero(scaled < 1)), list(np.flatnonzero(scaled >= 1))
     while low and high:
         small, large = low.pop(), high[-1]

@@ -16,11 +16,11 @@ DEFAULT_SIZE = 180
 
 
 class PairPool:
-    """Keeps up to ``size`` pairs (LR, HR) in 8 bits, on the device of the first ones."""
+    """Up to ``size`` pairs (LR, HR) in 8 bits, on the device of the first ones."""
 
     def __init__(self, size: int = DEFAULT_SIZE) -> None:
         if size < 0:
-            raise ValueError(f"a pool of {size} pairs")
+            raise ValueError(f"a pool cannot hold {size} pairs")
         self.size = size
         self._lr: Tensor | None = None
         self._hr: Tensor | None = None
@@ -29,7 +29,7 @@ class PairPool:
         return 0 if self._lr is None else self._lr.shape[0]
 
     def exchange(self, lr: Tensor, hr: Tensor, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Pairs (N, 3, h, w), (N, 3, H, W) in [0, 1] in, as many out, determined by the seed and the pool.
+        """Take pairs (N, 3, h, w), (N, 3, H, W) in [0, 1] and return as many, determined by the seed and the pool.
 
         While there is room, new pairs are stored and also returned as they are. Afterwards each takes the place of one
         at random, which is returned for it; where a batch is larger than the pool, the surplus passes through. What
@@ -58,7 +58,7 @@ class PairPool:
         return lr_out, hr_out
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What is in the pool: nothing, or ``lr`` and ``hr`` (pairs, 3, H, W), uint8."""
+        """Return what is in the pool: nothing, or ``lr`` and ``hr`` (pairs, 3, H, W), uint8."""
         return {} if self._lr is None or self._hr is None else {"lr": self._lr.clone(), "hr": self._hr.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> None:

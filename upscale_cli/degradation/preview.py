@@ -1,4 +1,4 @@
-"""What training shows to a network, for people: damaged versions of one crop with what was drawn for each."""
+"""Degraded versions of one crop, as training shows them to a network, with what was drawn for each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from upscale_cli.degradation import chains
@@ -18,46 +18,47 @@ from upscale_cli.images.picture import Picture
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.kernels.files import read_kernels
+from upscale_cli.levels import to_pixels, to_planes
 
 LEAST_WIDTH = 340  # of a cell, so that its label has room
 
 
 @dataclass(frozen=True)
 class Version:
-    """A damaged crop (1, 3, h, w) in [0, 1], and what was done to it, in lines."""
+    """A degraded crop (1, 3, h, w) in [0, 1], and what was done to it, in lines."""
 
     lr: Tensor
     label: str
 
 
 def middle(picture: Picture, side: int, scale: int) -> Tensor:
-    """The square in the middle, at most ``side`` wide and a multiple of ``scale``, without alpha.
+    """Return the square in the middle, at most ``side`` wide and a multiple of ``scale``, without alpha.
 
     (1, 3, s, s) in [0, 1], in levels of 255. Neither side of the picture is smaller than ``scale``.
     """
     side = min(side, picture.height, picture.width) // scale * scale
     assert side > 0
     top, left = (picture.height - side) // 2, (picture.width - side) // 2
-    crop = picture.color[top : top + side, left : left + side].astype(np.float32) / np.iinfo(picture.color.dtype).max
-    return chains.in_levels(torch.from_numpy(crop).permute(2, 0, 1)[None]).expand(1, 3, -1, -1).contiguous()
+    crop = to_planes(picture.color[top : top + side, left : left + side])
+    return chains.in_levels(crop).expand(1, 3, -1, -1).contiguous()
 
 
 def second_order(hr: Tensor, scale: int, count: int, seed: Sequence[int]) -> list[Version]:
-    """Versions by the second-order chain; each has its own resizes, as if from a batch of its own."""
+    """Return versions by the second-order chain; each has its own resizes, as if from a batch of its own."""
     drawn = [chains.draw(SecondOrder(), 1, [*seed, index]) for index in range(count)]
     return [Version(chains.apply(hr, scale, parameters), described(parameters)) for parameters in drawn]
 
 
 def by_kernels(hr: Tensor, scale: int, count: int, path: Path) -> list[Version]:
-    """Versions by the first kernels of a file or folder, at most ``count``. Raises InputError."""
+    """Return versions by the first kernels of a file or folder, at most ``count``. Raises InputError."""
     kernels = read_kernels(path)[:count]
     names = (f"kernel {index + 1}: {kernel.size}x{kernel.size}" for index, kernel in enumerate(kernels))
-    shrunk = (chains.in_levels(downsample(hr, kernel, scale)) for kernel in kernels)
-    return [Version(lr, name) for lr, name in zip(shrunk, names, strict=True)]
+    small = (chains.in_levels(downsample(hr, kernel, scale)) for kernel in kernels)
+    return [Version(lr, name) for lr, name in zip(small, names, strict=True)]
 
 
 def described(parameters: Parameters) -> str:
-    """Two lines, one for each stage, for parameters of one picture."""
+    """Return two lines, one for each stage, for parameters of one picture."""
     return f"{_stage(parameters.first)}\n{_stage(parameters.second)}"
 
 
@@ -72,12 +73,12 @@ def _blur(kernel: KernelParameters) -> str:
         return "sharp"
     if kernel.kind == "sinc":
         return f"sinc {kernel.cutoff:.1f}"
-    deviations = (kernel.sigma_x,) if kernel.kind.endswith("_iso") or kernel.kind == "iso" else ()
-    return "blur " + "/".join(f"{sigma:.1f}" for sigma in deviations or (kernel.sigma_x, kernel.sigma_y))
+    round_ = kernel.kind.endswith("_iso") or kernel.kind == "iso"
+    return f"blur {kernel.sigma_x:.1f}" + ("" if round_ else f"/{kernel.sigma_y:.1f}")
 
 
 def sheet(hr: Tensor, versions: Sequence[Version]) -> Picture:
-    """The crop and its versions, enlarged to its size by repeating pixels, as near to a square as rows allow."""
+    """Return the crop and its versions, enlarged to its size by repeating pixels, as near to a square as rows allow."""
     side = hr.shape[-1]
     shown = side * math.ceil(LEAST_WIDTH / side)
     cells = [_cell(image, shown) for image in (hr, *(version.lr for version in versions))]
@@ -86,5 +87,4 @@ def sheet(hr: Tensor, versions: Sequence[Version]) -> Picture:
 
 
 def _cell(image: Tensor, side: int) -> Picture:
-    pixels = torch.nn.functional.interpolate(image, (side, side), mode="nearest-exact")
-    return Picture((pixels[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
+    return Picture(to_pixels(F.interpolate(image, (side, side), mode="nearest-exact"), np.uint8))

@@ -1,0 +1,1 @@
+"""From a picture to the kernel it was downsampled with: KernelGAN and the power spectrum."""

@@ -1,7 +1,7 @@
-"""KernelGAN's discriminator: does a 7×7 patch come from the picture, or was it shrunk? (section 3 of the paper)
+"""KernelGAN's discriminator: does a 7×7 patch come from the picture, or was it downsampled? (section 3 of the paper)
 
 A 7×7 convolution and 1×1 convolutions see each patch alone, so the map is a product of matrices over all patches.
-What stands before a batch normalisation needs no bias, which is subtracted again.
+Layers before a batch normalisation have no bias, which it would subtract again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NORM_EPSILON, BATCH_EPSILON = 1e-12, 1e-5
 class Discriminator:
     """Weights, and the left singular vectors that spectral normalisation follows from step to step.
 
-    ``first`` (64, C·49), ``blocks`` (5, 64, 64), ``last`` (1, 64); ``gain`` and ``shift`` (5, 64) of the batch
-    normalisations.
+    ``first`` (64, C·49), ``blocks`` (5, 64, 64), ``last`` (1, 64) and its ``bias`` (1); ``gain`` and ``shift`` (5, 64)
+    of the batch normalisations.
     """
 
     first: Tensor
@@ -38,11 +38,12 @@ class Discriminator:
 
     @property
     def parameters(self) -> list[Tensor]:
+        """All that is trained."""
         return [self.first, self.blocks, self.last, self.gain, self.bias, self.shift]
 
 
 def initial(channels: int, generator: torch.Generator) -> Discriminator:
-    """Glorot with a gain of 0.1; batch normalisation around 1."""
+    """Return weights drawn after Glorot with a gain of 0.1, and batch normalisation around 1."""
 
     def glorot(*shape: int, fan: int) -> Tensor:
         return (torch.randn(shape, generator=generator) * (INITIAL_GAIN * math.sqrt(2 / fan))).requires_grad_()
@@ -58,12 +59,12 @@ def initial(channels: int, generator: torch.Generator) -> Discriminator:
 
 
 def normalised(network: Discriminator) -> list[Tensor]:
-    """The first, the blocks' and the last weights divided by their largest singular values (Miyato et al. 2018)."""
+    """Return first, blocks' and last weights divided by their largest singular values (Miyato et al. 2018)."""
     return [_divided(network, index, w) for index, w in enumerate((network.first, network.blocks, network.last))]
 
 
 def _divided(network: Discriminator, index: int, weight: Tensor) -> Tensor:
-    """One step of power iteration, on a stack of matrices at once."""
+    """Return ``weight``, a stack of matrices, divided, after one step of power iteration."""
     with torch.no_grad():
         right = F.normalize(weight.mT @ network.vectors[index], dim=-2, eps=NORM_EPSILON)
         left = F.normalize(weight @ right, dim=-2, eps=NORM_EPSILON)
@@ -72,7 +73,10 @@ def _divided(network: Discriminator, index: int, weight: Tensor) -> Tensor:
 
 
 def judge(images: Tensor, network: Discriminator, weights: list[Tensor]) -> Tensor:
-    """(N, C, H, W) in [-1, 1] to (N, (H - 6)·(W - 6)), 1 for real; each sample is a batch of its own."""
+    """Return an opinion on each patch of (N, C, H, W) in [-1, 1]: (N, (H - 6)·(W - 6)), 1 for real.
+
+    Each sample is a batch of its own.
+    """
     first, blocks, last = weights
     patches = F.unfold(images, PATCH)  # (N, C·49, positions)
     samples = len(images)
@@ -85,7 +89,7 @@ def judge(images: Tensor, network: Discriminator, weights: list[Tensor]) -> Tens
 
 
 def _activated(features: Tensor, samples: int, gain: Tensor, shift: Tensor) -> Tensor:
-    """Batch normalisation and ReLU of (64, N · positions), each sample for itself."""
+    """Return ``features`` (64, N · positions) after batch normalisation, each sample for itself, and ReLU."""
     rows = features.view(1, FEATURES * samples, -1)
     rows = F.batch_norm(rows, None, None, gain, shift, training=True, eps=BATCH_EPSILON)
     return F.relu(rows, inplace=True).view_as(features)

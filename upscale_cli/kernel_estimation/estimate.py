@@ -1,4 +1,4 @@
-"""From a picture to the kernel it was shrunk with: runs of KernelGAN or a Gaussian, put where kernels belong."""
+"""From a picture to the kernel it was downsampled with: runs of KernelGAN or a Gaussian, centred for their scale."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from upscale_cli.errors import InputError, UsageError
@@ -17,6 +16,7 @@ from upscale_cli.kernel_estimation import crops, kernelgan, spectrum
 from upscale_cli.kernels import blur_kernel, similarity
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.values import Values
+from upscale_cli.levels import to_planes
 
 Prior = Literal["none", "gaussian"]
 SCALES = (2, 4)
@@ -25,13 +25,16 @@ FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
 CENTER = (spectrum.SCALE - 1) / 2  # of kernels, right of and below the middle
 GAUSSIAN_SIZE = 21
 HIDING_TIMES = 2.0  # as large as the picture's own noise
-NOISE_TIMES = 2.0  # what is taken off, in deviations of a kernel's noise
+NOISE_TIMES = 2.0  # what is subtracted, in standard deviations of a kernel's noise
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``scale``: how much smaller the picture became, 2 or 4; ``real``: a camera picture, whose
-    noise is hidden from the discriminator."""
+    """What decides an estimate, beside the picture.
+
+    ``scale``: how much smaller the picture became, 2 or 4; ``real``: a camera picture, whose noise is hidden from the
+    discriminator.
+    """
 
     scale: int = 2
     iterations: int = kernelgan.ITERATIONS
@@ -47,14 +50,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Estimate:
-    """``runs``: the kernel of each run for scale 2, of sum 1 but not centred, whose mean ``kernel`` is."""
+    """``kernel`` is the mean of ``runs``, the kernel of each run for scale 2, which sum to 1 but are not centred."""
 
     kernel: BlurKernel
     runs: tuple[Values, ...]
 
     @property
     def agreement(self) -> float | None:
-        """Mean cross-correlation between the kernels of the runs: the nearer to 1 the surer. None for one run."""
+        """Mean cross-correlation between the kernels of the runs: the nearer to 1, the surer. None for one run."""
         return similarity.agreement(self.runs)
 
 
@@ -66,18 +69,18 @@ class Progress:
     step: kernelgan.Progress
 
 
-def unheard(progress: Progress) -> None:
-    """Nobody listens."""
-
-
 def estimate(
-    picture: Picture, settings: Settings, on_step: Callable[[Progress], None] = unheard, name: str = "The picture"
+    picture: Picture,
+    settings: Settings,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+    name: str = "The picture",
 ) -> Estimate:
-    """The kernel that ``picture``, called ``name``, was shrunk with; alpha plays no part. Settings decide all.
+    """Return the kernel that ``picture`` was downsampled with; alpha plays no part.
 
-    Raises InputError for pictures that are too small, or flat.
+    Equal settings give equal kernels. ``name`` begins the sentence of the InputError for pictures that are too small,
+    or flat.
     """
-    image = _as_tensor(picture)
+    image = to_planes(picture.color)[0].contiguous()
     _require_usable(image, name)
     found = tuple(_of_run(image, settings, run, on_step) for run in range(settings.runs))
     kernel = blur_kernel.centred(similarity.averaged(found, CENTER), spectrum.SCALE)
@@ -85,25 +88,22 @@ def estimate(
     return Estimate(at_scale, found)
 
 
-def _as_tensor(picture: Picture) -> Tensor:
-    """(C, H, W) in [0, 1]."""
-    levels = picture.color.astype(np.float32) / np.iinfo(picture.color.dtype).max
-    return torch.from_numpy(levels).permute(2, 0, 1).contiguous()
-
-
 def _require_usable(image: Tensor, name: str) -> None:
     height, width = image.shape[1:]
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
-            f"{name} is only {width}x{height} pixels: too little to tell its kernel from.",
-            f"{SMALLEST_SIDE}x{SMALLEST_SIDE} and more are needed.",
+            f"{name} has only {width}x{height} pixels, too few to estimate its kernel from.",
+            f"At least {SMALLEST_SIDE}x{SMALLEST_SIDE} are needed.",
         )
     if crops.gradient_map(image).max() < FLATTEST:
-        raise InputError(f"{name} is flat: without edges nothing tells its kernel.", "Take a picture with details.")
+        raise InputError(f"{name} is flat: without edges its kernel cannot be estimated.", "Take one with details.")
 
 
 def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Progress], None]) -> Values:
-    """A kernel of sum 1 for scale 2, not yet centred. Runs of a Gaussian differ in the parts of the picture drawn."""
+    """Return a kernel for scale 2 that sums to 1, not yet centred.
+
+    Runs of a Gaussian differ in the parts of the picture that are drawn.
+    """
     seed = settings.seed + run
     if settings.prior == "gaussian":
         seen = spectrum.spectrum(image, seed if settings.runs > 1 else None)
@@ -121,13 +121,16 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
 
 
 def _hiding(fit: spectrum.Fit, channels: int) -> float:
-    """Deviation in [-1, 1] of what hides the picture's own noise, which shrinking takes away, from a discriminator."""
+    """Return the standard deviation, in [-1, 1], of noise that hides the picture's own from the discriminator.
+
+    Downsampling takes the picture's own away, which would give patches of the result away.
+    """
     of_the_mean = float(fit.log_floor.exp().sqrt()) / spectrum.LEVELS
     return HIDING_TIMES * 2 * of_the_mean * math.sqrt(channels)
 
 
 def gaussian(covariance: Values) -> Values:
-    """Of sum 1, (21, 21), its centre where that of a kernel for scale 2 lies."""
+    """Return a Gaussian (21, 21) that sums to 1, its centre where that of a kernel for scale 2 lies."""
     offsets = np.arange(GAUSSIAN_SIZE) - GAUSSIAN_SIZE // 2 - CENTER
     place = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), -1)
     distance = np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place)
@@ -136,10 +139,10 @@ def gaussian(covariance: Values) -> Values:
 
 
 def without_noise(values: Values) -> Values:
-    """Of sum 1, nothing negative left.
+    """Return ``values`` less their noise, without negative ones, summing to 1.
 
-    Blur adds light and takes none away, so negative values tell how large the noise is: twice their root mean square
-    is taken off. The published source takes off 0.75 times the 40th largest value, too much of wide kernels.
+    Blur adds light and takes none away, so negative values tell how strong the noise is: twice their root mean square
+    is subtracted. The published source subtracts 0.75 times the 40th largest value, which is too much for wide kernels.
     """
     negative = values[values < 0]
     noise = float(np.sqrt(np.mean(negative**2))) if len(negative) else 0.0

@@ -1,8 +1,9 @@
 """The training of KernelGAN (Bell-Kligler, Shocher and Irani, NeurIPS 2019): a kernel from the picture alone.
 
-The generator shrinks the picture by a kernel, the discriminator tells patches of the result from patches of the
-picture itself: when it cannot, shrinking by the kernel is what made the picture. Steps of both are taken together, from
-one forward pass. To the paper's terms comes one of our own, ``spectrum.Criterion``, which tells the kernel's width.
+The generator downsamples the picture with a kernel, and the discriminator tells patches of the result from patches of
+the picture itself. When it cannot, downsampling with that kernel is what made the picture. Both take their steps
+together, from one forward pass. To the paper's terms comes one of our own, ``spectrum.Criterion``, which tells the
+kernel's width.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)
 RATE_FALLS_EVERY, RATE_FALL = 750, 10.0
 CROP = 64
 NOISE = 1 / 255  # in [-1, 1]: half a level
-SHRUNK_CROP = (CROP - generator.KERNEL_SIZE + 1) // generator.SHRINKS  # 26
+SMALL_CROP = (CROP - generator.KERNEL_SIZE + 1) // generator.SCALE  # 26
 SPECTRUM_WEIGHT = 1.0
 
 
@@ -52,10 +53,6 @@ class Game:
     noise: float
 
 
-def unheard(progress: Progress) -> None:
-    """Nobody listens."""
-
-
 def train(
     image: Tensor,
     fit: spectrum.Fit,
@@ -63,39 +60,36 @@ def train(
     iterations: int = ITERATIONS,
     seed: int = 0,
     noise: float = NOISE,
-    on_step: Callable[[Progress], None] = unheard,
+    on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Tensor:
-    """The kernel (13, 13) of ``image`` (C, H, W) in [0, 1], as trained: neither centred nor without its noise.
+    """Return the kernel (13, 13) of ``image`` (C, H, W) in [0, 1], as trained: neither centred nor without its noise.
 
-    ``noise``: deviation of what is added to all that the discriminator sees, in [-1, 1]. The picture has gradients and
-    is large enough for both crops.
+    ``noise``: standard deviation, in [-1, 1], of what is added to all that the discriminator sees. The picture must
+    have gradients and be large enough for both crops.
     """
     rng = torch.Generator().manual_seed(seed)
-    game = _begun(len(image), fit, noise, rng)
+    game = _new_game(len(image), fit, noise, rng)
     image = image * 2 - 1
-    large = crops.draw(crops.gradients_after_shrinking(image), CROP, iterations, rng)
-    small = crops.draw(crops.gradient_map(image), SHRUNK_CROP, iterations, rng)
-    for iteration, (shrunk_from, real_at) in enumerate(zip(large, small, strict=True)):
-        windows = _windows(_crop(image, shrunk_from, CROP))
-        loss, kernel = _step(game, windows, _crop(image, real_at, SHRUNK_CROP), iteration, rng)
+    large = crops.draw(crops.gradients_after_downsampling(image), CROP, iterations, rng)
+    small = crops.draw(crops.gradient_map(image), SMALL_CROP, iterations, rng)
+    for iteration, (large_at, small_at) in enumerate(zip(large, small, strict=True)):
+        windows = _windows(_crop(image, large_at, CROP))
+        loss, kernel = _step(game, windows, _crop(image, small_at, SMALL_CROP), iteration, rng)
         on_step(Progress(iteration, iterations, loss, kernel))
     return generator.composed(game.layers).detach()
 
 
-def _begun(channels: int, fit: spectrum.Fit, noise: float, rng: torch.Generator) -> Game:
+def _new_game(channels: int, fit: spectrum.Fit, noise: float, rng: torch.Generator) -> Game:
     layers, judge = generator.initial_layers(rng), discriminator.initial(channels, rng)
     optimizers = (
         Adam(layers, LEARNING_RATE, BETAS, fused=True),
         Adam(judge.parameters, LEARNING_RATE, BETAS, fused=True),
     )
     size = generator.KERNEL_SIZE
-    rules, criterion = regularisers(size, generator.SHRINKS), spectrum.criterion(fit, size)
-    return Game(layers, judge, optimizers, rules, Schedule(), _bicubic(size), criterion, noise)
-
-
-def _bicubic(size: int) -> Tensor:
-    values = torch.from_numpy(blur_kernel.bicubic(generator.SHRINKS).values).float()
-    return F.pad(values, ((size - len(values)) // 2,) * 4)
+    rules, criterion = regularisers(size, generator.SCALE), spectrum.criterion(fit, size)
+    bicubic = torch.from_numpy(blur_kernel.bicubic(generator.SCALE).values).float()
+    bicubic = F.pad(bicubic, ((size - len(bicubic)) // 2,) * 4)
+    return Game(layers, judge, optimizers, rules, Schedule(), bicubic, criterion, noise)
 
 
 def _crop(image: Tensor, place: tuple[int, int], size: int) -> Tensor:
@@ -104,30 +98,30 @@ def _crop(image: Tensor, place: tuple[int, int], size: int) -> Tensor:
 
 
 def _windows(crop: Tensor) -> Tensor:
-    """All that the generator weighs (positions, 169): of every channel, at every second pixel."""
-    size, step = generator.KERNEL_SIZE, generator.SHRINKS
+    """Return all windows that the generator weighs (positions, 169), at every second pixel of every channel."""
+    size, step = generator.KERNEL_SIZE, generator.SCALE
     return crop.unfold(1, size, step).unfold(2, size, step).reshape(-1, size * size)
 
 
 def _step(game: Game, windows: Tensor, real: Tensor, iteration: int, rng: torch.Generator) -> tuple[float, Tensor]:
-    """One step of both players; the generator's loss, and the kernel before."""
+    """Take one step of both players. Return the generator's loss and the kernel before it."""
     kernel = generator.composed(game.layers)
     asked = kernel.detach().requires_grad_()
     fake = (windows @ asked.detach().flatten()).view_as(real)
-    judged_loss, slopes, by_fake = _judged(game, real, fake, rng)
-    similarity, by_similarity = _similarity(game, windows, asked.detach())
+    judged_loss, by_judge, by_fake = _judged(game, real, fake, rng)
+    bicubic_loss, by_bicubic = _bicubic_loss(game, windows, asked.detach())
     wanted = game.rules.loss(asked, game.schedule.shaped) + SPECTRUM_WEIGHT * game.criterion.loss(asked)
     (by_kernel,) = torch.autograd.grad(wanted, asked)
-    by_shrunk = by_fake.flatten() + game.schedule.bicubic * by_similarity
-    by_kernel += (by_shrunk @ windows).view_as(kernel)
-    loss = judged_loss + float(wanted.detach()) + game.schedule.bicubic * similarity
-    _descend(game, torch.autograd.grad(kernel, game.layers, by_kernel), slopes, iteration)
-    game.schedule.advance(iteration, similarity)
+    by_small = by_fake.flatten() + game.schedule.bicubic * by_bicubic
+    by_kernel += (by_small @ windows).view_as(kernel)
+    loss = judged_loss + float(wanted.detach()) + game.schedule.bicubic * bicubic_loss
+    _descend(game, torch.autograd.grad(kernel, game.layers, by_kernel), by_judge, iteration)
+    game.schedule.advance(iteration, bicubic_loss)
     return loss, asked.detach()
 
 
 def _judged(game: Game, real: Tensor, fake: Tensor, rng: torch.Generator) -> tuple[float, list[Tensor], Tensor]:
-    """The generator's adversarial loss, the discriminator's slopes, and the former's slope at each value of ``fake``.
+    """Return the generator's adversarial loss, the discriminator's gradients, and the loss's gradient at ``fake``.
 
     Both losses are L1: the generator's falls as the discriminator's rises, so one backward pass serves both.
     """
@@ -136,21 +130,21 @@ def _judged(game: Game, real: Tensor, fake: Tensor, rng: torch.Generator) -> tup
     seen.requires_grad_()
     opinion = discriminator.judge(seen, game.judge, discriminator.normalised(game.judge))
     loss = 0.5 * ((1 - opinion[0]).mean() + opinion[1].mean())
-    *slopes, by_seen = torch.autograd.grad(loss, [*game.judge.parameters, seen])
-    return 1 - float(opinion[1].detach().mean()), slopes, -2 * by_seen[1]
+    *by_judge, by_seen = torch.autograd.grad(loss, [*game.judge.parameters, seen])
+    return 1 - float(opinion[1].detach().mean()), by_judge, -2 * by_seen[1]
 
 
-def _similarity(game: Game, windows: Tensor, kernel: Tensor) -> tuple[float, Tensor]:
-    """Mean squared difference of what the kernel and what bicubic shrinks, and its slope at each value."""
+def _bicubic_loss(game: Game, windows: Tensor, kernel: Tensor) -> tuple[float, Tensor]:
+    """Return the mean squared difference to bicubic downsampling, and its gradient at each value."""
     difference = windows @ (kernel - game.bicubic).flatten()
     return float(difference @ difference) / len(difference), difference * (2 / len(difference))
 
 
-def _descend(game: Game, of_layers: tuple[Tensor, ...], of_judge: list[Tensor], iteration: int) -> None:
-    players = (game.layers, of_layers), (game.judge.parameters, of_judge)
-    for optimizer, (parameters, slopes) in zip(game.optimizers, players, strict=True):
+def _descend(game: Game, by_layers: tuple[Tensor, ...], by_judge: list[Tensor], iteration: int) -> None:
+    players = (game.layers, by_layers), (game.judge.parameters, by_judge)
+    for optimizer, (parameters, gradients) in zip(game.optimizers, players, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE / RATE_FALL ** (iteration // RATE_FALLS_EVERY)
-        for parameter, slope in zip(parameters, slopes, strict=True):
-            parameter.grad = slope
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         optimizer.step()

@@ -1,4 +1,4 @@
-"""What a plausible kernel is, and when that counts (KernelGAN, eq. 3 and its published source)."""
+"""Which kernels are plausible, and when that counts (KernelGAN, eq. 3 and its published source)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ MASK_HEIGHT = 30.0
 
 @dataclass
 class Schedule:
-    """The weights of this moment: at first the kernel is led to bicubic, then let go, then made sparse and centred."""
+    """The weights during training: at first the kernel is led to bicubic, then let go, then made sparse and centred."""
 
     bicubic: float = BICUBIC_FIRST
     times_similar: int = 0
 
     @property
     def shaped(self) -> bool:
+        """Whether sparsity and centring count."""
         return self.bicubic < SHAPED_BELOW
 
     def advance(self, iteration: int, bicubic_loss: float) -> None:
-        """After ``iteration``, counted from 0."""
+        """Update the weights after ``iteration``, counted from 0."""
         if self.times_similar < SIMILAR_TIMES:
             self.times_similar = self.times_similar + 1 if bicubic_loss < SIMILAR_BELOW else 0
         elif iteration % FALLS_EVERY == 0:
@@ -38,14 +39,17 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Regularisers:
-    """Constants for kernels (size, size): the mask of the boundary, and the centre of mass that is wanted."""
+    """Constants for kernels (size, size): the mask of the boundary (size, size), and the centre of mass wanted."""
 
     mask: Tensor
     indices: Tensor
     center: float
 
     def loss(self, kernel: Tensor, shaped: bool) -> Tensor:
-        """Sum to one and nothing at the boundary; with ``shaped`` also few values, and the centre where it belongs."""
+        """Return the loss of a sum other than 1 and of values at the boundary.
+
+        With ``shaped`` also of many values, and of a centre of mass in another place.
+        """
         total = kernel.sum()
         magnitude = kernel.abs()
         loss = SUM_WEIGHT * (1 - total).abs() + BOUNDARY_WEIGHT * (magnitude * self.mask).mean()
@@ -57,7 +61,7 @@ class Regularisers:
 
 
 def regularisers(size: int, scale: int) -> Regularisers:
-    """For kernels (size, size), size odd, of ``scale``."""
+    """Return the regularisers for kernels (size, size), size odd, of ``scale``."""
     offsets = torch.arange(size) - size // 2
     row = torch.exp(-(offsets**2) / (2 * size**2))
     mask = MASK_HEIGHT * (1 - torch.outer(row, row))

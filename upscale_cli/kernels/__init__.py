@@ -1,0 +1,1 @@
+"""The blur kernel: values, files, downsampling with it, similarity, drawing."""

@@ -1,4 +1,4 @@
-"""Shrinking with a kernel."""
+"""Downsampling with a kernel."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from upscale_cli.kernels.blur_kernel import BlurKernel, for_scale
 
 
 def downsample(image: Tensor, kernel: BlurKernel, scale: int) -> Tensor:
-    """LR of ``image`` (N, C, H, W), floating point: filtered, borders mirrored (edge repeated), every scale-th pixel.
+    """Return LR of ``image`` (N, C, H, W), floating point: (N, C, ceil(H / scale), ceil(W / scale)).
 
-    The result is (N, C, ceil(H / scale), ceil(W / scale)), of the same range but for rounding and, with negative
-    values in the kernel, overshoot. A ``scale`` other than the kernel's own uses the same blur.
+    The image is filtered, its borders mirrored (edge repeated), and every scale-th pixel kept. Negative values in the
+    kernel make the result overshoot. A ``scale`` other than the kernel's own uses the same blur.
     """
     values = for_scale(kernel, scale).values
     n, c, height, width = image.shape

@@ -1,4 +1,4 @@
-"""Kernels for the eye."""
+"""Drawings of kernels, and their widths in words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.values import Values, covariance
 
-SIDE = 340  # of a drawing, at least, so that its label has room
+SIDE = 340  # pixels of a drawing, at least, so that its label has room
 
 
 def squares(values: Values, least_side: int = SIDE) -> NDArray[np.uint8]:
-    """``values`` (k, k) as squares of pixels: black for zero, white for the largest, negative ones blue.
+    """Return a drawing of ``values`` (k, k): black for zero, white for the largest, blue for negative ones.
 
-    RGB, (n, n, 3), n the smallest multiple of k from ``least_side`` on.
+    RGB pixels (n, n, 3), n the smallest multiple of k from ``least_side`` on.
     """
     share = values / np.abs(values).max()
     light = np.clip(share, 0, None) ** 0.5  # small values would be lost
@@ -27,21 +27,23 @@ def squares(values: Values, least_side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def label(kernel: BlurKernel) -> str:
-    """The two lines under a drawing: size and scale, and the widths."""
+    """Return the two lines under a drawing: size and scale, and the widths."""
     return f"{kernel.size}x{kernel.size}, x{kernel.scale}\n{width(kernel)}"
 
 
 def width(kernel: BlurKernel) -> str:
-    """Deviations along the long and the short axis in HR pixels, and the direction of the long one."""
+    """Return in words the standard deviations along both axes, in HR pixels, and the direction of the long one."""
     long, short, angle = axes(kernel.values)
     return f"{long:.2f} x {short:.2f} px at {angle:.0f} deg"
 
 
 def axes(values: Values) -> tuple[float, float, float]:
-    """(long, short) deviations in HR pixels, 0 where a variance is negative, and the long one's direction in degrees,
-    counterclockwise from the right, from -90 to 90."""
+    """Return (long, short, direction): standard deviations along both axes in HR pixels, and the long one's direction.
+
+    They are 0 where a variance is negative. The direction is in degrees counterclockwise from the right, -90 to 90.
+    """
     variances, directions = np.linalg.eigh(covariance(values))
     down, right = directions[:, 1]
     angle = math.degrees(math.atan2(-down, right))
-    deviations = np.sqrt(np.clip(variances, 0, None))
-    return float(deviations[1]), float(deviations[0]), (angle + 90) % 180 - 90
+    short, long = np.sqrt(np.clip(variances, 0, None)).tolist()
+    return long, short, (angle + 90) % 180 - 90

@@ -1,0 +1,1 @@
+"""Zero-shot super-resolution: a network trained on the picture itself, for a known blur kernel."""
