@@ -396,7 +396,7 @@ def test_control_characters_of_names_are_written_out(terminal: Terminal, network
     draw(name)
     Path("b\x1b[2J.png").write_bytes(b"nothing of the kind")
     good, bad = terminal(name, "-s", "2", "-m", network), terminal("b\x1b[2J.png", "-s", "2", "-m", network)
-    assert good.out.startswith(r"a\x1b]0;owned\x07.png (6x4) -> a\x1b]0;owned\x07_x2.png (12x8), ")
+    assert good.out.startswith(r"a\x1b]0;owned\x07.png (6x4) -> a\x1b]0;owned\x07_x2_tiny-x2.png (12x8), ")
     assert bad.err.startswith(r"Error: b\x1b[2J.png is no picture")
     assert "\x1b" not in good.out + good.err + bad.out + bad.err
 
