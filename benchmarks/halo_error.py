@@ -1,10 +1,9 @@
 """How far tiled results are from the whole picture's, by halo.
 
-    python benchmarks/halo_error.py MODEL PICTURE [--tile 64]
+    python benchmarks/halo_error.py MODEL PICTURE [--tile 64] [--scale 4]
 
-Prints, for halos up to the network's receptive radius, the largest and the mean difference in levels of 255 (in steps
-of 1/257, those of 16 bits). MODEL is
-a name or a file, or `rrdbnet-23` for RRDBNet 64/23/32 with ESRGAN's initialisation (weights scaled by 0.1).
+Prints for several halos the largest and the mean difference in levels of 255 (in steps of 1/257, those of 16 bits).
+MODEL is a name, a file, or an architecture: then its published size, with the published initialisation.
 """
 
 from __future__ import annotations
@@ -17,25 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from upscale_cli import networks
 from upscale_cli.images.read import read_picture
-from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.networks import NetworkSpec
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.weights.resolve import resolve
 
 CPU = torch.device("cpu")
-HALOS = (0, 4, 8, 16, 24, 32, 48, 64)
+HALOS = (0, 4, 8, 16, 24, 32, 48, 64, 96, 128)
 
 
-def esrgan_initialised() -> tuple[NetworkSpec, nn.Module]:
+def drawn(name: str, scale: int) -> tuple[NetworkSpec, nn.Module]:
+    """Return a network of the published size with the published initialisation."""
     torch.manual_seed(0)
-    sizes = {"features": 64, "blocks": 23, "growth": 32, "doublings": 2, "unshuffle": 1}
-    spec = NetworkSpec("rrdbnet", 4, 3, 3, 349, hyperparameters=sizes)
-    network = build(spec)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-            layer.weight.data.mul_(0.1)
-    return spec, network
+    spec = networks.spec(name, scale, {})
+    return spec, networks.build(spec, networks.recognise(networks.draw(spec).state_dict())[1])
 
 
 def main() -> None:
@@ -43,9 +38,10 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--tile", type=int, default=64)
+    parser.add_argument("--scale", type=int, default=4, help="of an architecture")
     options = parser.parse_args()
-    if options.model == "rrdbnet-23":
-        spec, network = esrgan_initialised()
+    if options.model in [architecture.name for architecture in networks.ARCHITECTURES]:
+        spec, network = drawn(options.model, options.scale)
     else:
         resolved = resolve(options.model)
         spec, network = resolved.spec, resolved.module
@@ -57,7 +53,8 @@ def main() -> None:
 
     whole = enlarged(0, 0)
     print(f"{options.model}: radius {spec.receptive_radius}, default halo {spec.tile_halo}, tile {options.tile}")
-    for halo in sorted({h * spec.size_multiple for h in HALOS} | {spec.receptive_radius}):
+    multiple = spec.size_multiple
+    for halo in sorted({-(-h // multiple) * multiple for h in (*HALOS, spec.tile_halo)}):
         difference = np.abs(enlarged(options.tile, halo) - whole)
         print(f"halo {halo:>4}: largest {difference.max():9.5f}  mean {difference.mean():9.6f}")
 

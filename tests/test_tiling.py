@@ -26,6 +26,21 @@ def test_cores_cover_the_picture_exactly_once(height: int, width: int, side: int
     assert 0 <= grid.padded[0] - height < multiple
 
 
+@given(sizes, sizes, st.integers(0, 40), st.integers(0, 20), multiples)
+def test_a_network_of_any_size_gets_tiles_on_its_grid_of_the_picture_as_it_is(
+    height: int, width: int, side: int, halo: int, multiple: int
+) -> None:
+    grid = Grid(height, width, halo, multiple, any_size=True)
+    covered = np.zeros((height, width), int)
+    for tile in grid.plan(side):
+        covered[tile.core.top : tile.core.bottom, tile.core.left : tile.core.right] += 1
+        assert min(tile.core.size) > 0
+        assert tile.source.top % multiple == tile.source.left % multiple == 0
+        assert tile.source.bottom <= height
+        assert tile.source.right <= width
+    assert (covered == 1).all()
+
+
 @given(sizes, sizes, st.integers(1, 40), st.integers(0, 20), multiples)
 def test_sources_hold_the_core_and_its_real_neighbours_on_the_grid(
     height: int, width: int, side: int, halo: int, multiple: int

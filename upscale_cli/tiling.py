@@ -51,17 +51,20 @@ class Grid:
     """What all tiles of a picture have in common.
 
     ``height`` and ``width`` of the picture in LR pixels; ``halo``: real neighbours around a core; ``multiple``: the
-    grid that the network works on, on which all borders lie.
+    grid that the network works on, on which all borders lie but, where it takes ``any_size``, the picture's own.
     """
 
     height: int
     width: int
     halo: int = 0
     multiple: int = 1
+    any_size: bool = False
 
     @property
     def padded(self) -> tuple[int, int]:
-        """(height, width) of the picture continued to multiples of ``multiple``."""
+        """(height, width) of the picture continued to multiples of ``multiple``, if it has to be."""
+        if self.any_size:
+            return self.height, self.width
         height, width = (-(-side // self.multiple) * self.multiple for side in (self.height, self.width))
         return height, width
 
@@ -98,10 +101,10 @@ class Grid:
 
 
 def _cuts(length: int, tile: int, multiple: int) -> list[int]:
-    """Return the borders of nearly equal parts of at most ``tile``, all on multiples of ``multiple``."""
-    units, unit_tile = length // multiple, max(1, tile // multiple)
+    """Return the borders of nearly equal parts of at most ``tile``: multiples of ``multiple``, and ``length``."""
+    units, unit_tile = -(-length // multiple), max(1, tile // multiple)
     parts = -(-units // unit_tile)
-    return [round(units * part / parts) * multiple for part in range(parts + 1)]
+    return [min(length, round(units * part / parts) * multiple) for part in range(parts + 1)]
 
 
 def cut_out(pixels: NDArray[Any], box: Box) -> NDArray[Any]:

@@ -20,6 +20,9 @@ pytestmark = pytest.mark.shared
 REAL = ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesr-animevideov3", "srgan_x2", "srgan_x4", "srgan_x8"]
 SMALL = ["x1", "x2", "x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
 ARCHITECTURES = [
+    "dat_light_x2",
+    "dat_x4",
+    "hat_x4",
     "mosr_x2",
     "mosr_x4_dys",
     "plksr_x4",
@@ -29,6 +32,9 @@ ARCHITECTURES = [
     "realplksr_x4",
     "span_x2_norm",
     "span_x4",
+    "swinir_x2_lightweight",
+    "swinir_x4_classical",
+    "swinir_x4_real",
 ]
 X4_LAYOUTS = ["x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
 

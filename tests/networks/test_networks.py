@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from upscale_cli import networks
 from upscale_cli.errors import WeightsError
-from upscale_cli.networks import ARCHITECTURES, NetworkSpec, build, recognise
+from upscale_cli.networks import ARCHITECTURES, NetworkSpec, build, draw, recognise
 from upscale_cli.networks.architecture import UNBOUNDED
 
 EXAMPLES = [spec for architecture in ARCHITECTURES for spec in architecture.examples]
@@ -25,6 +26,11 @@ def name_of(spec: NetworkSpec) -> str:
 
 
 each_example = pytest.mark.parametrize("spec", EXAMPLES, ids=name_of)
+
+
+def side_for(spec: NetworkSpec) -> int:
+    """LR pixels that every network takes."""
+    return -(-16 // spec.size_multiple) * spec.size_multiple
 
 
 def state_of(spec: NetworkSpec) -> dict[str, Tensor]:
@@ -39,9 +45,10 @@ def state_of(spec: NetworkSpec) -> dict[str, Tensor]:
     return state
 
 
-def output(state: dict[str, Tensor], size: int = 16) -> Tensor:
+def output(state: dict[str, Tensor]) -> Tensor:
     spec, canonical = recognise(state)
-    image = torch.rand(1, spec.in_channels, size, size, generator=torch.Generator().manual_seed(2))
+    side = side_for(spec)
+    image = torch.rand(1, spec.in_channels, side, side, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         result: Tensor = build(spec, canonical)(image)
     return result
@@ -84,7 +91,8 @@ def test_canonical_keys_stay_as_they_are(spec: NetworkSpec) -> None:
 
 @each_example
 def test_the_output_has_the_scale(spec: NetworkSpec) -> None:
-    assert output(state_of(spec)).shape == (1, spec.out_channels, 16 * spec.scale, 16 * spec.scale)
+    side = side_for(spec) * spec.scale
+    assert output(state_of(spec)).shape == (1, spec.out_channels, side, side)
 
 
 @pytest.mark.parametrize("spec", [spec for spec in EXAMPLES if spec.receptive_radius == UNBOUNDED], ids=name_of)
@@ -105,8 +113,8 @@ def test_the_receptive_radius_is_the_one_measured_by_gradients(spec: NetworkSpec
     cell = slice(middle * spec.scale, (middle + unit) * spec.scale)  # what one unit of the network's grid becomes
     (gradient,) = torch.autograd.grad(network(image)[..., cell, cell].sum(), image)
     touched = gradient[0].abs().sum((0, 1)).nonzero().flatten()
-    assert middle - int(touched.min()) == spec.receptive_radius
-    assert int(touched.max()) - (middle + unit - 1) == spec.receptive_radius
+    before, behind = middle - int(touched.min()), int(touched.max()) - (middle + unit - 1)
+    assert max(before, behind) == spec.receptive_radius
 
 
 def leftthomas(key: str, blocks: int, doublings: int) -> str:
@@ -209,6 +217,14 @@ def test_an_unknown_file_is_refused_with_its_first_keys_and_what_is_known() -> N
     assert all(architecture.name in caught.value.hint for architecture in ARCHITECTURES)
 
 
+def test_two_networks_in_one_file_are_refused() -> None:
+    compact, span = (state_of(example(name, 4)) for name in ("compact", "span"))
+    with pytest.raises(WeightsError, match="under student, teacher"):
+        recognise({f"teacher.{k}": t for k, t in span.items()} | {f"student.{k}": t for k, t in compact.items()})
+    with pytest.raises(WeightsError, match="look like span and plksr at once"):
+        recognise(state_of(example("plksr", 4)) | span)
+
+
 @each_example
 def test_a_missing_a_superfluous_and_a_misshapen_tensor_are_named(spec: NetworkSpec) -> None:
     state = state_of(spec)
@@ -250,6 +266,42 @@ def test_a_number_of_slopes_that_fits_no_activation_is_refused() -> None:
         recognise({key: tensor[:5] if tensor.shape == (6,) else tensor for key, tensor in state.items()})
 
 
+@each_example
+def test_every_weight_of_a_drawn_network_learns(spec: NetworkSpec) -> None:
+    torch.manual_seed(0)
+    network = draw(spec)
+    side = 2 * side_for(spec)
+    result = network(torch.rand(2, spec.in_channels, side, side))
+    assert result.shape == (2, spec.out_channels, side * spec.scale, side * spec.scale)
+    result.square().mean().backward()
+    unmoved = [key for key, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert unmoved == []
+    assert recognise(network.state_dict())[0] == spec
+
+
+# Parameters that the papers state, in thousands.
+PUBLISHED: list[tuple[str, dict[str, Any], int]] = [
+    ("span", {}, 426),
+    ("span", {"features": 52}, 498),
+    ("plksr", {}, 7386),
+    ("plksr", {"blocks": 12, "kernel": 13, "attention": False}, 2371),
+    ("rcan", {"norm": False}, 15592),
+    ("edsr", {}, 1518),
+    ("edsr", {"features": 256, "blocks": 32}, 43090),
+    ("swinir", {}, 11900),
+    ("dat", {}, 14802),
+    ("dat", {"window": [8, 16], "hidden": 360}, 11212),
+    ("hat", {}, 20773),
+]
+
+
+@pytest.mark.parametrize(("name", "sizes", "thousands"), PUBLISHED)
+def test_published_sizes_have_as_many_parameters_as_published(name: str, sizes: dict[str, Any], thousands: int) -> None:
+    with torch.device("meta"):
+        network = build(networks.spec(name, 4, sizes))
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1000) == thousands
+
+
 @given(st.sampled_from(EXAMPLES), st.data())
 def test_damaged_state_dicts_raise_nothing_but_our_error(spec: NetworkSpec, data: st.DataObject) -> None:
     state: dict[str, Tensor] = dict(build(spec).state_dict())
@@ -273,4 +325,5 @@ def test_damaged_state_dicts_raise_nothing_but_our_error(spec: NetworkSpec, data
                 state[key] = torch.tensor(1.0)
     with contextlib.suppress(WeightsError):
         recognised, canonical = recognise(state)
-        build(recognised, canonical)(torch.zeros(1, recognised.in_channels, 4, 4))  # what loads also runs
+        side = recognised.size_multiple * 4
+        build(recognised, canonical)(torch.zeros(1, recognised.in_channels, side, side))  # what loads also runs

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from upscale_cli import networks
 from upscale_cli.errors import UsageError
+from upscale_cli.networks import ARCHITECTURES
 from upscale_cli.training.recipe import Network, checked
 from upscale_cli.training.recipe_file import load_recipe, names, public, to_table, to_toml
 
@@ -110,6 +112,18 @@ def test_what_is_wrong_is_named(setting: str, said: str) -> None:
 def test_another_architecture_brings_its_own_sizes() -> None:
     network = load_recipe("compact", ["network.scale=2", "network.blocks=3", "network.architecture=rrdbnet"]).network
     assert network == Network("rrdbnet", 2, {"features": 64, "blocks": 3, "growth": 32})
+
+
+@pytest.mark.parametrize("name", [architecture.name for architecture in ARCHITECTURES])
+def test_every_architecture_can_be_put_into_a_recipe(name: str) -> None:
+    recipe = load_recipe("compact", [f"network.architecture={name}"])
+    assert list(recipe.network.sizes) == list(networks.named(name).sizes.__struct_fields__)
+
+
+def test_patches_fit_the_windows_of_the_network() -> None:
+    with pytest.raises(UsageError, match="hr_patch = 96 is no multiple of 64, as hat needs"):
+        load_recipe("compact", ["network.architecture=hat", "data.hr_patch=96"])
+    assert load_recipe("compact", ["network.architecture=dat", "data.hr_patch=96"])
 
 
 def test_recipes_of_the_first_edition_load_whatever_sizes_they_hold() -> None:

@@ -18,6 +18,7 @@ from upscale_cli.cli.records import ModelRecord
 from upscale_cli.errors import UpscaleError, WeightsError
 
 if TYPE_CHECKING:
+    from upscale_cli.networks import NetworkSpec
     from upscale_cli.weights.manifest import WeightsRecord
 
 COLUMNS = ("name", "scale", "size", "licence", "purpose")
@@ -152,7 +153,7 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
         "network": f"{spec.architecture}, x{spec.scale}, {spec.in_channels} to {spec.out_channels} channels",
         "hyper-parameters": [f"{name} {value}" for name, value in spec.hyperparameters.items()],
         "parameters": f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}",
-        "receptive radius": f"{spec.receptive_radius} input pixels",
+        "receptive radius": _radius(spec),
     }
     for name, fact in own.items():
         _print_fact(console, name, fact)
@@ -160,6 +161,14 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
         _print_fact(
             console, name, text if full or "\n" not in text else f"{text.count(chr(10))} lines, shown with --full"
         )
+
+
+def _radius(spec: NetworkSpec) -> str:
+    """Return how far the network sees, and what tiles see of it where that is less."""
+    from upscale_cli.networks.architecture import UNBOUNDED
+
+    radius = "the whole picture" if spec.receptive_radius == UNBOUNDED else f"{spec.receptive_radius} input pixels"
+    return radius if spec.tile_halo >= spec.receptive_radius else f"{radius}; tiles overlap by {spec.tile_halo}"
 
 
 @models.command("convert")

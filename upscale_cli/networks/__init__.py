@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Sizes, StateDict
 from upscale_cli.networks.compact import COMPACT
+from upscale_cli.networks.dat import DAT
 from upscale_cli.networks.edsr import EDSR
 from upscale_cli.networks.enhancenet import ENHANCENET
+from upscale_cli.networks.hat import HAT
 from upscale_cli.networks.mosr import MOSR
 from upscale_cli.networks.msrresnet import MSRRESNET
 from upscale_cli.networks.plksr import PLKSR
@@ -23,6 +25,7 @@ from upscale_cli.networks.realplksr import REALPLKSR
 from upscale_cli.networks.rrdbnet import RRDBNET
 from upscale_cli.networks.span import SPAN
 from upscale_cli.networks.srresnet import SRRESNET
+from upscale_cli.networks.swinir import SWINIR
 
 __all__ = [
     "ARCHITECTURES",
@@ -51,6 +54,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     MOSR,
     EDSR,
     RCAN,
+    SWINIR,
+    DAT,
+    HAT,
 )
 
 
@@ -59,18 +65,38 @@ def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:
 
     Raises WeightsError for an unknown or self-contradicting one.
     """
-    for architecture in ARCHITECTURES:
-        canonical = architecture.canonical(state)
-        if architecture.detect(canonical):
-            return _spec(architecture, canonical), canonical
+    claims = _claims(state)
+    if len(claims) > 1:
+        names = " and ".join(architecture.name for architecture, _ in claims)
+        raise WeightsError(f"The weights look like {names} at once.", "A file must hold one network.")
+    for architecture, canonical in claims:
+        return _spec(architecture, canonical), canonical
+    raise _unknown(state)
+
+
+def _claims(state: StateDict) -> list[tuple[Architecture, dict[str, Tensor]]]:
+    """Return the architectures that recognise ``state``, and it under their keys."""
+    canonical = ((architecture, architecture.canonical(state)) for architecture in ARCHITECTURES)
+    return [(architecture, tensors) for architecture, tensors in canonical if architecture.detect(tensors)]
+
+
+def _unknown(state: StateDict) -> WeightsError:
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        prefix, _, rest = key.partition(".")
+        parts.setdefault(prefix, {})[rest] = tensor
+    holding = sorted(prefix for prefix, part in parts.items() if _claims(part))
+    if holding:
+        hint = "Save one of them alone, under keys without the prefix."
+        return WeightsError(f"The weights are inside a larger file, under {', '.join(holding)}.", hint)
     keys = ", ".join(islice(state, 5))
     known = ", ".join(architecture.name for architecture in ARCHITECTURES)
-    raise WeightsError(f"The weights are of no known network (first keys: {keys}).", f"Known are: {known}.")
+    return WeightsError(f"The weights are of no known network (first keys: {keys}).", f"Known are: {known}.")
 
 
 def _spec(architecture: Architecture, canonical: StateDict) -> NetworkSpec:
     contradiction = f"The weights look like {architecture.name}, but"
-    empty = next((key for key, tensor in canonical.items() if tensor.numel() == 0), None)
+    empty = next((key for key, tensor in canonical.items() if tensor.ndim == 4 and tensor.numel() == 0), None)
     if empty is not None:
         raise WeightsError(f"{contradiction} the tensor {empty} is empty.", "Get the file again.")
     try:

@@ -9,11 +9,14 @@ from typing import Annotated, Any
 
 import torch
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
 MOST_LAYERS = 1000  # in a row: building more, as a forged file may claim, takes minutes
 Positive = Annotated[int, Meta(ge=1, le=512)]
+Wide = Annotated[int, Meta(ge=1, le=4096)]
+Several = Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=64)]
 
 # A receptive radius beyond any picture: of networks that average over all of it, or look where their features point.
 UNBOUNDED = 2**31
@@ -28,7 +31,8 @@ class NetworkSpec:
 
     ``size_multiple``: height and width of the input must be multiples of it, and tiles begin on multiples of it.
     ``receptive_radius``: how many LR pixels away an input pixel can still change an output pixel; or ``UNBOUNDED``.
-    ``halo``: LR pixels around a tile, where another policy than ``tile_halo``'s own holds.
+    ``halo``: LR pixels around a tile, where another policy than ``tile_halo``'s own holds. ``any_size``: the network
+    itself continues pictures that are no multiples; still tiles begin on them.
     ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers.
     """
 
@@ -40,6 +44,7 @@ class NetworkSpec:
     size_multiple: int = 1
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     halo: int | None = None
+    any_size: bool = False
 
     @property
     def tile_halo(self) -> int:
@@ -51,7 +56,16 @@ class NetworkSpec:
 
 
 class Sizes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The sizes of an architecture that a recipe's ``[network]`` may state; their defaults are the published ones."""
+    """The sizes of an architecture that a recipe's ``[network]`` may state; their defaults are the published ones.
+
+    Raises ValueError for a size below 1, from a recipe or from a file.
+    """
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(type(number) is int and number < 1 for number in numbers):
+                raise ValueError(f"has {name} = {value}")
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes. Raises ValueError, completing "NAME …", where there is none."""

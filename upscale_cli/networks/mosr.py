@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -18,6 +19,7 @@ from upscale_cli.networks.architecture import (
     Positive,
     Sizes,
     StateDict,
+    Wide,
     affordable_halo,
     convolution,
     count,
@@ -162,7 +164,7 @@ class MosrSizes(Sizes, frozen=True):
 
     features: Positive = 64
     blocks: Positive = 24
-    hidden: Positive = 96
+    hidden: Wide = 96
     local: Positive = 64
     kernel: Positive = 7
     upsampler: Kind = "ps"
@@ -179,7 +181,7 @@ class MosrSizes(Sizes, frozen=True):
             in_channels=channels,
             out_channels=channels,
             receptive_radius=UNBOUNDED if sampled else radius + 1,
-            hyperparameters={name: getattr(self, name) for name in self.__struct_fields__},
+            hyperparameters=asdict(self),
             halo=affordable_halo(radius + DYSAMPLE_REACH) if sampled else None,
         )
 

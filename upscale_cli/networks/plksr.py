@@ -158,11 +158,11 @@ def _described(
 
 
 class PlksrSizes(Sizes, frozen=True):
-    """``partial``: features under the large ``kernel``. The tiny one has 12 blocks, DCCM, kernel 13, no attention."""
+    """``partial``: features under the large ``kernel``. The tiny one has 12 blocks, kernel 13, no attention."""
 
     features: Positive = 64
     blocks: Positive = 28
-    mixer: Literal["CCM", "ICCM", "DCCM"] = "CCM"
+    mixer: Literal["CCM", "ICCM", "DCCM"] = "DCCM"
     kernel: Positive = 17
     partial: Positive = 16
     attention: bool = True
@@ -176,7 +176,7 @@ class PlksrSizes(Sizes, frozen=True):
         )
 
 
-_SMALL = PlksrSizes(features=8, blocks=2, kernel=5, partial=2)
+_SMALL = PlksrSizes(features=8, blocks=2, mixer="CCM", kernel=5, partial=2)
 PLKSR = Architecture(
     name="plksr",
     canonical=dict,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -139,7 +140,7 @@ class RealPlksrSizes(Sizes, frozen=True):
             in_channels=channels,
             out_channels=channels,
             receptive_radius=radius if bounded else UNBOUNDED,
-            hyperparameters={name: getattr(self, name) for name in self.__struct_fields__},
+            hyperparameters=asdict(self),
             halo=None if bounded else affordable_halo(reach),
         )
 

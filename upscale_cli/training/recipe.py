@@ -210,15 +210,15 @@ def checked(table: Mapping[str, Any], name: str) -> Recipe:
     """
     try:
         recipe = msgspec.convert(_with_sizes(table), Recipe, strict=True)
-        networks.spec(recipe.network.architecture, recipe.network.scale, recipe.network.sizes)
+        idle = {key: None for key in LOSSES if (loss := getattr(recipe, key)) is not None and not loss.weight}
+        recipe = msgspec.structs.replace(recipe, **idle)
+        found = problems(recipe)
     except msgspec.ValidationError as error:
         raise UsageError(f"The recipe {name}: {_in_words(error)}.", _nearest(str(error))) from error
     except UsageError as error:
         raise UsageError(f"The recipe {name}: {error.message}", error.hint) from error
-    idle = {key: None for key in LOSSES if (loss := getattr(recipe, key)) is not None and not loss.weight}
-    recipe = msgspec.structs.replace(recipe, **idle)
-    for problem in problems(recipe):
-        raise UsageError(f"The recipe {name}: {problem}.", "Change it with --set.")
+    if found:
+        raise UsageError(f"The recipe {name}: {found[0]}.", "Change it with --set.")
     return recipe
 
 
@@ -235,15 +235,21 @@ def _with_sizes(table: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def problems(recipe: Recipe) -> list[str]:
-    """Return what is wrong beyond the types: above all, settings that contradict each other."""
+    """Return what is wrong beyond the types: above all, settings that contradict each other.
+
+    Raises UsageError for a network that cannot be.
+    """
     data, degradation, texture, scale = recipe.data, recipe.degradation, recipe.texture, recipe.network.scale
     side, canvas, pool = data.hr_patch, degradation.canvas, degradation.pool
+    spec = networks.spec(recipe.network.architecture, scale, recipe.network.sizes)
+    unfit = not spec.any_size and side // scale % spec.size_multiple
     named, paired = degradation.kernels != "", data.lr != ()
     degraded = degradation.kind != "bicubic" or pool or degradation.clean
     checks = (
         (not _names_a_folder(recipe.name), f"its name {recipe.name!r} cannot be that of a folder"),
         (_has_control_characters(recipe), "a text holds a line break or another control character"),
         (side % scale, f"data.hr_patch = {side} is no multiple of network.scale = {scale}"),
+        (unfit, f"data.hr_patch = {side} is no multiple of {spec.size_multiple * scale}, as {spec.architecture} needs"),
         (canvas % scale, f"degradation.canvas = {canvas} is no multiple of network.scale = {scale}"),
         (0 < canvas < side, f"degradation.canvas = {canvas} is smaller than data.hr_patch = {side}"),
         (degradation.kind == "kernels" and not named, "degradation.kind is kernels, but none are named (--kernel)"),

@@ -22,7 +22,7 @@ from upscale_cli.resize import resize_pixels
 from upscale_cli.tiling import Grid, TileQueue
 from upscale_cli.training.recipe import Validation
 
-TILE, HALO = 512, 48  # LR pixels
+TILE = 512  # LR pixels
 SAMPLE_SIDE = 320  # most pixels of a sample's crop
 
 
@@ -43,8 +43,7 @@ def find(validation: Validation) -> list[tuple[Path, Path | None]]:
 
 def enlarge(module: nn.Module, spec: NetworkSpec, lr: Pixels, device: torch.device) -> Pixels:
     """Return uint8 ``lr`` (H, W, 3) enlarged, as ``upscale`` would make it in fp32."""
-    halo = min(spec.receptive_radius, HALO * spec.size_multiple)
-    queue = TileQueue(Grid(lr.shape[0], lr.shape[1], halo, spec.size_multiple), TILE)
+    queue = TileQueue(Grid(lr.shape[0], lr.shape[1], spec.tile_halo, spec.size_multiple, spec.any_size), TILE)
     return pipeline.run([DeviceNetwork(module, spec, device)], lr, queue, spec.scale, lr.dtype)
 
 

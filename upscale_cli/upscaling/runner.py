@@ -39,7 +39,7 @@ PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16:
 @torch.inference_mode()
 def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) -> float:
     """Estimate the memory one LR pixel needs on its way: the largest layer's input and output, with a margin."""
-    side = 8 * spec.size_multiple
+    side = -(-16 // spec.size_multiple) * spec.size_multiple
     largest = 0
 
     def measure(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -136,7 +136,8 @@ class NetworkRunner:
         Both are uint8 or uint16; without ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR
         pixels in all). Raises WeightsError where the result is not finite, DeviceError where memory does not suffice.
         """
-        grid = Grid(pixels.shape[0], pixels.shape[1], self.halo, self.spec.size_multiple)
+        height, width = pixels.shape[:2]
+        grid = Grid(height, width, self.halo, self.spec.size_multiple, self.spec.any_size)
         side = self.tile_side(*grid.padded)
         queue = TileQueue(grid, side, self._batch(side))
         return pipeline.run(

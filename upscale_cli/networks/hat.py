@@ -1,0 +1,277 @@
+"""HAT (Chen et al. 2023, arXiv:2205.04437): SwinIR's layers, with channel attention beside every window attention.
+
+Every layer ends with windows that attend to larger, overlapping ones. Channels are weighted by their mean over the
+whole picture, so that tiles and whole differ a little. Trained here without stochastic depth.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from msgspec.structs import asdict
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import (
+    SHORT_HALO,
+    UNBOUNDED,
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Several,
+    Sizes,
+    StateDict,
+    Wide,
+    convolution,
+    count,
+)
+from upscale_cli.networks.swinir import Layer, window_of
+from upscale_cli.networks.transformer import TAIL_FEATURES, Group, ImageTransformer, tail_for, tail_of
+from upscale_cli.networks.windows import Mlp, WindowAttention, draw, picture_of, windows_of
+
+CONVOLUTION_SCALE = 0.01
+
+
+class ChannelAttention(nn.Module):
+    """Every channel weighted by a function of all channels' means."""
+
+    def __init__(self, features: int, squeezed: int) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(features, squeezed, 1),
+            nn.ReLU(),
+            nn.Conv2d(squeezed, features, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, features, H, W)."""
+        weighted: Tensor = x * self.attention(x)
+        return weighted
+
+
+class ConvolutionBlock(nn.Module):
+    """Two convolutions with fewer features between them, and channel attention."""
+
+    def __init__(self, features: int, compressed: int, squeezed: int) -> None:
+        super().__init__()
+        self.cab = nn.Sequential(
+            nn.Conv2d(features, compressed, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(compressed, features, 3, padding=1),
+            ChannelAttention(features, squeezed),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        result: Tensor = self.cab(x.permute(0, 3, 1, 2))
+        return result.permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """SwinIR's block with convolutions beside the window attention."""
+
+    def __init__(
+        self, features: int, heads: int, window: int, hidden: int, compressed: int, squeezed: int, shifted: bool
+    ) -> None:
+        super().__init__()
+        self.shifted = shifted
+        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
+        self.attn = WindowAttention(features, heads, window)
+        self.conv_block = ConvolutionBlock(features, compressed, squeezed)
+        self.mlp = Mlp(features, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        normalised = self.norm1(x)
+        x = x + self.attn(normalised, self.shifted) + CONVOLUTION_SCALE * self.conv_block(normalised)
+        total: Tensor = x + self.mlp(self.norm2(x))
+        return total
+
+
+class OverlappingAttention(nn.Module):
+    """Windows that attend to ``overlap``×``overlap`` pixels around their middle; beyond the picture lie zeros."""
+
+    def __init__(self, features: int, heads: int, window: int, overlap: int, hidden: int) -> None:
+        super().__init__()
+        self.heads, self.window, self.overlap = heads, window, overlap
+        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
+        self.qkv = nn.Linear(features, 3 * features)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((window + overlap - 1) ** 2, heads))
+        self.proj = nn.Linear(features, features)
+        self.mlp = Mlp(features, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        x = x + self.proj(self._attended(self.qkv(self.norm1(x))))
+        total: Tensor = x + self.mlp(self.norm2(x))
+        return total
+
+    def _attended(self, qkv: Tensor) -> Tensor:
+        n, _, _, channels = qkv.shape
+        features, window = channels // 3, (self.window, self.window)
+        queries = windows_of(qkv[..., :features], window)
+        rows, columns = queries.shape[1:3]
+        around = F.unfold(
+            qkv[..., features:].permute(0, 3, 1, 2),
+            self.overlap,
+            padding=(self.overlap - self.window) // 2,
+            stride=self.window,
+        )
+        pairs = around.reshape(n, 2, self.heads, features // self.heads, self.overlap**2, rows * columns)
+        keys, values = pairs.permute(1, 0, 5, 2, 4, 3).flatten(1, 2)
+        split = queries.reshape(n * rows * columns, self.window**2, self.heads, -1).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(split, keys, values, attn_mask=self._bias(qkv))
+        return picture_of(mixed.transpose(1, 2).reshape(n, rows, columns, self.window**2, features), window)
+
+    def _bias(self, like: Tensor) -> Tensor:
+        """Return (heads, window², overlap²). Some offsets are negative and count from the table's end, as trained."""
+        down, across = (
+            torch.arange(self.overlap, device=like.device)
+            - torch.arange(self.window, device=like.device)[:, None]
+            + self.window
+            - self.overlap
+            + 1
+            for _ in range(2)
+        )
+        index = down[:, None, :, None] * (self.window + self.overlap - 1) + across[None, :, None, :]
+        return self.relative_position_bias_table[index.reshape(self.window**2, -1)].permute(2, 0, 1).to(like.dtype)
+
+
+class HybridGroup(Group):
+    """Blocks, and attention to overlapping windows after them."""
+
+    def __init__(self, *blocks: nn.Module, overlap_attn: nn.Module) -> None:
+        super().__init__(*blocks)
+        self.overlap_attn = overlap_attn
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        result: Tensor = self.overlap_attn(super().forward(x))
+        return result
+
+
+class Hat(ImageTransformer):
+    """Layers of hybrid groups."""
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        depths: tuple[int, ...],
+        heads: tuple[int, ...],
+        window: int,
+        overlap: int,
+        hidden: int,
+        compressed: int,
+        squeezed: int,
+        **tail: int | tuple[int, ...],
+    ) -> None:
+        layers = []
+        for depth, split in zip(depths, heads, strict=True):
+            blocks = (
+                Block(features, split, window, hidden, compressed, squeezed, bool(number % 2))
+                for number in range(depth)
+            )
+            overlapping = OverlappingAttention(features, split, window, overlap, hidden)
+            layers.append(Layer(HybridGroup(*blocks, overlap_attn=overlapping), features, "1conv"))
+        super().__init__(channels, features, layers, "1conv", "pixelshuffle", **tail)  # type: ignore[arg-type]
+        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(features)})
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Return ``x`` normalised by pixel."""
+        normalised: Tensor = self.patch_embed["norm"](x)
+        return normalised
+
+
+def _canonical(state: StateDict) -> dict[str, Tensor]:
+    """Without the indices of positions, which follow from the sizes."""
+    return {key: tensor for key, tensor in state.items() if not key.startswith("relative_position_index_")}
+
+
+_FIRST = "layers.0.residual_group."
+
+
+def _detect(state: StateDict) -> bool:
+    return f"{_FIRST}blocks.0.conv_block.cab.0.weight" in state and f"{_FIRST}overlap_attn.qkv.weight" in state
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    features, channels = convolution(state, "conv_first.weight")
+    compressed, _ = convolution(state, f"{_FIRST}blocks.0.conv_block.cab.0.weight")
+    squeezed, _ = convolution(state, f"{_FIRST}blocks.0.conv_block.cab.3.attention.1.weight")
+    numbers = range(count(state, r"^layers\.(\d+)\."))
+    window = window_of(state, f"{_FIRST}blocks.0.attn.relative_position_bias_table")
+    overlapping = "overlap_attn.relative_position_bias_table"
+    side = math.isqrt(state[f"{_FIRST}{overlapping}"].shape[0])
+    upsampler, factors, tail_features = tail_of(state, channels)
+    if upsampler != "pixelshuffle":
+        raise ValueError(f"its upsampler is {upsampler}")
+    sizes = HatSizes(
+        features=features,
+        depths=tuple(count(state, rf"^layers\.{number}\.residual_group\.blocks\.(\d+)\.") for number in numbers),
+        heads=tuple(state[f"layers.{number}.residual_group.{overlapping}"].shape[-1] for number in numbers),
+        window=window,
+        overlap=side + 1 - window,
+        hidden=state[f"{_FIRST}blocks.0.mlp.fc1.bias"].numel(),
+        compressed=compressed,
+        squeezed=squeezed,
+    )
+    return sizes.described(channels, factors, tail_features)
+
+
+class HatSizes(Sizes, frozen=True):
+    """``overlap``: side of the larger windows. ``compressed``, ``squeezed``: features inside the channel attention."""
+
+    features: Positive = 180
+    depths: Several = (6, 6, 6, 6, 6, 6)
+    heads: Several = (6, 6, 6, 6, 6, 6)
+    window: Positive = 16
+    overlap: Positive = 24
+    hidden: Wide = 360
+    compressed: Positive = 60
+    squeezed: Positive = 6
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes; the scale is 3 or a power of two."""
+        return self.described(channels, tail_for("pixelshuffle", scale))
+
+    def described(self, channels: int, factors: tuple[int, ...], tail_features: int = TAIL_FEATURES) -> NetworkSpec:
+        """Return the network of these sizes with that upsampler. Raises ValueError."""
+        if len(self.depths) != len(self.heads) or any(self.features % split for split in self.heads):
+            raise ValueError(f"needs heads for each of {len(self.depths)} layers, and features that they divide")
+        if self.overlap < self.window or (self.overlap - self.window) % 2:
+            raise ValueError("needs an overlap that is larger than the window by an even number")
+        return NetworkSpec(
+            architecture="hat",
+            scale=math.prod(factors),
+            in_channels=channels,
+            out_channels=channels,
+            receptive_radius=UNBOUNDED,
+            size_multiple=self.window,
+            hyperparameters={
+                **asdict(self),
+                "factors": factors,
+                "tail_features": tail_features,
+            },
+            halo=SHORT_HALO,
+        )
+
+
+def _small(scale: int, channels: int = 3) -> NetworkSpec:
+    sizes = HatSizes(features=8, depths=(2,), heads=(2,), window=4, overlap=6, hidden=16, compressed=4, squeezed=2)
+    return sizes.described(channels, tail_for("pixelshuffle", scale), tail_features=8)
+
+
+HAT = Architecture(
+    name="hat",
+    canonical=_canonical,
+    detect=_detect,
+    spec=_spec,
+    module=lambda spec: Hat(spec.in_channels, **spec.hyperparameters),
+    sizes=HatSizes,
+    examples=(*map(_small, (1, 2, 3, 4)), _small(2, channels=1)),
+    initialise=draw,
+)

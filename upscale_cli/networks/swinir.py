@@ -1,0 +1,222 @@
+"""SwinIR (Liang et al. 2021, arXiv:2108.10257): attention inside windows, every other time shifted by half a window.
+
+Its forms differ in the upsampler: classical (pixelshuffle), lightweight (pixelshuffledirect), real-world (nearest+conv)
+and, for pictures that keep their size, none. Trained here without stochastic depth.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from msgspec.structs import asdict
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import (
+    Architecture,
+    NetworkSpec,
+    Positive,
+    Several,
+    Sizes,
+    StateDict,
+    Wide,
+    affordable_halo,
+    convolution,
+    count,
+    renamed,
+)
+from upscale_cli.networks.transformer import (
+    TAIL_FEATURES,
+    Connection,
+    Group,
+    ImageTransformer,
+    Upsampler,
+    connect,
+    connection_of,
+    tail_for,
+    tail_of,
+    tail_reach,
+)
+from upscale_cli.networks.windows import Mlp, WindowAttention, draw, reach
+
+# Of the published networks, those against JPEG alone have windows of 7, and they alone work in a range of 255.
+JPEG_WINDOW, JPEG_RANGE = 7, 255
+# What files hold beside weights: it follows from the sizes.
+_DERIVED = re.compile(r"\.(attn_mask|attn\.relative_position_index)$")
+
+
+class Block(nn.Module):
+    """Window attention and two linear layers, each normalised before and with a residual around it."""
+
+    def __init__(self, features: int, heads: int, window: int, hidden: int, shifted: bool) -> None:
+        super().__init__()
+        self.shifted = shifted
+        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
+        self.attn = WindowAttention(features, heads, window)
+        self.mlp = Mlp(features, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        x = x + self.attn(self.norm1(x), self.shifted)
+        total: Tensor = x + self.mlp(self.norm2(x))
+        return total
+
+
+class Layer(nn.Module):
+    """Blocks, a convolution, and a residual."""
+
+    def __init__(self, blocks: nn.Module, features: int, connection: str) -> None:
+        super().__init__()
+        self.residual_group = blocks
+        self.conv = connect(features, connection)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        residual: Tensor = self.conv(self.residual_group(x).permute(0, 3, 1, 2))
+        return x + residual.permute(0, 2, 3, 1)
+
+
+class SwinIR(ImageTransformer):
+    """Layers of blocks whose windows lie on the picture's grid and half a window beside it, by turns."""
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        depths: tuple[int, ...],
+        heads: tuple[int, ...],
+        window: int,
+        hidden: int,
+        connection: str,
+        **tail: int | str | tuple[int, ...],
+    ) -> None:
+        layers = []
+        for depth, split in zip(depths, heads, strict=True):
+            blocks = (Block(features, split, window, hidden, bool(number % 2)) for number in range(depth))
+            layers.append(Layer(Group(*blocks), features, connection))
+        super().__init__(channels, features, layers, connection, **tail)  # type: ignore[arg-type]
+        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(features)})
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Return ``x`` normalised by pixel."""
+        normalised: Tensor = self.patch_embed["norm"](x)
+        return normalised
+
+
+def _canonical(state: StateDict) -> dict[str, Tensor]:
+    """Without what follows from the sizes; ``conv_first`` where a pixel-unshuffle stands before it too."""
+    return renamed({k: t for k, t in state.items() if not _DERIVED.search(k)}, ((r"^conv_first\.1\.", "conv_first."),))
+
+
+def _detect(state: StateDict) -> bool:
+    parts = {".".join(key.split(".")[2:6:3]) for key in state if key.startswith("layers.0.residual_group.")}
+    return parts == {f"residual_group.{part}" for part in ("attn", "mlp", "norm1", "norm2")} and any(
+        key.endswith("blocks.0.attn.relative_position_bias_table") for key in state
+    )
+
+
+def window_of(state: StateDict, key: str) -> int:
+    """Return the side of the windows whose bias table is ``key``. Raises KeyError or ValueError."""
+    rows = state[key].shape[0] if state[key].ndim == 2 else 0
+    window = (math.isqrt(rows) + 1) // 2
+    if rows == 0 or (2 * window - 1) ** 2 != rows:
+        raise ValueError(f"{key} fits no window")
+    return window
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    features, seen = convolution(state, "conv_first.weight")
+    numbers = range(count(state, r"^layers\.(\d+)\."))
+    first = "residual_group.blocks.0."
+    tables = [state[f"layers.{number}.{first}attn.relative_position_bias_table"] for number in numbers]
+    channels = convolution(state, "conv_last.weight")[0] if "conv_last.weight" in state else seen
+    unshuffle = math.isqrt(seen // channels)
+    if unshuffle**2 * channels != seen or unshuffle == 0:
+        raise ValueError(f"{seen} channels go in and {channels} come out")
+    upsampler, factors, tail_features = tail_of(state, channels)
+    sizes = SwinIRSizes(
+        features=features,
+        depths=tuple(count(state, rf"^layers\.{number}\.residual_group\.blocks\.(\d+)\.") for number in numbers),
+        heads=tuple(table.shape[-1] for table in tables),
+        window=window_of(state, f"layers.0.{first}attn.relative_position_bias_table"),
+        hidden=state[f"layers.0.{first}mlp.fc1.bias"].numel(),
+        connection=connection_of(state),
+        upsampler=upsampler,
+    )
+    return sizes.described(channels, factors, tail_features, unshuffle)
+
+
+class SwinIRSizes(Sizes, frozen=True):
+    """``depths``: blocks of each layer, and ``heads`` of theirs. ``hidden``: of the two linear layers."""
+
+    features: Positive = 180
+    depths: Several = (6, 6, 6, 6, 6, 6)
+    heads: Several = (6, 6, 6, 6, 6, 6)
+    window: Positive = 8
+    hidden: Wide = 360
+    connection: Connection = "1conv"
+    upsampler: Upsampler = "pixelshuffle"
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes, for the scales of its upsampler."""
+        return self.described(channels, tail_for(self.upsampler, scale))
+
+    def described(
+        self, channels: int, factors: tuple[int, ...], tail_features: int = TAIL_FEATURES, unshuffle: int = 1
+    ) -> NetworkSpec:
+        """Return the network of these sizes with that upsampler. Raises ValueError."""
+        if len(self.depths) != len(self.heads) or any(self.features % split for split in self.heads):
+            raise ValueError(f"needs heads for each of {len(self.depths)} layers, and features that they divide")
+        scale, remainder = divmod(math.prod(factors), unshuffle)
+        if remainder or not scale:
+            raise ValueError(f"unshuffles by {unshuffle} and enlarges {math.prod(factors)} times")
+        radius = unshuffle * self._reach(tail_reach(self.upsampler, factors))
+        return NetworkSpec(
+            architecture="swinir",
+            scale=scale,
+            in_channels=channels,
+            out_channels=channels,
+            receptive_radius=radius,
+            size_multiple=self.window * unshuffle,
+            hyperparameters={
+                **asdict(self),
+                "factors": factors,
+                "tail_features": tail_features,
+                "unshuffle": unshuffle,
+                "value_range": JPEG_RANGE if self.window == JPEG_WINDOW else 1,
+            },
+            halo=unshuffle * affordable_halo(radius // unshuffle),
+        )
+
+    def _reach(self, tail: int) -> int:
+        between = 1 if self.connection == "1conv" else 2
+        steps: list[int | tuple[int, int]] = [tail, between]
+        for depth in reversed(self.depths):
+            shifts = [(self.window, self.window // 2 if number % 2 else 0) for number in range(depth)]
+            steps += [between, *reversed(shifts)]
+        return reach(self.window, [*steps, 1])
+
+
+def _small(scale: int, upsampler: Upsampler = "pixelshuffle", channels: int = 3, window: int = 4) -> NetworkSpec:
+    sizes = SwinIRSizes(features=12, depths=(2,), heads=(2,), window=window, hidden=24, upsampler=upsampler)
+    return sizes.described(channels, tail_for(upsampler, scale))
+
+
+_THREE = SwinIRSizes(features=12, depths=(2, 2), heads=(2, 3), window=4, hidden=12, connection="3conv")
+SWINIR = Architecture(
+    name="swinir",
+    canonical=_canonical,
+    detect=_detect,
+    spec=_spec,
+    module=lambda spec: SwinIR(spec.in_channels, **spec.hyperparameters),
+    sizes=SwinIRSizes,
+    examples=(
+        *map(_small, (1, 2, 3, 4)),
+        *(_small(scale, "pixelshuffledirect") for scale in (2, 3)),
+        *(_small(scale, "nearest+conv") for scale in (2, 4, 8)),
+        _small(1, "none", channels=1, window=7),
+        _THREE.described(3, (2, 2), tail_features=8),
+        _THREE.described(3, (2, 2), tail_features=8, unshuffle=2),
+    ),
+    initialise=draw,
+)

@@ -1,0 +1,164 @@
+"""What SwinIR, DAT and HAT have around their blocks: the mean colour, convolutions, a residual, and the upsampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import StateDict, convolution, count, doublings, tail_radius
+from upscale_cli.networks.edsr import RGB_MEAN
+from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffle_scale, shuffles
+
+Upsampler = Literal["pixelshuffle", "pixelshuffledirect", "nearest+conv", "none"]
+Connection = Literal["1conv", "3conv"]
+TAIL_FEATURES = 64
+SLOPE, FIRST_SLOPE = 0.2, 0.01
+
+
+def connect(features: int, connection: str) -> nn.Module:
+    """Return the convolution before a residual: one, or three with a quarter of the features between them."""
+    if connection == "1conv":
+        return nn.Conv2d(features, features, 3, padding=1)
+    quarter = features // 4
+    return nn.Sequential(
+        nn.Conv2d(features, quarter, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(quarter, quarter, 1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(quarter, features, 3, padding=1),
+    )
+
+
+class Group(nn.Module):
+    """Blocks, one after the other."""
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class ImageTransformer(nn.Module):
+    """Layers between two convolutions and a residual, at LR size; then the upsampler, whose keys are the files'.
+
+    The layers take and give (N, H, W, features). ``value_range``: what 1 becomes inside.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        layers: Iterable[nn.Module],
+        connection: str,
+        upsampler: str,
+        factors: tuple[int, ...],
+        tail_features: int = TAIL_FEATURES,
+        unshuffle: int = 1,
+        value_range: int = 1,
+    ) -> None:
+        super().__init__()
+        self.upsampler, self.factors = upsampler, factors
+        self.unshuffle, self.value_range = unshuffle, value_range
+        self.conv_first = nn.Conv2d(channels * unshuffle**2, features, 3, padding=1)
+        self.layers = nn.ModuleList(layers)
+        self.norm = nn.LayerNorm(features)
+        self.conv_after_body = connect(features, connection)
+        if upsampler == "none":
+            self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
+        elif upsampler == "pixelshuffledirect":
+            (factor,) = factors
+            last = nn.Conv2d(features, channels * factor**2, 3, padding=1)
+            self.upsample = nn.Sequential(last, nn.PixelShuffle(factor))
+        else:
+            first = nn.Conv2d(features, tail_features, 3, padding=1)
+            self.conv_before_upsample = nn.Sequential(first, nn.LeakyReLU(FIRST_SLOPE))
+            self._add_tail(tail_features, channels)
+
+    def _add_tail(self, features: int, channels: int) -> None:
+        if self.upsampler == "pixelshuffle":
+            self.upsample = nn.Sequential(*shuffles(features, self.factors))
+        else:
+            for number, _ in enumerate(self.factors, 1):
+                setattr(self, f"conv_up{number}", nn.Conv2d(features, features, 3, padding=1))
+            self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
+        self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Return what the layers begin with; ``x`` is (N, H, W, features)."""
+        raise NotImplementedError
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1], multiples of the window."""
+        mean = lr.new_tensor(RGB_MEAN).view(1, 3, 1, 1) if lr.shape[1] == 3 else 0.0
+        signed = (lr - mean) * self.value_range
+        first = self.conv_first(F.pixel_unshuffle(signed, self.unshuffle))
+        features = self.embedded(first.permute(0, 2, 3, 1))
+        for layer in self.layers:
+            features = layer(features)
+        result = self._enlarged(first + self.conv_after_body(self.norm(features).permute(0, 3, 1, 2)))
+        return (result + signed if self.upsampler == "none" else result) / self.value_range + mean
+
+    def _enlarged(self, features: Tensor) -> Tensor:
+        result: Tensor
+        if self.upsampler == "pixelshuffledirect":
+            result = self.upsample(features)
+            return result
+        if self.upsampler == "pixelshuffle":
+            features = self.upsample(self.conv_before_upsample(features))
+        elif self.upsampler == "nearest+conv":
+            features = self.conv_before_upsample(features)
+            for number, factor in enumerate(self.factors, 1):
+                larger = F.interpolate(features, scale_factor=float(factor), mode="nearest")
+                features = F.leaky_relu(getattr(self, f"conv_up{number}")(larger), SLOPE)
+            features = F.leaky_relu(self.conv_hr(features), SLOPE)
+        result = self.conv_last(features)
+        return result
+
+
+def tail_of(state: StateDict, channels: int) -> tuple[Upsampler, tuple[int, ...], int]:
+    """Return the upsampler's kind, its factors, and its features. ``channels``: those of the result."""
+    if "conv_up1.weight" in state:
+        features, _ = convolution(state, "conv_up1.weight")
+        return "nearest+conv", (2,) * count(state, r"^conv_up(\d)\.weight$"), features
+    if "conv_before_upsample.0.weight" in state:
+        features, _ = convolution(state, "conv_before_upsample.0.weight")
+        return "pixelshuffle", shuffle_factors(state, "upsample"), features
+    if "upsample.0.weight" in state:
+        return "pixelshuffledirect", (shuffle_scale(state, "upsample.0.weight", channels),), TAIL_FEATURES
+    return "none", (), TAIL_FEATURES
+
+
+def tail_for(upsampler: Upsampler, scale: int) -> tuple[int, ...]:
+    """Return the factors of a new network of that scale. Raises ValueError for scales the upsampler cannot reach."""
+    if upsampler == "pixelshuffle":
+        return factors_of(scale)
+    if upsampler == "nearest+conv":
+        return (2,) * doublings(scale)
+    if upsampler == "none" and scale != 1:
+        raise ValueError(f"cannot enlarge {scale} times without an upsampler")
+    return () if upsampler == "none" else (scale,)
+
+
+def tail_reach(upsampler: str, factors: tuple[int, ...]) -> int:
+    """Return the LR radius of everything after the residual."""
+    if upsampler in ("none", "pixelshuffledirect"):
+        return 1
+    if upsampler == "pixelshuffle":
+        return tail_radius(factors) + 1
+    radius = 2  # of the last two convolutions, in output pixels
+    for factor in factors:
+        radius = -(-(radius + 1) // factor)
+    return radius + 1
+
+
+def connection_of(state: StateDict) -> Connection:
+    """Return how the convolutions before residuals are made."""
+    return "1conv" if "conv_after_body.weight" in state else "3conv"

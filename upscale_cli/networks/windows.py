@@ -1,0 +1,140 @@
+"""Attention inside windows that tile the picture, or tile it shifted by half a window (Liu et al. 2021, Swin).
+
+Features are (N, H, W, C) here, with H and W multiples of the window's height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Window = tuple[int, int]
+
+MASKED = -100.0  # added to the scores of pixels that only the roll brought into one window
+INITIAL_DEVIATION = 0.02
+
+
+def windows_of(x: Tensor, window: Window) -> Tensor:
+    """Return (N, rows of windows, columns of windows, pixels of a window, C)."""
+    n, height, width, channels = x.shape
+    high, wide = window
+    parts = x.reshape(n, height // high, high, width // wide, wide, channels)
+    return parts.transpose(2, 3).reshape(n, height // high, width // wide, high * wide, channels)
+
+
+def picture_of(windows: Tensor, window: Window) -> Tensor:
+    """Return (N, H, W, C), the inverse of ``windows_of``."""
+    n, rows, columns, _, channels = windows.shape
+    high, wide = window
+    parts = windows.reshape(n, rows, columns, high, wide, channels).transpose(2, 3)
+    return parts.reshape(n, rows * high, columns * wide, channels)
+
+
+def relative_positions(window: Window, device: torch.device) -> Tensor:
+    """Return (pixels, pixels): where a table of (2h-1)·(2w-1) offsets holds that of two pixels of a window."""
+    high, wide = window
+    rows = torch.arange(high, device=device).repeat_interleave(wide)
+    columns = torch.arange(wide, device=device).repeat(high)
+    down, across = rows[:, None] - rows, columns[:, None] - columns
+    return (down + high - 1) * (2 * wide - 1) + across + wide - 1
+
+
+def attention(qkv: Tensor, heads: int, window: Window, bias: Tensor, shifted: bool) -> Tensor:
+    """Return (N, H, W, C): every pixel's values averaged over its window, weighted by how queries meet keys.
+
+    ``qkv``: (N, H, W, 3·C), queries, keys and values. ``bias``: (heads, pixels, pixels), added to the scores.
+    ``shifted``: by half a window; then windows of the last row and column hold pixels of both edges, kept apart.
+    """
+    shift = (window[0] // 2, window[1] // 2)
+    if shifted:
+        qkv = qkv.roll((-shift[0], -shift[1]), (1, 2))
+    windows = windows_of(qkv, window)
+    grid = windows.reshape(*windows.shape[:-1], 3, heads, -1).permute(4, 0, 1, 2, 5, 3, 6)
+    bias = bias.to(qkv.dtype)
+    if not shifted:
+        return picture_of(_attended(grid, bias), window)
+    below, beside = _seams(window, shift, qkv)
+    inner, right = _attended(grid[:, :, :-1, :-1], bias), _attended(grid[:, :, :-1, -1:], bias + beside)
+    lower, corner = (
+        _attended(grid[:, :, -1:, :-1], bias + below),
+        _attended(grid[:, :, -1:, -1:], bias + torch.minimum(below, beside)),
+    )
+    joined = torch.cat((torch.cat((inner, right), 2), torch.cat((lower, corner), 2)), 1)
+    return picture_of(joined, window).roll(shift, (1, 2))
+
+
+def _attended(grid: Tensor, bias: Tensor) -> Tensor:
+    """(3, N, rows, columns, heads, pixels, depth) to (N, rows, columns, pixels, heads·depth)."""
+    queries, keys, values = grid.flatten(1, 3)
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+    return mixed.transpose(1, 2).reshape(*grid.shape[1:4], mixed.shape[2], -1)
+
+
+def _seams(window: Window, shift: Window, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two (pixels, pixels): ``MASKED`` where the seam of the roll runs between pixels, below and beside."""
+    high, wide = window
+    rows = torch.arange(high, device=like.device).repeat_interleave(wide) >= high - shift[0]
+    columns = torch.arange(wide, device=like.device).repeat(high) >= wide - shift[1]
+    below, beside = (MASKED * (side[:, None] != side).to(like.dtype) for side in (rows, columns))
+    return below, beside
+
+
+class WindowAttention(nn.Module):
+    """Attention in square windows, with a learned bias by relative position."""
+
+    def __init__(self, features: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads, self.window = heads, (window, window)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.qkv = nn.Linear(features, 3 * features)
+        self.proj = nn.Linear(features, features)
+
+    def forward(self, x: Tensor, shifted: bool) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        bias = self.relative_position_bias_table[relative_positions(self.window, x.device)].permute(2, 0, 1)
+        result: Tensor = self.proj(attention(self.qkv(x), self.heads, self.window, bias, shifted))
+        return result
+
+
+class Mlp(nn.Module):
+    """Two linear layers with ``hidden`` features between them."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(features, hidden), nn.Linear(hidden, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``."""
+        result: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return result
+
+
+def draw(module: nn.Module) -> None:
+    """Draw linear layers and position biases from a truncated normal of 0.02, biases 0; the rest as PyTorch does."""
+    for key, parameter in module.named_parameters():
+        if key.endswith("relative_position_bias_table"):
+            nn.init.trunc_normal_(parameter, std=INITIAL_DEVIATION)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=INITIAL_DEVIATION)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def reach(cell: int, steps: Iterable[int | tuple[int, int]]) -> int:
+    """Return how far beyond a cell of so many pixels, aligned to the windows, its results depend on the input.
+
+    ``steps``, from the output back: the radius of a convolution, or (side of windows, where they begin).
+    """
+    low, high = 0, cell
+    for step in steps:
+        if isinstance(step, int):
+            low, high = low - step, high + step
+        else:
+            side, begin = step
+            low = (low - begin) // side * side + begin
+            high = -((begin - high) // side * side) + begin
+    return max(-low, high - cell)
