@@ -7,21 +7,25 @@ import os
 import struct
 import subprocess
 import sys
+import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ImageFile
 
-from upscale_cli.errors import InputError
+from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images import header
 from upscale_cli.images import tiff_tags as tags
+from upscale_cli.images.chunks import jpeg_segment, png_chunk
 from upscale_cli.images.formats import FORMATS, Format, by_name
 from upscale_cli.images.metadata import orientation
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Animation, Metadata, Picture
-from upscale_cli.images.read import read_image, read_picture
+from upscale_cli.images.read import picture_size, read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 
 CORNERS = np.array([[[10, 10, 10], [90, 90, 90]], [[170, 170, 170], [250, 250, 250]]], np.uint8)
@@ -34,7 +38,7 @@ def big_endian_exif(turned: int) -> bytes:
 
 
 def little_endian_exif(turned: int) -> bytes:
-    return b"II*\0\x08\0\0\0" + tags.write_directory([tags.number_entry(tags.ORIENTATION, turned, tags.SHORT)], 8)
+    return b"II*\0\x08\0\0\0" + tags.write_directory([tags.numbers(tags.ORIENTATION, tags.SHORT, turned)], 8)
 
 
 def stored(name: str, exif: bytes, path: Path) -> None:
@@ -42,11 +46,11 @@ def stored(name: str, exif: bytes, path: Path) -> None:
     pixels = np.kron(CORNERS, np.ones((16, 24, 1), np.uint8))
     if name == "tiff":
         ok, data = cv2.imencode(".tiff", pixels)
-        main, _ = tags.read_directory(data.tobytes(), tags.first_directory(data.tobytes()))
-        added = tags.number_entry(tags.ORIENTATION, orientation(exif), tags.SHORT)
+        main, _ = tags.read_directory(data.tobytes())
+        added = tags.numbers(tags.ORIENTATION, tags.SHORT, orientation(exif))
         raw = data.tobytes() + b"\0" * (len(data) % 2)
         path.write_bytes(
-            raw[:4] + struct.pack("<I", len(raw)) + raw[8:] + tags.write_directory([*main, added], len(raw))
+            raw[:4] + struct.pack("<I", len(raw)) + raw[8:] + tags.write_directory([*main.values(), added], len(raw))
         )
         return
     block = np.frombuffer(exif, np.uint8).reshape(1, -1)
@@ -72,8 +76,8 @@ def test_every_orientation_is_applied_and_reset(tmp_path: Path, name: str, turne
 
 
 def test_pixel_sizes_in_the_exif_are_corrected_for_the_result(tmp_path: Path) -> None:
-    sub = [tags.number_entry(tags.PIXEL_WIDTH, 48), tags.number_entry(tags.PIXEL_HEIGHT, 32)]
-    exif = b"II*\0\x08\0\0\0" + tags.write_tree([], {tags.EXIF_DIRECTORY: sub}, 8)
+    sub = [tags.numbers(tags.PIXEL_WIDTH, tags.LONG, 48), tags.numbers(tags.PIXEL_HEIGHT, tags.LONG, 32)]
+    exif = tags.block([], {tags.EXIF_DIRECTORY: sub})
     larger = Picture(np.zeros((128, 192, 3), np.uint8), None, Metadata(exif=exif))
     write_image(larger, tmp_path / "a.jpg", WriteOptions(by_name("jpeg")))
     found = read_picture(tmp_path / "a.jpg").metadata.exif
@@ -91,7 +95,9 @@ def written(known: Format, path: Path) -> bytes:
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda f: f.name)
 def test_the_header_tells_the_size(tmp_path: Path, known: Format) -> None:
-    assert header.size(written(known, tmp_path / "a"), known) == (60, 80)
+    found = header.read_header(written(known, tmp_path / "a"), known)
+    assert found is not None
+    assert (found.height, found.width) == (60, 80)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
@@ -126,7 +132,7 @@ def test_a_png_that_claims_gigapixels_is_refused_without_decoding(tmp_path: Path
 def test_an_animation_with_too_many_frames_is_refused(tmp_path: Path) -> None:
     frames = tuple(Picture(np.full((100, 100, 3), level, np.uint8)) for level in range(0, 250, 10))
     write_image(Animation(frames, (50,) * len(frames)), tmp_path / "a.gif", WriteOptions(by_name("gif")))
-    with pytest.raises(InputError, match="over 10 frames"):
+    with pytest.raises(InputError, match=r"claims 25 frames of 100x100 pixels, more than 0\.1 megapixels"):
         read_image(tmp_path / "a.gif", max_megapixels=0.1)
 
 
@@ -163,18 +169,13 @@ def test_damaged_files_raise_nothing_but_our_error(
 
 def test_palette_pictures_become_rgb(tmp_path: Path) -> None:
     rows = b"".join(b"\0" + bytes([0, 1, 2, 1]) for _ in range(3))
-    import zlib
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     palette = bytes([255, 0, 0, 0, 255, 0, 0, 0, 255])
     parts = [
         (b"IHDR", struct.pack(">IIBBBBB", 4, 3, 8, 3, 0, 0, 0)),
         (b"PLTE", palette),
         (b"IDAT", zlib.compress(rows)),
     ]
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*p) for p in [*parts, (b"IEND", b"")]))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*p) for p in [*parts, (b"IEND", b"")]))
     assert read_picture(tmp_path / "a.png").color[0, :3].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
 
 
@@ -204,9 +205,74 @@ def test_awkward_real_pictures_are_read(shared: Path) -> None:
 def test_a_file_the_system_refuses_is_told_with_the_systems_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InputError, match=r"Cannot read .*a\.png: Permission denied"):
         read_image(tmp_path / "a.png")
+
+
+def test_sizes_are_read_from_headers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand pictures of every format, some of them turned by their orientation."""
+    expected = {}
+    for index in range(1000):
+        known = FORMATS[index % len(FORMATS)]
+        path = tmp_path / f"{index}{known.extensions[0]}"
+        if index < 2 * len(FORMATS):
+            height, width = 20 + index, 50 - index
+            write_image(Picture(np.full((height, width, 3), 9, np.uint8)), path, WriteOptions(known))
+            expected[path] = (height, width)
+        else:
+            former = tmp_path / f"{index % len(FORMATS)}{known.extensions[0]}"
+            path.write_bytes(former.read_bytes())
+            expected[path] = expected[former]
+    for turned, name in ((6, "jpeg"), (8, "png"), (5, "webp"), (7, "tiff"), (3, "avif")):
+        path = tmp_path / f"turned_{name}"
+        stored(name, little_endian_exif(turned), path)
+        expected[path] = (32, 48) if turned == 3 else (48, 32)
+    for decoder in ("imdecode", "imdecodeanimation", "imread"):
+        monkeypatch.setattr(cv2, decoder, lambda *arguments: pytest.fail("decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    start = time.perf_counter()
+    assert {path: picture_size(path) for path in expected} == expected
+    assert time.perf_counter() - start < 2
+
+
+def test_sizes_are_refused_as_pictures_are(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(InputError, match="no picture of a known format"):
+        picture_size(tmp_path / "text.png")
+    written(by_name("png"), tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"claims 80x60 pixels, more than 0\.004"):
+        picture_size(tmp_path / "a.png", max_megapixels=0.004)
+
+
+def test_an_end_mark_inside_a_thumbnail_does_not_make_a_cut_file_whole(tmp_path: Path) -> None:
+    data = written(by_name("jpeg"), tmp_path / "a.jpg")
+    thumbnail = jpeg_segment(0xE1, b"Exif\0\0thumbnail\xff\xd8\xff\xd9")
+    (tmp_path / "a.jpg").write_bytes((data[:2] + thumbnail + data[2:])[:-200])
+    with pytest.raises(InputError, match="is cut off"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_and_a_progressive_one_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    data = encoded.tobytes()
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert read_picture(tmp_path / "a.jpg").color.shape == (40, 60, 3)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(data[:-2] + last * 2000 + data[-2:])
+    with pytest.raises(InputError, match="needs over 64 passes"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "pixels", [[[1, 2]], np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_told(pixels: object) -> None:
+    with pytest.raises(UsageError, match="Not a picture: "):
+        Picture(pixels)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="Not an alpha channel: "):
+        Picture(np.zeros((4, 5, 3), np.uint8), pixels)  # type: ignore[arg-type]

@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 import pytest
 
-from upscale_cli import atomic
 from upscale_cli.errors import DeviceError, UsageError
-from upscale_cli.images.formats import by_name
-from upscale_cli.images.picture import Animation, Picture
+from upscale_cli.images.convert import StoredPixels
+from upscale_cli.images.encode import encode
+from upscale_cli.images.formats import Format, by_name
+from upscale_cli.images.picture import Animation, Metadata, Picture
 from upscale_cli.images.read import read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice, Notify, ignore, note
@@ -139,17 +140,14 @@ def test_a_mistake_of_ours_is_not_mistaken_for_a_bad_picture(name: str, tmp_path
 
 @each_engine
 def test_a_full_disk_is_that_pictures_failure(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_bytes = atomic.write_bytes
-
-    def full(target: Path, data: bytes) -> None:
-        if target.name == "0.png":
-            with atomic.replacing(target) as temporary:
-                temporary.write_bytes(data[:5])
-                raise OSError(errno.ENOSPC, "No space left on device")
-        write_bytes(target, data)
+    def full(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, known: Format, quality: int) -> None:
+        if pixels.picture.width == 8:
+            file.write(b"the first bytes")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        encode(pixels, metadata, file, known, quality)
 
     work = jobs(tmp_path, 4, 6)
-    monkeypatch.setattr(atomic, "write_bytes", full)
+    monkeypatch.setattr("upscale_cli.images.write.encode", full)
     first, second = run(name, work, Doubling())
     assert "No space left on device" in str(first.error)
     assert first.error is not None

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_cli.errors import UsageError
+from upscale_cli.images.tiff_tags import Buffer
 
 
 @dataclass(frozen=True)
 class Format:
     """A file format. ``magic`` matches the first bytes of its files; ``lossy`` ones take a quality.
 
-    ``depths``: bits per channel it holds (12: what is left of 16). ``icc``, ``exif``, ``xmp``: which metadata travel.
+    ``depths``: bits per channel it holds (12: what is left of 16). ``metadata``: the fields of ``Metadata`` it holds.
     """
 
     name: str
@@ -22,18 +23,24 @@ class Format:
     depths: tuple[int, ...] = (8,)
     alpha: bool = False
     animation: bool = False
-    icc: bool = False
-    exif: bool = False
-    xmp: bool = False
+    metadata: tuple[str, ...] = ()
     quality: int | None = None
 
     @property
     def lossy(self) -> bool:
+        """Whether pixels change in it."""
         return self.quality is not None
 
 
+_BLOCKS = ("icc", "exif", "xmp")
 FORMATS: tuple[Format, ...] = (
-    Format("jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff", icc=True, exif=True, xmp=True, quality=95),
+    Format(
+        "jpeg",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        rb"\xff\xd8\xff",
+        metadata=(*_BLOCKS, "comment", "resolution"),
+        quality=95,
+    ),
     Format(
         "png",
         (".png", ".apng"),
@@ -41,24 +48,18 @@ FORMATS: tuple[Format, ...] = (
         depths=(8, 16),
         alpha=True,
         animation=True,
-        icc=True,
-        exif=True,
-        xmp=True,
+        metadata=(*_BLOCKS, "text", "comment", "resolution"),
     ),
-    Format("webp", (".webp",), rb"RIFF....WEBP", alpha=True, animation=True, icc=True, exif=True, xmp=True, quality=95),
+    Format("webp", (".webp",), rb"RIFF....WEBP", alpha=True, animation=True, metadata=_BLOCKS, quality=95),
     Format(
         "tiff",
         (".tif", ".tiff"),
         rb"(II\*\x00|MM\x00\*)",
         depths=(8, 16),
         alpha=True,
-        icc=True,
-        exif=True,
-        xmp=True,
+        metadata=(*_BLOCKS, "resolution"),
     ),
-    Format(
-        "avif", (".avif",), rb"....ftypavi[fs]", depths=(8, 12), alpha=True, icc=True, exif=True, xmp=True, quality=90
-    ),
+    Format("avif", (".avif",), rb"....ftypavi[fs]", depths=(8, 12), alpha=True, metadata=_BLOCKS, quality=90),
     Format("bmp", (".bmp", ".dib"), rb"BM"),
     Format("ppm", (".ppm", ".pgm", ".pnm", ".pbm"), rb"P[1-6]\s", depths=(8, 16)),
     Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True),
@@ -69,7 +70,7 @@ NAMES = ", ".join(known.name for known in FORMATS)
 
 
 def by_name(name: str) -> Format:
-    """The format called ``name``, or one of its extensions. Raises UsageError with the known names."""
+    """Return the format of that name or extension. Raises UsageError with the known names."""
     wanted = name.lower().lstrip(".")
     for known in FORMATS:
         if wanted == known.name or f".{wanted}" in known.extensions:
@@ -78,10 +79,10 @@ def by_name(name: str) -> Format:
 
 
 def of_path(path: Path) -> Format | None:
-    """The format that the file's extension names."""
+    """Return the format that the file's extension names, None for an unknown one."""
     return next((known for known in FORMATS if path.suffix.lower() in known.extensions), None)
 
 
-def of_content(data: bytes) -> Format | None:
-    """The format that a file's bytes are in, whatever its name."""
+def of_content(data: Buffer) -> Format | None:
+    """Return the format of a file's bytes, whatever its name, None for an unknown one."""
     return next((known for known in FORMATS if re.match(known.magic, data[:16], re.DOTALL)), None)

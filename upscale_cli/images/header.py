@@ -1,126 +1,206 @@
-"""What a file's first bytes say of its picture, before anything is decoded."""
+"""What a file says of its picture, metadata included, before anything is decoded."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 
+from PIL import AvifImagePlugin, BmpImagePlugin, PpmImagePlugin, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+
+from upscale_cli.images import chunks, pillow
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.formats import Format
+from upscale_cli.images.picture import Metadata
+from upscale_cli.images.tiff_tags import Buffer
 
-Size = tuple[int, int]
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+LARGEST_TEXT = 1 << 24  # bytes of an ICC profile or XMP packet, once decompressed
+MOST_TEXTS = MOST_PAGES = 1000
+LONGEST_HEADER = 1 << 16  # of BMP and PPM files, comments and palette included
 
 
-def size(data: bytes, known: Format) -> Size | None:
-    """(height, width) of the first picture in a file of that format; None where the header does not tell."""
+@dataclass(frozen=True)
+class Header:
+    """Size and kind of the pixels as they are stored, before they are turned upright.
+
+    ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
+    """
+
+    height: int
+    width: int
+    metadata: Metadata = field(default_factory=Metadata)
+    frames: int | None = None
+    gray: bool = False
+    depth: int = 8
+
+
+def read_header(data: Buffer, known: Format) -> Header | None:
+    """Return the header of a file of that format, None where it is damaged."""
     try:
-        return _READERS[known.name](data)
-    except (struct.error, IndexError, ValueError):
+        header = _READERS[known.name](memoryview(data))
+    except pillow.ERRORS:
         return None
+    return header if min(header.height, header.width) > 0 else None
 
 
-def _jpeg(data: bytes) -> Size | None:
-    position = 2
-    while data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            return height, width
-        position += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", data, position + 2)[0]
+def _per_inch(x: float, y: float, units_per_inch: float | None) -> tuple[float, float] | None:
+    return (x * units_per_inch, y * units_per_inch) if x and y and units_per_inch else None
+
+
+def _jpeg(data: memoryview) -> Header:
+    height, width, channels, found = 0, 0, 0, Metadata()
+    profile: dict[int, bytes] = {}
+    for segment in chunks.jpeg_segments(data):
+        content = bytes(segment.content)
+        if segment.marker == chunks.START_OF_SCAN:
+            break
+        if segment.marker in chunks.STARTS_OF_FRAME:
+            height, width, channels = struct.unpack_from(">HHB", content, 1)
+        elif segment.marker == chunks.APP2 and content.startswith(chunks.ICC_HEADER):
+            profile[content[len(chunks.ICC_HEADER)]] = content[len(chunks.ICC_HEADER) + 2 :]
+        else:
+            found = _with_segment(found, segment.marker, content)
+    icc = b"".join(profile[part] for part in sorted(profile))
+    return Header(height, width, replace(found, icc=icc or None), gray=channels == 1)
+
+
+def _with_segment(found: Metadata, marker: int, content: bytes) -> Metadata:
+    """Return ``found`` and what a segment adds to it."""
+    if marker == chunks.APP0 and content.startswith(b"JFIF\0"):
+        unit, x, y = struct.unpack_from(">BHH", content, 7)
+        return replace(found, resolution=_per_inch(x, y, {1: 1.0, 2: 2.54}.get(unit)))
+    if marker == chunks.APP1 and content.startswith(chunks.EXIF_HEADER):
+        return replace(found, exif=found.exif or content[len(chunks.EXIF_HEADER) :])
+    if marker == chunks.APP1 and content.startswith(chunks.XMP_HEADER):
+        return replace(found, xmp=content[len(chunks.XMP_HEADER) :])
+    return replace(found, comment=content) if marker == chunks.COMMENT else found
+
+
+def _png(data: memoryview) -> Header:
+    width, height, _, kind = struct.unpack_from(">IIBB", data, 16)
+    single: dict[bytes, bytes] = {}
+    text: list[tuple[bytes, bytes]] = []
+    xmp, frames, controls = None, 0, 0
+    for name, content in chunks.png_chunks(data):
+        if name in chunks.PNG_TEXT and bytes(content[: len(chunks.PNG_XMP)]) == chunks.PNG_XMP:
+            xmp = _international_text(bytes(content[len(chunks.PNG_XMP) :]))
+        elif name in chunks.PNG_TEXT and len(text) < MOST_TEXTS:
+            text.append((name, bytes(content)))
+        elif name in (b"iCCP", b"eXIf", b"pHYs"):
+            single[name] = bytes(content)
+        frames += name == b"fcTL"
+        controls += name == b"acTL"
+    if controls > 1:
+        raise ValueError("several animations in one file")
+    x, y, unit = struct.unpack(">IIB", single.get(b"pHYs", bytes(9)))
+    resolution = _per_inch(x, y, 0.0254 if unit == 1 else None)
+    icc = _inflated(single.get(b"iCCP", b"").partition(b"\0")[2][1:])
+    found = Metadata(icc, single.get(b"eXIf"), xmp, tuple(text), resolution=resolution)
+    return Header(height, width, found, frames if controls else None, gray=kind in (0, 4))
+
+
+def _international_text(content: bytes) -> bytes | None:
+    """Return the text of an iTXt chunk from behind its keyword on."""
+    text = content[2:].split(b"\0", 2)[-1]
+    return _inflated(text) if content[:1] == b"\1" else text
+
+
+def _inflated(compressed: bytes) -> bytes | None:
+    """Return what was compressed, None where it is damaged or larger than any real profile."""
+    inflater = zlib.decompressobj()
+    with suppress(zlib.error):
+        content = inflater.decompress(compressed, LARGEST_TEXT)
+        return content if inflater.eof else None
     return None
 
 
-def _png(data: bytes) -> Size:
-    width, height = struct.unpack_from(">II", data, 16)
-    return height, width
-
-
-def _gif(data: bytes) -> Size:
+def _gif(data: memoryview) -> Header:
     width, height = struct.unpack_from("<HH", data, 6)
-    return height, width
+    frames = 0
+    for bottom, right in chunks.gif_frames(data):
+        frames, height, width = frames + 1, max(height, bottom), max(width, right)
+    return Header(height, width, frames=frames)
 
 
-def _bmp(data: bytes) -> Size:
-    width, height = struct.unpack_from("<ii", data, 18)
-    return abs(height), abs(width)
+def _tiff(data: memoryview) -> Header:
+    main, after = tags.read_directory(data)
+    children = {}
+    for tag in (tags.EXIF_DIRECTORY, tags.GPS_DIRECTORY):
+        with suppress(KeyError, tags.TiffError):
+            child, _ = tags.read_directory(data, main[tag].number)
+            children[tag] = [entry for entry in child.values() if entry.tag != tags.INTEROPERABILITY_DIRECTORY]
+    kept = [entry for entry in main.values() if entry.tag in tags.DESCRIBING or entry.tag == tags.ORIENTATION]
+    exif = tags.block(kept, children) if kept or children else None
+    icc, xmp = (main[tag].value if tag in main else None for tag in (tags.ICC, tags.XMP))
+    resolution = None
+    if {tags.X_RESOLUTION, tags.Y_RESOLUTION} <= main.keys():
+        unit = main[tags.RESOLUTION_UNIT].number if tags.RESOLUTION_UNIT in main else 2
+        x, y = main[tags.X_RESOLUTION].fraction, main[tags.Y_RESOLUTION].fraction
+        resolution = _per_inch(x, y, {2: 1.0, 3: 2.54}.get(unit))
+    found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + _further_pages(data, after))
+    return Header(main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number, found)
 
 
-def _webp(data: bytes) -> Size | None:
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return height & 0x3FFF, width & 0x3FFF
+def _further_pages(data: memoryview, after: int) -> int:
+    """Count the pictures behind the first, without smaller versions and masks."""
+    seen = {tags.next_directory(data, 4)}
+    pages = 0
+    with suppress(tags.TiffError):
+        while (position := tags.next_directory(data, after)) and position not in seen and len(seen) < MOST_PAGES:
+            seen.add(position)
+            page, after = tags.read_directory(data, position, {tags.SUBFILE_TYPE})
+            pages += tags.SUBFILE_TYPE not in page or not page[tags.SUBFILE_TYPE].number & 5
+    return pages
 
 
-def _tiff(data: bytes) -> Size | None:
-    entries, _ = tags.read_directory(data, tags.first_directory(data))
-    height, width = tags.find(entries, tags.IMAGE_LENGTH), tags.find(entries, tags.IMAGE_WIDTH)
-    return (height.number, width.number) if height and width else None
+def _opened(plugin: type[ImageFile], data: memoryview) -> Header:
+    """Return the header that Pillow reads."""
+    with pillow.silenced():
+        image = plugin(BytesIO(data))
+    exif, resolution = image.info.get("exif"), image.info.get("dpi", (0, 0))
+    exif = exif.removeprefix(chunks.EXIF_HEADER) if exif else None
+    found = Metadata(
+        image.info.get("icc_profile"),
+        exif,
+        image.info.get("xmp"),
+        resolution=_per_inch(resolution[0], resolution[1], 1.0),
+    )
+    return Header(image.height, image.width, found, getattr(image, "n_frames", 1))
 
 
-def _avif(data: bytes) -> Size | None:
-    sizes = [struct.unpack_from(">II", data, match.end() + 4) for match in re.finditer(b"ispe", data)]
-    return (max(height for _, height in sizes), max(width for width, _ in sizes)) if sizes else None
+def _webp(data: memoryview) -> Header:
+    header = _opened(WebPImagePlugin.WebPImageFile, data)
+    return header if header.frames != 1 else replace(header, frames=None)
 
 
-def _ppm(data: bytes) -> Size:
-    width, height = re.sub(rb"#[^\n]*\n", b" ", data[:4096])[2:].split(maxsplit=2)[:2]
-    return int(height), int(width)
+def _avif(data: memoryview) -> Header:
+    header = _opened(AvifImagePlugin.AvifImageFile, data)
+    # Bits per channel are in the box pixi, which Pillow does not tell of.
+    depth = re.search(rb"pixi.{5}(.)", data, re.DOTALL)
+    found = replace(header.metadata, pages=header.frames or 1)
+    return replace(header, frames=None, metadata=found, depth=depth[1][0] if depth else 8)
 
 
-_READERS: dict[str, Callable[[bytes], Size | None]] = {
+def _bmp(data: memoryview) -> Header:
+    return replace(_opened(BmpImagePlugin.BmpImageFile, data[:LONGEST_HEADER]), frames=None)
+
+
+def _ppm(data: memoryview) -> Header:
+    return replace(_opened(PpmImagePlugin.PpmImageFile, data[:LONGEST_HEADER]), frames=None)
+
+
+_READERS: dict[str, Callable[[memoryview], Header]] = {
     "jpeg": _jpeg,
     "png": _png,
-    "gif": _gif,
-    "bmp": _bmp,
     "webp": _webp,
     "tiff": _tiff,
     "avif": _avif,
+    "bmp": _bmp,
     "ppm": _ppm,
+    "gif": _gif,
 }
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of a PNG file's chunks, as far as they are whole."""
-    position = 8
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if position + 12 + length > len(data):
-            return
-        yield kind, data[position + 8 : position + 8 + length]
-        position += 12 + length
-
-
-def is_complete(data: bytes, known: Format) -> bool:
-    """Whether the file goes on to its end mark, for the formats whose decoder is lenient or loud about it."""
-    if known.name == "png":
-        return any(kind == b"IEND" for kind, _ in png_chunks(data))
-    if known.name == "jpeg":
-        return data.rfind(b"\xff\xd9") > 0
-    return True
-
-
-def is_animated(data: bytes, known: Format) -> bool:
-    """Whether the file may hold more than one picture to be shown in turn."""
-    if known.name == "png":
-        return any(kind == b"acTL" for kind, _ in png_chunks(data))
-    if known.name == "webp":
-        return data[12:16] == b"VP8X" and bool(data[20] & 2)
-    return known.name == "gif"
-
-
-def is_gray_with_alpha(data: bytes, known: Format) -> bool:
-    """Whether the stored pixels are gray and alpha, which the decoder gives as RGBA."""
-    return known.name == "png" and data[25] == 4
-
-
-def avif_depth(data: bytes) -> int:
-    """Bits per channel of an AVIF picture (box ``pixi``)."""
-    position = data.find(b"pixi")
-    return data[position + 9] if position >= 0 and position + 9 < len(data) else 8

@@ -8,40 +8,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upscale_cli.errors import UsageError
+
 Pixels = NDArray[Any]  # uint8 or uint16, which numpy's type variables cannot say and still allow arithmetic
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """Raw blocks as they stand in the file: ICC profile, EXIF (TIFF structure), XMP packet."""
+    """What a file holds beside its pixels, as raw blocks.
+
+    ICC profile, EXIF (TIFF structure), XMP packet, ``text``: (kind, content) of PNG's text chunks, ``comment`` of JPEG
+    and GIF, ``resolution`` in pixels per inch (horizontal, vertical), kept as it is whatever the size becomes.
+    ``pages``: how many pictures the file held, of which this is the first.
+    """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    text: tuple[tuple[bytes, bytes], ...] = ()
+    comment: bytes | None = None
+    resolution: tuple[float, float] | None = None
+    pages: int = 1
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Upright pixels in RGB order. ``color`` is (H, W, 1) or (H, W, 3), ``alpha`` (H, W) or None, of the same depth."""
+    """Upright pixels in RGB order. ``color`` is (H, W, 1) or (H, W, 3), ``alpha`` (H, W) or None, of the same depth.
+
+    Arrays may be read-only or memory-mapped. Raises UsageError where they are something else.
+    """
 
     color: Pixels
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
-        assert self.color.ndim == 3, self.color.shape
-        assert self.color.shape[2] in (1, 3), self.color.shape
-        assert self.color.dtype in (np.uint8, np.uint16), self.color.dtype
-        if self.alpha is not None:
-            assert self.alpha.shape == self.color.shape[:2], self.alpha.shape
-            assert self.alpha.dtype == self.color.dtype, self.alpha.dtype
+        color, alpha = self.color, self.alpha
+        if not _is_pixels(color) or color.ndim != 3 or color.shape[2] not in (1, 3) or not color.size:
+            raise UsageError(f"Not a picture: {_described(color)}.", "Give uint8 or uint16 of shape (H, W, 1 or 3).")
+        if alpha is not None and (
+            not _is_pixels(alpha) or (alpha.shape, alpha.dtype) != (color.shape[:2], color.dtype)
+        ):
+            raise UsageError(f"Not an alpha channel: {_described(alpha)}.", "Give the colours' height, width and type.")
 
     @property
     def height(self) -> int:
+        """Rows of pixels."""
         return int(self.color.shape[0])
 
     @property
     def width(self) -> int:
+        """Columns of pixels."""
         return int(self.color.shape[1])
 
     @property
@@ -50,9 +67,18 @@ class Picture:
         return int(self.color.dtype.itemsize) * 8
 
 
+def _is_pixels(pixels: Any) -> bool:
+    return isinstance(pixels, np.ndarray) and pixels.dtype in (np.uint8, np.uint16)
+
+
+def _described(pixels: Any) -> str:
+    """Return an array's type and shape, and of anything else its type."""
+    return f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+
+
 @dataclass(frozen=True)
 class Animation:
-    """At least two pictures of one size, how long each is shown, and how often the whole repeats (0: for ever)."""
+    """At least two pictures of one size, how long each is shown, and how often the whole is shown (0: for ever)."""
 
     frames: tuple[Picture, ...]
     durations_ms: tuple[int, ...]

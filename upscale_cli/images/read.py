@@ -2,166 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import mmap
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 
 from upscale_cli.errors import InputError
-from upscale_cli.images import header, metadata
+from upscale_cli.images import chunks, pillow
+from upscale_cli.images.animation import decode_animation
 from upscale_cli.images.formats import NAMES, Format, of_content
+from upscale_cli.images.header import Header, read_header
+from upscale_cli.images.metadata import for_size, orientation, with_plain_alpha
 from upscale_cli.images.opencv import cv2
-from upscale_cli.images.picture import Animation, Metadata, Picture, Pixels
+from upscale_cli.images.picture import Animation, Picture, Pixels
+from upscale_cli.images.tiff_tags import Buffer
 
 DEFAULT_MAX_MEGAPIXELS = 500.0
-SHORTEST_FRAME_MS = 10
+MOST_FRAMES = 10_000
+MOST_SCANS = 64  # passes over a JPEG picture; encoders make some ten
+_STRIP = 64  # rows that are converted at a time
 
 
 def read_image(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture | Animation:
-    """The picture or animation in the file, whatever its extension. Raises InputError in one sentence."""
-    data = _bytes_of(path)
-    known = of_content(data)
-    if known is None:
-        raise InputError(f"{path} is no picture of a known format.", f"Known are: {NAMES}.")
-    _require_size(path, header.size(data, known), max_megapixels)
-    if not header.is_complete(data, known):
-        raise InputError(f"{path} is cut off: its end is missing.", "Copy or download it again.")
-    if header.is_animated(data, known):
-        return _decode_animation(path, data, max_megapixels)
-    return _decode(path, data, known)
+    """Return the picture or animation in the file, whatever its extension. Raises InputError in one sentence."""
+    with _opened(path) as file:
+        data = file.read()
+    known, header = _require_harmless(path, data, max_megapixels)
+    _require_whole(path, data, known)
+    try:
+        if header.frames is not None:
+            return decode_animation(data, known, header)
+        return _decode(path, data, known, header)
+    except (cv2.error, *pillow.ERRORS) as error:
+        raise InputError(f"{path} is damaged and cannot be decoded.", "Copy or download it again.") from error
 
 
 def read_picture(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
-    """As ``read_image``, but of an animation the first frame."""
+    """Return the picture in the file, or the first frame of the animation. Raises InputError."""
     image = read_image(path, max_megapixels)
     return image.frames[0] if isinstance(image, Animation) else image
 
 
-def _bytes_of(path: Path) -> bytes:
+def picture_size(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> tuple[int, int]:
+    """Return (height, width) of the upright picture from the file's headers, without decoding. Raises InputError."""
+    with _opened(path) as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    _, header = _require_harmless(path, memoryview(data), max_megapixels)
+    turned = orientation(header.metadata.exif) >= 5
+    return (header.width, header.height) if turned else (header.height, header.width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a picture.", "Give the folder itself, or a file.")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            if not file.peek(1):
+                raise InputError(f"{path} is empty.", "Copy or download it again.")
+            yield file
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}.", "Check the path.") from error
     except OSError as error:
-        raise InputError(
-            f"Cannot read {path}: {error.strerror or error}.", "Check the file and its permissions."
-        ) from error
-    if not data:
-        raise InputError(f"{path} is empty.", "Copy or download it again.")
-    return data
+        reason = error.strerror or error
+        raise InputError(f"Cannot read {path}: {reason}.", "Check the file and its permissions.") from error
 
 
-def _require_size(path: Path, size: tuple[int, int] | None, max_megapixels: float) -> None:
-    if size is None:
+def _require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[Format, Header]:
+    """Return the file's format and header, which claims no more than what is allowed."""
+    known = of_content(data)
+    if known is None:
+        raise InputError(f"{path} is no picture of a known format.", f"Known are: {NAMES}.")
+    header = read_header(data, known)
+    if header is None:
         raise InputError(f"{path} is damaged: its header does not tell its size.", "Copy or download it again.")
-    megapixels = size[0] * size[1] / 1e6
+    frames = header.frames or 1
+    claimed = f"{f'{frames} frames of ' if frames > 1 else ''}{header.width}x{header.height} pixels"
+    megapixels = frames * header.height * header.width / 1e6
     if megapixels > max_megapixels:
         raise InputError(
-            f"{path} claims {size[1]}x{size[0]} pixels, more than {max_megapixels:g} megapixels.",
+            f"{path} claims {claimed}, more than {max_megapixels:g} megapixels.",
             f"If that is right, raise the limit: --max-megapixels {megapixels + 1:.0f}.",
         )
+    if frames > MOST_FRAMES:
+        raise InputError(f"{path} claims {claimed}, more than {MOST_FRAMES} frames.", "Split it into several files.")
+    return known, header
 
 
-def _damaged(path: Path) -> InputError:
-    return InputError(f"{path} is damaged and cannot be decoded.", "Copy or download it again.")
+def _require_whole(path: Path, data: bytes, known: Format) -> None:
+    """Refuse files that lack their end where decoders are lenient or loud about it, and those that take for ever."""
+    if known.name == "png":
+        whole = any(kind == b"IEND" for kind, _ in chunks.png_chunks(memoryview(data)))
+    elif known.name == "jpeg":
+        markers = Counter(segment.marker for segment in chunks.jpeg_segments(memoryview(data)))
+        whole = chunks.END in markers
+        if markers[chunks.START_OF_SCAN] > MOST_SCANS:
+            raise InputError(f"{path} needs over {MOST_SCANS} passes to decode.", "Save it anew in another program.")
+    else:
+        return
+    if not whole:
+        raise InputError(f"{path} is cut off: its end is missing.", "Copy or download it again.")
 
 
-def _decode(path: Path, data: bytes, known: Format) -> Picture:
-    stored = metadata.with_plain_alpha(data) if known.name == "tiff" else data
-    try:
-        pixels, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise _damaged(path) from error
-    if pixels is None:
-        raise _damaged(path)
-    found = _metadata(data, known, kinds, blocks)
-    pixels = _to_full_range(path, pixels, header.avif_depth(data) if known.name == "avif" else 16)
-    # The TIFF decoder obeys the orientation itself.
-    turned = pixels if known.name == "tiff" else _upright(pixels, metadata.orientation(found.exif))
-    color, alpha = _split(turned)
-    if header.is_gray_with_alpha(data, known):
+def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
+    """Return a still picture, decoded by OpenCV. Raises cv2.error or ValueError where the file is damaged."""
+    if known.name == "png":
+        data = chunks.only(data, chunks.PNG_STILL)
+    if known.name == "tiff":
+        data = with_plain_alpha(data)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or sorted(pixels.shape[:2]) != sorted((header.height, header.width)):
+        raise ValueError("nothing was decoded, or not what the header tells")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} has pixels of type {pixels.dtype}.", "Convert it to 8 or 16 bits per channel.")
+    if known.name == "avif" and pixels.dtype == np.uint16:
+        full_range = np.rint(np.arange(2**header.depth) * (65535 / (2**header.depth - 1))).astype(np.uint16)
+        for strip in _strips(pixels):
+            strip[...] = full_range.take(strip, mode="clip")
+    color, alpha = _split(pixels)
+    if header.gray:
         color = color[..., :1]
     if known.name == "bmp" and alpha is not None and not alpha.any():
         alpha = None  # 32-bit BMP files seldom use their fourth byte
-    if known.name == "gif" and alpha is not None and alpha.all():
-        alpha = None  # a palette may reserve a transparent colour and not use it
-    return Picture(
-        np.ascontiguousarray(color),
-        None if alpha is None else np.ascontiguousarray(alpha),
-        metadata.for_size(found, turned.shape[1], turned.shape[0]),
-    )
-
-
-def _metadata(data: bytes, known: Format, kinds: Sequence[int], blocks: Sequence[Pixels]) -> Metadata:
-    if known.name == "tiff":
-        return metadata.of_tiff(data)
-    found = {int(kind): block.tobytes() for kind, block in zip(kinds, blocks, strict=True)}
-    exif = found.get(cv2.IMAGE_METADATA_EXIF)
-    if known.name == "avif":
-        return replace(metadata.of_avif(data), exif=exif)
-    xmp = found.get(cv2.IMAGE_METADATA_XMP)
-    return Metadata(found.get(cv2.IMAGE_METADATA_ICCP), exif, xmp.rstrip(b"\0") if xmp else None)
-
-
-def _to_full_range(path: Path, pixels: Pixels, depth: int) -> Pixels:
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} has pixels of type {pixels.dtype}.", "Convert it to 8 or 16 bits per channel.")
-    if pixels.dtype == np.uint16 and depth < 16:
-        full: Pixels = np.rint(pixels * (65535 / (2**depth - 1))).astype(np.uint16)
-        return full
-    return pixels
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+    # The TIFF decoder obeys the orientation itself.
+    turned = 1 if known.name == "tiff" else orientation(header.metadata.exif)
+    color, alpha = _upright(color, turned), None if alpha is None else _upright(alpha, turned)
+    return Picture(color, alpha, for_size(header.metadata, color.shape[1], color.shape[0]))
 
 
 def _split(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
-    """(H, W), BGR or BGRA to RGB or gray (H, W, C) and alpha."""
+    """Return gray (H, W), BGR or BGRA as gray or RGB (H, W, C) and alpha; without alpha it is changed in place."""
     if pixels.ndim == 2:
         return pixels[..., None], None
-    if pixels.shape[2] == 2:
-        return pixels[..., :1], pixels[..., 1]
-    if pixels.shape[2] == 1:
-        return pixels, None
-    if pixels.shape[2] == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), None
-    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), pixels[..., 3]
+    if pixels.shape[2] == 4:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), pixels[..., 3]
+    for strip in _strips(pixels):
+        strip[...] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB)
+    return pixels, None
 
 
-def _decode_animation(path: Path, data: bytes, max_megapixels: float) -> Picture | Animation:
-    known = of_content(data)
-    assert known is not None
-    height, width = header.size(data, known) or (1, 1)
-    most = max(1, int(max_megapixels * 1e6 / (height * width)))
-    try:
-        ok, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8), 0, min(most + 1, 32767))
-    except cv2.error as error:
-        raise _damaged(path) from error
-    if not ok or not animation.frames:
-        raise _damaged(path)
-    if len(animation.frames) > most:
-        raise InputError(
-            f"{path} has over {most} frames, more than {max_megapixels:g} megapixels.", "Raise --max-megapixels."
-        )
-    frames = tuple(_frame(pixels) for pixels in animation.frames)
-    if all(frame.alpha is not None and frame.alpha.all() for frame in frames) and known.name == "gif":
-        frames = tuple(replace(frame, alpha=None) for frame in frames)
-    if len(frames) == 1:
-        return _decode(path, data, known)
-    durations = tuple(max(SHORTEST_FRAME_MS, int(duration)) for duration in animation.durations)
-    return Animation(frames, durations, int(animation.loop_count))
+def _strips(pixels: Pixels) -> Iterator[Pixels]:
+    """Yield some rows at a time, to be changed where they are."""
+    for top in range(0, len(pixels), _STRIP):
+        yield pixels[top : top + _STRIP]
 
 
-def _frame(pixels: Pixels) -> Picture:
-    color, alpha = _split(pixels)
-    return Picture(np.ascontiguousarray(color), None if alpha is None else np.ascontiguousarray(alpha))
+def _upright(pixels: Pixels, turned: int) -> Pixels:
+    """Return contiguous pixels, turned as EXIF's orientation says."""
+    if turned >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if turned in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turned in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

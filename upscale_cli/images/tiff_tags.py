@@ -1,22 +1,36 @@
 """TIFF directories, the structure that TIFF files and EXIF blocks share (TIFF 6.0, section 2).
 
-Values are kept as bytes in little-endian order, so that directories can be moved between files of either order.
+Pillow reads and writes them too, but moves the values that it writes, and camera makers' notes point at positions. So
+tags are read here with their position, to be changed in place. Values are kept as bytes in little-endian order.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-ORIENTATION, IMAGE_WIDTH, IMAGE_LENGTH = 0x0112, 0x0100, 0x0101
-EXTRA_SAMPLES, XMP, ICC = 0x0152, 0x02BC, 0x8773
-EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825
-PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
-BYTE, SHORT, LONG, UNDEFINED = 1, 3, 4, 7
+SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC = (
+    0xFE,
+    0x100,
+    0x101,
+    0x102,
+    0x103,
+    0x106,
+)
+STRIP_OFFSETS, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_SIZES = 0x111, 0x112, 0x115, 0x116, 0x117
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, PREDICTOR, EXTRA_SAMPLES = 0x11A, 0x11B, 0x128, 0x13D, 0x152
+XMP, EXIF_DIRECTORY, ICC, GPS_DIRECTORY = 0x2BC, 0x8769, 0x8773, 0x8825
+PIXEL_WIDTH, PIXEL_HEIGHT, INTEROPERABILITY_DIRECTORY = 0xA002, 0xA003, 0xA005
+# Of a TIFF file's own directory: what describes the picture, not how the file stores it.
+DESCRIBING = frozenset({0x10E, 0x10F, 0x110, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, 0x131, 0x132, 0x13B, 0x8298})
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 5: 4, 10: 4, 11: 4, 12: 8}  # what is swapped as one
+_WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 5: 4, 10: 4, 11: 4, 12: 8}  # bytes that are swapped together
+
+Buffer = bytes | bytearray | memoryview  # of a whole file, or of a part of it
 LARGEST_DIRECTORY = 1000
 
 
@@ -35,94 +49,96 @@ class Entry:
 
     @property
     def number(self) -> int:
-        """The value of a tag that is a whole number."""
-        return int.from_bytes(self.value[: _SIZES[self.kind]], "little")
+        """The value, or its first number; of a fraction the numerator."""
+        return int.from_bytes(self.value[: _WORDS.get(self.kind, 1)], "little")
+
+    @property
+    def fraction(self) -> float:
+        """The value of a RATIONAL tag, 0 where it is none."""
+        below = int.from_bytes(self.value[4:8], "little") if self.kind == RATIONAL else 0
+        return self.number / below if below else 0.0
 
 
-def byte_order(data: bytes) -> str:
-    """``<`` or ``>``, as ``struct`` writes it. Raises TiffError."""
-    if data[:4] == b"II*\x00":
-        return "<"
-    if data[:4] == b"MM\x00*":
-        return ">"
-    raise TiffError("no TIFF header")
+Directory = dict[int, Entry]
 
 
-def first_directory(data: bytes) -> int:
-    """Where the first directory stands."""
-    return _number(data, 4, "I")
+def byte_order(data: Buffer) -> Literal["<", ">"]:
+    """Return ``<`` or ``>``, as ``struct`` writes it. Raises TiffError."""
+    if bytes(data[:4]) not in (b"II*\0", b"MM\0*"):
+        raise TiffError("no TIFF header")
+    return "<" if data[0] == ord("I") else ">"
 
 
-def _number(data: bytes, position: int, code: str) -> int:
-    size = struct.calcsize(code)
-    if position < 0 or position + size > len(data):
-        raise TiffError("a directory points outside the file")
-    return int(struct.unpack_from(byte_order(data) + code, data, position)[0])
+def read_directory(
+    data: Buffer, position: int | None = None, wanted: Container[int] | None = None
+) -> tuple[Directory, int]:
+    """Return the tags of the directory at ``position`` (None: the first) and where the next one's position is stored.
 
-
-def read_directory(data: bytes, position: int) -> tuple[list[Entry], int]:
-    """The entries of the directory at ``position``, and where the place of the next directory's position is."""
-    count = _number(data, position, "H")
+    Tags of unknown type or outside the file are left out, and so is what makes all values larger than the file.
+    Raises TiffError, also for more than LARGEST_DIRECTORY tags.
+    """
+    order = byte_order(data)
+    try:
+        position = next_directory(data, 4) if position is None else position
+        (count,) = struct.unpack_from(order + "H", data, position)
+        fields = data[position + 2 : position + 2 + 12 * count]
+        rows = list(struct.iter_unpack(order + "HHI4s", fields))
+    except struct.error as error:
+        raise TiffError("a directory points outside the file") from error
     if count > LARGEST_DIRECTORY:
         raise TiffError("a directory is too long")
-    entries = [_read_entry(data, position + 2 + 12 * index) for index in range(count)]
-    return [entry for entry in entries if entry is not None], position + 2 + 12 * count
+    entries: Directory = {}
+    budget = len(data)
+    for row, (tag, kind, number, inline) in enumerate(rows):
+        if wanted is not None and tag not in wanted:
+            continue
+        size = _SIZES.get(kind, 0) * number
+        at = position + 2 + 12 * row + 8 if size <= 4 else struct.unpack(order + "I", inline)[0]
+        if 0 < size <= budget and at + size <= len(data) and tag not in entries:
+            entries[tag] = Entry(tag, kind, _little_endian(bytes(data[at : at + size]), kind, order), at)
+            budget -= size
+    return entries, position + 2 + 12 * count
 
 
-def _read_entry(data: bytes, position: int) -> Entry | None:
-    tag, kind, count = (
-        _number(data, position, "H"),
-        _number(data, position + 2, "H"),
-        _number(data, position + 4, "I"),
-    )
-    if kind not in _SIZES:
-        return None
-    size = _SIZES[kind] * count
-    at = position + 8 if size <= 4 else _number(data, position + 8, "I")
-    if at + size > len(data):
-        return None
-    return Entry(tag, kind, _swapped(data[at : at + size], kind, byte_order(data)), at)
+def next_directory(data: Buffer, position: int) -> int:
+    """Return the position that is stored at ``position``, 0 where no directory follows."""
+    stored = bytes(data[position : position + 4])
+    return int(struct.unpack(byte_order(data) + "I", stored)[0]) if len(stored) == 4 else 0
 
 
-def _swapped(value: bytes, kind: int, order: str) -> bytes:
+def _little_endian(value: bytes, kind: int, order: str) -> bytes:
+    """Swap the words of a value in ``order``; its own inverse."""
     word = _WORDS.get(kind, 1)
     if order == "<" or word == 1:
         return value
     return b"".join(value[i : i + word][::-1] for i in range(0, len(value), word))
 
 
-def find(entries: Iterable[Entry], tag: int) -> Entry | None:
-    """The entry with that tag."""
-    return next((entry for entry in entries if entry.tag == tag), None)
+def numbers(tag: int, kind: int, *values: int) -> Entry:
+    """Return a tag of whole numbers; of RATIONAL ones, numerators and denominators in turn."""
+    return Entry(tag, kind, struct.pack(f"<{len(values)}{'H' if kind == SHORT else 'I'}", *values))
 
 
-def number_entry(tag: int, value: int, kind: int = LONG) -> Entry:
-    """A tag whose value is one whole number."""
-    return Entry(tag, kind, value.to_bytes(_SIZES[kind], "little"))
-
-
-def write_directory(entries: Iterable[Entry], position: int) -> bytes:
-    """A directory, little-endian, with its values behind it, for a file where it will stand at ``position``."""
+def write_directory(entries: Iterable[Entry], position: int, order: str = "<") -> bytes:
+    """Return a directory with its values behind it, for a file where it will stand at ``position``."""
     ordered = sorted({entry.tag: entry for entry in entries}.values(), key=lambda entry: entry.tag)
-    values_at = position + 2 + 12 * len(ordered) + 4
-    fields, values = struct.pack("<H", len(ordered)), b""
+    fields, values = struct.pack(order + "H", len(ordered)), b""
     for entry in ordered:
-        fields += struct.pack("<HHI", entry.tag, entry.kind, len(entry.value) // _SIZES[entry.kind])
-        if len(entry.value) <= 4:
-            fields += entry.value.ljust(4, b"\0")
+        value = _little_endian(entry.value, entry.kind, order)
+        fields += struct.pack(order + "HHI", entry.tag, entry.kind, len(value) // _SIZES[entry.kind])
+        if len(value) <= 4:
+            fields += value.ljust(4, b"\0")
         else:
-            fields += struct.pack("<I", values_at + len(values))
-            values += entry.value + b"\0" * (len(entry.value) % 2)
-    return fields + struct.pack("<I", 0) + values
+            fields += struct.pack(order + "I", position + 2 + 12 * len(ordered) + 4 + len(values))
+            values += value + b"\0" * (len(value) % 2)
+    return fields + struct.pack(order + "I", 0) + values
 
 
-def write_tree(entries: Iterable[Entry], children: dict[int, list[Entry]], position: int) -> bytes:
-    """A directory at ``position`` and, behind it, the directories that the tags of ``children`` point to."""
-    plain = [entry for entry in entries if entry.tag not in children]
-    placeholder = [number_entry(tag, 0) for tag in children]
-    offset = position + len(write_directory([*plain, *placeholder], position))
-    pointers, tails = [], b""
+def block(main: Iterable[Entry], children: Mapping[int, Iterable[Entry]]) -> bytes:
+    """Return an EXIF block: ``children`` are the directories that the tags they are keyed by point to."""
+    pointers, written = [], b""
     for tag, child in children.items():
-        pointers.append(number_entry(tag, offset + len(tails)))
-        tails += write_directory(child, offset + len(tails))
-    return write_directory([*plain, *pointers], position) + tails
+        pointers.append(numbers(tag, LONG, 8 + len(written)))
+        written += write_directory(child, 8 + len(written))
+    at = 8 + len(written)
+    return b"II*\0" + struct.pack("<I", at) + written + write_directory([*main, *pointers], at)

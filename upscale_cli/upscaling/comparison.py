@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from upscale_cli.images.convert import over_white
 from upscale_cli.images.picture import Metadata, Picture, Pixels
-from upscale_cli.images.write import over_white
 from upscale_cli.resize import resize_pixels
 
 DIVIDER = 8  # pixels

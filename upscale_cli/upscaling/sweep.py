@@ -8,10 +8,9 @@ from pathlib import Path
 
 from upscale_cli import atomic
 from upscale_cli.errors import UsageError
-from upscale_cli.images.formats import by_name
+from upscale_cli.images.convert import opaque_8_bit
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.sheet import contact_sheet
-from upscale_cli.images.write import WriteOptions, fit
 from upscale_cli.metrics import Scores, score
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.upscaler import Upscaler
@@ -69,14 +68,7 @@ def sweep(
 def _scores(result: Picture, hr: Picture | None, border: int) -> Scores | None:
     if hr is None:
         return None
-    return score(_eight_bits(result).color, _eight_bits(hr).color, border)
-
-
-def _eight_bits(picture: Picture) -> Picture:
-    """Return the picture opaque, with 8 bits per channel."""
-    fitted, _ = fit(picture, WriteOptions(by_name("jpeg")))
-    assert isinstance(fitted, Picture)
-    return fitted
+    return score(opaque_8_bit(result).color, opaque_8_bit(hr).color, border)
 
 
 def chosen_crop(picture: Picture, scale: int, crop: Crop | None) -> Crop:
@@ -99,7 +91,7 @@ def sheet(steps: Sequence[Step], crop: Crop, scale: int) -> Picture:
 
 
 def _rgb(picture: Picture, rows: slice, columns: slice) -> Picture:
-    color = _eight_bits(picture).color[rows, columns]
+    color = opaque_8_bit(picture).color[rows, columns]
     return Picture(color if color.shape[2] == 3 else color.repeat(3, 2))
 
 
