@@ -25,8 +25,10 @@ from upscale_cli.device import Precision
 from upscale_cli.images.picture import Pixels
 from upscale_cli.metrics import psnr
 from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.weights.resolve import resolve
+from upscale_cli.weights.transfer import Progress, silent
 
 PEAK_MATRIX = 2048
 Way = Callable[[Pixels], Pixels]
@@ -95,9 +97,9 @@ def standard_cases() -> list[Case]:
     ]
 
 
-def named_case(model: str, width: int, height: int) -> Case:
-    """A model of the manifest, or a file, on a picture of that size."""
-    network = resolve(model)
+def named_case(model: str, width: int, height: int, on_download: Progress = silent, notify: Notify = ignore) -> Case:
+    """Return a model of the manifest, or a file, with a picture of that size; the callbacks get its download."""
+    network = resolve(model, progress=on_download, notify=notify)
     return Case(network.name, network.spec, network.module, height, width)
 
 

@@ -289,5 +289,6 @@ def test_names_are_shortened_in_the_middle_and_counted_where_many() -> None:
     assert shortened("IMG_0001.jpg", 12) == "IMG_0001.jpg"
     assert shortened(LONG, 12) == "IMG_20….jpeg"
     assert disp_len(shortened("猫" * 30, 12)) <= 12
-    assert listed(["a.png", "b.png", "c.png", "d.png"], 30) == "a.png, b.png +2"
+    assert listed(["a.png", "b.png", "c.png", "d.png"], 50) == "a.png, b.png +2"
+    assert listed([LONG, "b.png"], 24) == "IMG_202408…rsion.jpeg +1"
     assert [duration(seconds) for seconds in (0.04, 59.94, 125, 3725)] == ["0.0 s", "59.9 s", "02:05", "1:02:05"]

@@ -119,7 +119,7 @@ def test_an_extrapolation_is_made_with_a_warning(terminal: Terminal, pair: objec
         (["a.pth", "b.safetensors", "--sweep", "0,1"], 2, "needs a picture"),
         (["a.pth", "b.safetensors", "--sweep", "0,x", "--image", "p.png"], 2, "no list of alphas"),
         (["a.pth", "b.safetensors", "--sweep", "0", "--image", "p.png", "--crop", "0,0,99,1"], 2, "not inside 5x6"),
-        (["a.pth", "b.safetensors", "--sweep", "0", "--image", "p.png", "--hr", "p.png"], 2, "true picture is 5x6"),
+        (["a.pth", "b.safetensors", "--sweep", "0", "--image", "p.png", "--hr", "p.png"], 2, "HR picture is 5x6"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(

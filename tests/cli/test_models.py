@@ -169,3 +169,9 @@ def test_where_nothing_can_be_written_nothing_is_converted(
     said = terminal("models", "convert", network, "-o", name)
     assert (said.code != 0, sentence in said.err) == (True, True)
     assert Path("there.pth").read_bytes() == b"mine"
+
+
+def test_a_benchmark_names_the_licence_before_it_downloads(terminal: Terminal) -> None:
+    said = terminal("benchmark", "-m", "1x-Anti-Aliasing")
+    assert said.code == 6
+    assert said.err.index("not for commercial use") < said.err.index("UPSCALE_OFFLINE")

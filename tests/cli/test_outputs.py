@@ -32,8 +32,8 @@ def arguments(command: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _files(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command may look at before it asks; and no cache, so that a download would be refused."""
+def _files(terminal: Terminal) -> None:
+    """What a command may look at before it asks."""
     write_kernel(Path("k.json"), bicubic(2))
 
 

@@ -294,6 +294,12 @@ def test_every_option_has_help_and_every_command_is_listed() -> None:
         assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
+@pytest.mark.parametrize("group", [(), ("models",), ("kernel",)])
+def test_no_line_of_a_list_of_commands_is_cut(terminal: Terminal, group: tuple[str, ...]) -> None:
+    listed = terminal(*group, "--help").out.split("Commands:")[1]
+    assert "..." not in listed
+
+
 def test_the_everyday_options_stand_in_the_first_help(terminal: Terminal) -> None:
     listed = terminal("--help").out
     assert all(option in listed for option in ("--scale", "--output", "--model", "--tile", "--half", "--recursive"))

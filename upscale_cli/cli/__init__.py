@@ -21,7 +21,7 @@ COMMANDS = {
     "models": ("models", "models", "List, inspect, download, verify and remove networks."),
     "eval": ("evaluate", "evaluate", "PSNR and SSIM of results against HR pictures."),
     "kernel": ("kernel", "kernel", "Estimate a picture's blur kernel; draw and apply kernels."),
-    "degrade": ("degrade", "degrade", "A contact sheet of degraded versions: what training shows a network."),
+    "degrade": ("degrade", "degrade", "Contact sheet of degraded versions, as training shows them."),
     "benchmark": ("benchmark", "benchmark", "Speed and memory of this machine."),
 }
 EXIT_CODES = {

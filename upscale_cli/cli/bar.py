@@ -18,6 +18,7 @@ LOCK = RLock()  # of all that is written to the terminal
 tqdm.set_lock(LOCK)
 FEWEST_COLUMNS = 10  # of the bar itself
 NAME_COLUMNS = 12  # that a name has before details are shown
+SHARED_COLUMNS = 22  # that each of several names has, before it gives way to the others' number
 FIXED_COLUMNS = len(" 100%||  [1:00:00<1:00:00]")
 
 
@@ -66,7 +67,8 @@ class Bar:
             shown.append(detail)
         postfix = ", ".join(shown)
         name = listed(names, max(1, room - (len(postfix) + 2 if postfix else 0)))
-        self._bar.bar_format = f"{{desc}} {{percentage:3.0f}}%|{{bar}}| {count} [{{elapsed}}<{{remaining}}{{postfix}}]"
+        counted = f" {count}" if count else ""
+        self._bar.bar_format = f"{{desc}} {{percentage:3.0f}}%|{{bar}}|{counted} [{{elapsed}}<{{remaining}}{{postfix}}]"
         self._bar.set_description_str(name, refresh=False)
         self._bar.set_postfix_str(postfix, refresh=False)
         self._bar.update(done - self._bar.n)
@@ -83,7 +85,7 @@ def close_all() -> None:
 
 def listed(names: Sequence[str], columns: int) -> str:
     """Return as many ``names`` as are readable in ``columns``, and how many more there are."""
-    shown = names[: max(1, columns // (NAME_COLUMNS + 2))]
+    shown = names[: max(1, columns // SHARED_COLUMNS)]
     more = f" +{len(names) - len(shown)}" if len(names) > len(shown) else ""
     each = (columns - len(more) - 2 * (len(shown) - 1)) // max(1, len(shown))
     return ", ".join(shortened(name, each) for name in shown) + more

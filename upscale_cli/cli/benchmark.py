@@ -19,9 +19,7 @@ WIDTHS = (22, 12, 12, 9, 8, 10, 9, 14, 12)
 
 
 @click.command()
-@click.option(
-    "-m", "--model", "models", multiple=True, help="Model or weights file to measure, several times if you like."
-)
+@click.option("-m", "--model", "models", multiple=True, help="Network to measure; repeatable.")
 @click.option(
     "--size",
     type=parse_width_height,
@@ -32,7 +30,7 @@ WIDTHS = (22, 12, 12, 9, 8, 10, 9, 14, 12)
 )
 @upscale_options("device", "threads", "tile")
 @click.option(
-    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Runs of which the fastest counts."
+    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Number of runs; the fastest counts."
 )
 @click.option("--skip-plain", is_flag=True, help="Leave out the plain fp32 loop, the slowest.")
 @style_options(json_help="One JSON object per line.", quiet_help="No line on the machine.")
@@ -55,7 +53,8 @@ def benchmark(
     from upscale_cli import benchmarking
 
     console = Console(style)
-    cases = [benchmarking.named_case(model, *size) for model in models] or benchmarking.standard_cases()
+    named = [benchmarking.named_case(model, *size, console.download, console.notify) for model in models]
+    cases = named or benchmarking.standard_cases()
     machine = benchmarking.measure_machine(options.device, options.threads)
     console.tell(machine.describe())
     if style != "json":

@@ -7,7 +7,7 @@ import sys
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,25 +32,23 @@ LINE_EVERY = 30.0  # seconds between lines on the progress of jobs
 
 
 class Console:
-    """Reports on one command. Results go to stdout, everything else to stderr; each notice is told once.
+    """Reports on one command. Results go to stdout, everything else to stderr; each notice is printed once.
 
     ``jobs``: how many there are to be done. All methods may be called from any thread.
     """
 
     def __init__(self, style: Style = "lines", jobs: int = 1) -> None:
         self.style = style
+        self.failures: list[UpscaleError] = []
         self._jobs = jobs
-        self._told: Counter[Notice] = Counter()
+        self._notices: Counter[Notice] = Counter()
         self._running: dict[Job, Progress | None] = {}  # None: just begun
         self._done: list[Job] = []
-        self.failures: list[UpscaleError] = []
         self._megapixels = 0.0
         self._began = self._last_line = time.perf_counter()
         self._computing = 0.0
         self._bar: Bar | None = None
         self._download: tuple[str, Bar] | None = None
-
-    # Lines
 
     def result(self, text: str) -> None:
         """Print what the command was asked for, in every style."""
@@ -68,12 +66,11 @@ class Console:
         self.tell(*lines)
 
     def notify(self, notice: Notice) -> None:
-        """Print ``notice``, unless it was told before."""
+        """Print ``notice``, unless it was printed before."""
         with LOCK:
-            self._told[notice] += 1
-            first = self._told[notice] == 1
-        if first and self.style != "quiet":
-            self._line(f"{notice.severity.capitalize()}: {notice.text}", err=True)
+            self._notices[notice] += 1
+            if self._notices[notice] == 1 and self.style != "quiet":
+                self._line(f"{notice.severity.capitalize()}: {notice.text}", err=True)
 
     def failure(self, error: UpscaleError) -> None:
         """Print what failed while the command goes on."""
@@ -83,10 +80,8 @@ class Console:
         with LOCK, tqdm.external_write_mode(nolock=True):
             click.echo(printable(text), err=err)
 
-    # Work of one kind
-
     def bar(self, total: int, initial: int = 0) -> Bar:
-        """Return a bar, which is hidden but on a terminal; a context manager."""
+        """Return a bar, a context manager, that is shown on a terminal only."""
         return Bar(total, hidden=self.style != "bar", initial=initial)
 
     def download(self, name: str, done: int, total: int | None) -> None:
@@ -97,8 +92,8 @@ class Console:
                 self._download = name, Bar(total, hidden=self.style != "bar")
                 if self.style in ("lines", "json"):
                     self._line(f"Downloading {name}" + (f" ({total / 1e6:.0f} MB)" if total else ""), err=True)
-            count = f"{done / 1e6:.0f}/{total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
-            self._download[1].show(done, count, [name])
+            of_total = f"/{total / 1e6:.0f}" if total else ""
+            self._download[1].show(done, f"{done / 1e6:.0f}{of_total} MB", [name])
             if done == total:
                 self._end_download()
 
@@ -107,17 +102,15 @@ class Console:
             self._download[1].close()
             self._download = None
 
-    # Jobs
-
     def started(self, job: Job) -> None:
-        """Work on ``job`` begins."""
+        """Report that work on ``job`` begins."""
         with LOCK:
             self._running[job] = None
             self._computing = self._computing or time.perf_counter()
             self._show(now=True)
 
     def progress(self, progress: Progress) -> None:
-        """Part of a job is done."""
+        """Report that part of a job is done."""
         with LOCK:
             self._running[progress.job] = progress
             self._show(now=False)
@@ -126,7 +119,7 @@ class Console:
                 self._line(f"{progress.job.source}: {progress.share:.0%}, {progress.detail}", err=True)
 
     def ended(self, job: Job, megapixels: float = 0.0, error: UpscaleError | None = None) -> None:
-        """``job`` is done, or has failed with ``error``."""
+        """Report that ``job`` is done, or has failed with ``error``."""
         with LOCK:
             self._running.pop(job, None)
             if error is None:
@@ -137,24 +130,14 @@ class Console:
             self._show(now=True)
 
     def finished(self, outcome: Outcome) -> None:
-        """Report on a picture that is enlarged, or has failed."""
+        """Report on a picture that is enlarged, or has failed. Of many they are listed only where no bar shows them."""
         for notice in outcome.notices:
             self.notify(notice)
-        (width, height), (to_width, to_height) = outcome.before, outcome.after
-        self.ended(outcome.job, width * height / 1e6, outcome.error)
-        if self.style == "json":
-            self._line(_record(outcome).to_json())
-        elif outcome.error is None and (self.style == "lines" or self._jobs == 1):
-            source, target = (
-                f"{outcome.job.source} ({width}x{height})",
-                f"{outcome.job.target} ({to_width}x{to_height})",
-            )
-            self.tell(f"{source} -> {target}, {outcome.seconds:.1f} s")
-
-    def skipped(self, jobs: Iterable[Job]) -> None:
-        """Report that the results of ``jobs`` exist."""
-        for job in jobs:
-            self.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
+        job, (width, height), (to_width, to_height) = outcome.job, outcome.before, outcome.after
+        self.ended(job, width * height / 1e6, outcome.error)
+        words = f"{job.source} ({width}x{height}) -> {job.target} ({to_width}x{to_height}), {outcome.seconds:.1f} s"
+        listed = outcome.error is None and (self.style == "lines" or self._jobs == 1)
+        self.record(PictureRecord.of(outcome), *[words] * listed)
 
     def _show(self, now: bool) -> None:
         """Show the bar of all jobs, with the names of those under way; ``now``: though it changed a moment ago."""
@@ -165,14 +148,11 @@ class Console:
         ended = len(self._done) + len(self.failures)
         done = SHARES * ended + sum(round(SHARES * progress.share) for progress in running)
         details = running[0].detail.split(", ") if len(running) == len(self._running) == 1 else []
-        megapixels = self._megapixels + sum(progress.megapixels for progress in running)
-        if megapixels:
+        if megapixels := self._megapixels + sum(progress.megapixels for progress in running):
             details.append(f"{megapixels / (time.perf_counter() - self._computing):.2f} MP/s")
         names = [printable(job.source.name) for job in self._running]
         count = f"{ended}/{self._jobs}" if self._jobs > 1 else ""
-        self._bar.show(min(done, SHARES * self._jobs), count, names, [d for d in details if d], now)
-
-    # The end
+        self._bar.show(min(done, SHARES * self._jobs), count, names, [detail for detail in details if detail], now)
 
     def close(self) -> None:
         """Take the bars away."""
@@ -189,18 +169,19 @@ class Console:
         """
         self.close()
         single = len(plan.jobs) + len(plan.skipped) == 1
-        for notice, times in self._told.items():
+        for notice, times in self._notices.items():
             if times > 1:
                 self.tell(f"{notice.severity.capitalize()}: {times} times: {notice.text}", err=True)
         if not single or plan.skipped or plan.ignored:
             self.tell("; ".join(self._counts(plan)) + ".")
         if single and self.failures:
             raise self.failures[0]
-        self._list_failures()
+        for error in self.failures:
+            self.failure(error)
         if self.failures:
             raise click.exceptions.Exit(1)
 
-    def _counts(self, plan: Plan) -> Iterable[str]:
+    def _counts(self, plan: Plan) -> Iterator[str]:
         rate = f" at {self._megapixels / self.seconds:.3g} MP/s" if self._megapixels else ""
         place = f", results in {places(job.target for job in self._done)}" if self._done else ""
         yield f"{len(self._done)} done in {duration(self.seconds)}{rate}{place}" if self._done else "0 done"
@@ -211,10 +192,6 @@ class Console:
         if plan.ignored:
             yield ignored_in_words(plan.ignored)
 
-    def _list_failures(self) -> None:
-        for error in self.failures:
-            self.failure(error)
-
     @property
     def seconds(self) -> float:
         """How long the command has run."""
@@ -223,10 +200,12 @@ class Console:
     def interrupted(self, replaces: bool) -> None:
         """Report how far the jobs came, and how to go on; ``replaces``: existing results are written again."""
         self.close()
+        if self._jobs == 1:
+            return
+        for error in self.failures:
+            self.failure(error)
         onward = "Without --overwrite the same command" if replaces else "The same command"
-        if self._jobs > 1:
-            self._list_failures()
-            self._line(f"{len(self._done)} of {self._jobs} pictures are done. {onward} goes on from there.", err=True)
+        self._line(f"{len(self._done)} of {self._jobs} pictures are done. {onward} goes on from there.", err=True)
 
 
 def on_terminal() -> bool:
@@ -250,27 +229,10 @@ def ignored_in_words(count: int) -> str:
 
 
 def places(targets: Iterable[Path]) -> str:
-    """Return the folders that hold ``targets``, without those inside others; of several, what they share."""
+    """Return the folders that hold ``targets``, without those inside others; of more than two, what they share."""
     folders = sorted({target.parent for target in targets})
     roots = [folder for folder in folders if not any(other in folder.parents for other in folders)]
     if len(roots) > 2:
         with suppress(ValueError):  # on several drives
             return os.path.commonpath(roots) or "."
     return " and ".join(map(str, roots))
-
-
-def _record(outcome: Outcome) -> PictureRecord:
-    error = outcome.error
-    done = error is None
-    return PictureRecord(
-        source=str(outcome.job.source),
-        target=str(outcome.job.target),
-        status="done" if done else "failed",
-        model=outcome.model,
-        input_size=outcome.before if done else None,
-        output_size=outcome.after if done else None,
-        seconds=round(outcome.seconds, 3) if done else None,
-        notices=tuple(notice.text for notice in outcome.notices) if done else None,
-        error=str(error) if error else None,
-        code=error.exit_code if error else None,
-    )

@@ -27,11 +27,8 @@ class DefaultGroup(click.Group):
         """Write the options of the default before the group's own, and the commands."""
         command = self.get_command(ctx, self.default)
         assert command is not None
-        records = [
-            record
-            for option in command.params
-            if (option.name in self.shown or not self.shown) and (record := option.get_help_record(ctx)) is not None
-        ]
+        options = {str(option.name): option for option in command.params if isinstance(option, click.Option)}
+        records = [options[name].get_help_record(ctx) for name in self.shown or options]
         with formatter.section(self.heading):
-            formatter.write_dl(records)
+            formatter.write_dl([record for record in records if record])
         super().format_options(ctx, formatter)

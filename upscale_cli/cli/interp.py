@@ -43,7 +43,7 @@ def parse_crop(text: str) -> Crop:
 @click.command("interp", no_args_is_help=True)
 @click.argument("networks", nargs=-1, metavar="[A B]")
 @click.option("--alpha", type=float, help="Share of B; A gets the rest. 0 to 1; outside it extrapolates.")
-@click.option("--mix", "mixed", is_flag=True, help="Several networks with their shares: NAME=SHARE NAME=SHARE ...")
+@click.option("--mix", "mixed", is_flag=True, help="Mix several networks by their shares: NAME=SHARE NAME=SHARE ...")
 @click.option(
     "--layers", default="*", show_default=True, help="Mix only tensors whose name matches; A keeps the others."
 )

@@ -50,7 +50,7 @@ kernel.add_command(estimate)
 @overwrite_option
 @style_options(quiet_help="Only the drawing.")
 def show(file: Path, output: Path | None, overwrite: bool, style: Style) -> None:
-    """Draw the kernel in FILE (.npy, .mat, .json) and print its figures."""
+    """Draw the kernel in FILE and print its figures."""
     from upscale_cli.kernels.files import read_kernel
 
     console, target = Console(style), output or file.with_suffix(".png")
@@ -88,9 +88,9 @@ def _facts(kernel: BlurKernel) -> dict[str, str]:
 @overwrite_option
 @style_options()
 def apply(file: Path, picture: Path, scale: int | None, output: Path | None, overwrite: bool, style: Style) -> None:
-    """Downsample PICTURE with the kernel in FILE: a test case whose HR picture is known.
+    """Downsample PICTURE with the kernel in FILE.
 
-    Depth, transparency and metadata are kept.
+    The result is a test case whose HR picture is known. Depth, transparency and metadata are kept.
     """
     from upscale_cli.degradation.by_kernel import downsampled
     from upscale_cli.images.read import read_picture

@@ -49,7 +49,7 @@ class Request:
 @click.command("estimate", no_args_is_help=True)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "-s", "--scale", type=click.Choice(["2", "4"]), default="2", show_default=True, help="How much smaller it became."
+    "-s", "--scale", type=click.Choice(["2", "4"]), default="2", show_default=True, help="Scale of downsampling."
 )
 @click.option("-o", "--output", metavar="PATH", help="FILE.mat, .npy or .json for one picture, else a folder.")
 @click.option("--format", "kind", type=click.Choice(KINDS), help="Of kernel files.  [default: mat]")
@@ -60,18 +60,10 @@ class Request:
     show_default=True,
     help="gaussian: the kernel is an anisotropic Gaussian, found in a second.",
 )
-@click.option(
-    "--runs",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="Average of several seeds, and how far they agree.",
-)
+@click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="Average of as many seeds.")
 @click.option("--real", is_flag=True, help="A camera picture: its noise is hidden from the discriminator.")
 @click.option("--iterations", type=click.IntRange(1), help="Steps of KernelGAN.  [default: 3000]")
-@click.option(
-    "--upscale", is_flag=True, help="Then enlarge the picture with it, by a network trained on the picture itself."
-)
+@click.option("--upscale", is_flag=True, help="Then enlarge the picture, by a network trained on it (ZSSR).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same kernel.")
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
 @threads_option
@@ -94,11 +86,11 @@ def estimate(
     overwrite: bool,
     style: Style,
 ) -> None:
-    """Estimate the kernels that pictures were downsampled with, by KernelGAN, and draw each beside its file.
+    """Estimate the kernels of pictures by KernelGAN.
 
-    For a scale of 4 the kernel of 2 is applied twice. Of folders, pictures whose kernels exist are left out, so that a
-    repeated run continues. With --upscale the enlarged picture, photo_x2.png, is written beside the kernel; `upscale
-    photo.png --kernel FILE` makes it too, with more options.
+    Each is drawn beside its file. For a scale of 4 the kernel of 2 is applied twice. Of folders, pictures whose kernels
+    exist are left out, so that a repeated run continues. With --upscale the enlarged picture, photo_x2.png, is written
+    beside the kernel; `upscale photo.png --kernel FILE` makes it too, with more options.
     """
     if prior == "gaussian" and iterations:
         raise UsageError("--prior gaussian needs no iterations.", "Leave out one of them.")
@@ -150,6 +142,8 @@ def _plan(paths: tuple[str, ...], output: str | None, recursive: bool, request: 
 
 def _do_all(plan: Plan, request: Request, console: Console) -> None:
     """Do all jobs: a picture that fails does not stop the others."""
+    from upscale_cli.kernels.files import read_kernel
+
     for notice in plan.notices:
         console.notify(notice)
     for job in (*plan.jobs, *plan.skipped):
@@ -157,31 +151,28 @@ def _do_all(plan: Plan, request: Request, console: Console) -> None:
         try:
             if is_new:
                 _estimate(job, file, request, console)
-            else:
-                console.record(KernelRecord(str(job.source), str(file), "skipped", None))
-                _draw_missing(job, file)
+            elif not job.target.exists():  # a run ended between kernel and drawing
+                write_drawing(read_kernel(file), job.target)
             if request.upscale:
                 _enlarge(job, file, request, console)
             if is_new:
                 console.ended(job)
+            else:
+                console.record(KernelRecord(str(job.source), str(file), "skipped", None))
         except UpscaleError as error:
             console.ended(job, error=error)
-            if console.style == "json":
-                failed = KernelRecord(
-                    str(job.source), str(file), "failed", None, error=str(error), code=error.exit_code
-                )
-                console.record(failed)
+            of_job = str(job.source), str(file)
+            console.record(KernelRecord(*of_job, "failed", None, error=str(error), code=error.exit_code))
     console.conclude(plan)
 
 
 def _estimate(job: Job, file: Path, request: Request, console: Console) -> None:
-    from upscale_cli.images import formats
     from upscale_cli.images.read import read_picture
     from upscale_cli.kernel_estimation.estimate import estimate as estimated
     from upscale_cli.kernels.files import write_kernel
     from upscale_cli.upscaling.engines.engine import Progress
 
-    settings, started = request.settings, time.perf_counter()
+    settings, began = request.settings, time.perf_counter()
     picture = read_picture(job.source)
     console.started(job)
 
@@ -194,8 +185,8 @@ def _estimate(job: Job, file: Path, request: Request, console: Console) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_kernel(file, found.kernel)
     if request.overwrite or not job.target.exists():
-        write_drawing(found.kernel, job.target, formats.by_name("png"))
-    _show(job, file, found, time.perf_counter() - started, console)
+        write_drawing(found.kernel, job.target)
+    _show(job, file, found, round(time.perf_counter() - began, 3), console)
 
 
 def _detail(step: Step, runs: int) -> str:
@@ -217,7 +208,6 @@ def _show(job: Job, file: Path, found: Estimate, seconds: float, console: Consol
     kernel = found.kernel
     long, short, angle = axes(kernel.values)
     (yy, yx), (_, xx) = covariance(kernel.values).tolist()
-    similarity = bicubic_similarity(kernel)
     record = KernelRecord(
         source=str(job.source),
         target=str(file),
@@ -228,16 +218,13 @@ def _show(job: Job, file: Path, found: Estimate, seconds: float, console: Consol
         covariance=((yy, yx), (yx, xx)),
         deviations=(long, short),
         angle=angle,
-        bicubic_similarity=similarity,
-        seconds=round(seconds, 3),
+        bicubic_similarity=bicubic_similarity(kernel),
+        seconds=seconds,
     )
-    agreement = "" if found.agreement is None else f"; agreement of the runs {found.agreement:.3f}"
     facts = f"{width(kernel)}, covariance [[{yy:.2f}, {yx:.2f}], [{yx:.2f}, {xx:.2f}]]"
-    console.record(
-        record,
-        f"{job.source} -> {file}, {seconds:.1f} s",
-        f"  {facts}; similarity to bicubic {similarity:.3f}{agreement}",
-    )
+    facts += f"; similarity to bicubic {record.bicubic_similarity:.3f}"
+    facts += "" if found.agreement is None else f"; agreement of the runs {found.agreement:.3f}"
+    console.record(record, f"{job.source} -> {file}, {seconds:.1f} s", f"  {facts}")
 
 
 def bicubic_similarity(kernel: BlurKernel) -> float:
@@ -248,23 +235,16 @@ def bicubic_similarity(kernel: BlurKernel) -> float:
     return correlation(kernel.values, blur_kernel.bicubic(kernel.scale).values)
 
 
-def _draw_missing(job: Job, file: Path) -> None:
-    """Draw the kernel of a run that ended before its drawing was written."""
+def write_drawing(kernel: BlurKernel, target: Path, kind: Format | None = None) -> None:
+    """Write a labelled picture of ``kernel``, by default as PNG."""
     from upscale_cli.images import formats
-    from upscale_cli.kernels.files import read_kernel
-
-    if not job.target.exists():
-        write_drawing(read_kernel(file), job.target, formats.by_name("png"))
-
-
-def write_drawing(kernel: BlurKernel, target: Path, kind: Format) -> None:
-    """Write a picture of ``kernel``, labelled."""
     from upscale_cli.images.picture import Picture
     from upscale_cli.images.sheet import contact_sheet
     from upscale_cli.images.write import WriteOptions, write_image
     from upscale_cli.kernels.drawing import label, squares
 
-    write_image(contact_sheet([Picture(squares(kernel.values))], [label(kernel)]), target, WriteOptions(kind))
+    sheet = contact_sheet([Picture(squares(kernel.values))], [label(kernel)])
+    write_image(sheet, target, WriteOptions(kind or formats.by_name("png")))
 
 
 def _enlarge(job: Job, kernel: Path, request: Request, console: Console) -> None:

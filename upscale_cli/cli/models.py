@@ -29,7 +29,7 @@ def models() -> None:
     """List, inspect, convert, download, verify and remove networks.
 
     \b
-    Example:  upscale models list --search anime
+    Example:  upscale models download realesrgan-x4plus
     """
 
 
@@ -38,10 +38,10 @@ def models() -> None:
 @click.option("--search", metavar="TEXT", help="Those with the text in name, purpose or note, of all.")
 @style_options(json_help="One JSON object per network.", quiet_help="No line on how many there are.")
 def list_models(everything: bool, search: str | None, style: Style) -> None:
-    """List networks: name, scale, size, licence, purpose. * are on this disk.
+    """List networks. * are on this disk.
 
     \b
-    Example:  upscale models list --all
+    Example:  upscale models list --search anime
     """
     from upscale_cli.weights.manifest import load_manifest
 
@@ -112,7 +112,9 @@ def _known(record: WeightsRecord) -> ModelRecord:
 @click.argument("model")
 @click.option("--full", is_flag=True, help="Long facts too: the whole recipe it was trained by.")
 def info(model: str, full: bool) -> None:
-    """Print what is known of a network: its record, and, if its file is here, what the file itself says.
+    """Print what is known of a network.
+
+    Its record and, if its file is on this disk, what the file itself says.
 
     \b
     Example:  upscale models info realesrgan-x4plus
@@ -178,7 +180,9 @@ def _radius(spec: NetworkSpec) -> str:
 @overwrite_option
 @style_options()
 def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style) -> None:
-    """Write a network's weights to another kind of file, under the keys that most tools know.
+    """Write a network to another kind of file.
+
+    Its tensors get the names that most tools know.
 
     \b
     Example:  upscale models convert runs/small/best.safetensors --half -o small.safetensors
@@ -199,7 +203,9 @@ def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style)
 @click.argument("names", nargs=-1, required=True)
 @style_options()
 def download(names: tuple[str, ...], style: Style) -> None:
-    """Fetch networks into the cache, verified, so that they work offline later.
+    """Download networks, so that they work offline.
+
+    They are verified, and kept in the cache.
 
     \b
     Example:  upscale models download realesrgan-x4plus realesrnet-x4plus
@@ -218,7 +224,9 @@ def download(names: tuple[str, ...], style: Style) -> None:
 @click.argument("names", nargs=-1)
 @style_options()
 def verify_models(names: tuple[str, ...], style: Style) -> None:
-    """Hash the files in the cache again (all of them, or NAMES) and compare with the manifest.
+    """Hash files again and compare with the manifest.
+
+    Those of NAMES, or all that are in the cache.
 
     \b
     Example:  upscale models verify
@@ -254,7 +262,7 @@ def _require_local(record: WeightsRecord) -> Path:
 @models.command("path")
 @click.argument("name", required=False)
 def path_of(name: str | None) -> None:
-    """Print where a network's file is; without NAME, where the cache is.
+    """Print where a network, or the cache, is.
 
     \b
     Example:  upscale models path lite-x4
@@ -269,7 +277,7 @@ def path_of(name: str | None) -> None:
 @click.argument("names", nargs=-1, required=True)
 @style_options()
 def remove(names: tuple[str, ...], style: Style) -> None:
-    """Delete networks from the cache, and forget what was pinned of them.
+    """Delete networks from the cache, and their pins.
 
     \b
     Example:  upscale models remove realesrgan-x4plus

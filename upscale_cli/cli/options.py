@@ -38,99 +38,76 @@ def parse_tile(text: str) -> TileChoice:
     return int(text)
 
 
-def _precision(function: Function) -> Function:
-    """Add --half and --fp32, of which at most one may be given, as ``precision``."""
-
-    def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
-        chosen: dict[str, Precision] = {"half": "half", "fp32": "fp32"}
-        if given and context.params.get("precision", "auto") != "auto":
-            raise UsageError("--half and --fp32 exclude each other.", "Give one of them, or none.")
-        context.params.setdefault("precision", "auto")
-        if given:
-            context.params["precision"] = chosen[str(option.name)]
-
-    half = click.option(
-        "--half",
-        is_flag=True,
-        expose_value=False,
-        callback=choose,
-        help="Half precision: fp16, on a CPU bf16.  [default on CUDA]",
-    )
-    full = click.option(
-        "--fp32", is_flag=True, expose_value=False, callback=choose, help="Full precision.  [default elsewhere]"
-    )
-    return half(full(function))
-
-
 path = partial(click.Path, path_type=Path)
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
-# The options that are fields of UpscaleOptions, by the fields' names.
-UPSCALE_OPTIONS: dict[str, Decorator[Any]] = {
-    "scale": click.option(
-        "-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: the network's own, or 4]"
-    ),
-    "width": click.option("--width", type=int, help="Width of the result in pixels; the height follows."),
-    "height": click.option("--height", type=int, help="Height of the result in pixels; the width follows."),
-    "fit": click.option(
-        "--fit", type=parse_width_height, metavar="WxH", help="As large as fits into a box of that many pixels."
-    ),
-    "model": click.option("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]"),
-    "restore": click.option("--restore", is_flag=True, help="For noisy or compressed pictures: -m lite-x4-restore."),
-    "alpha": click.option(
-        "--alpha",
-        type=float,
-        help="Share of the GAN-trained network, 0 to 1; the rest is its PSNR-trained partner.  [default: no mix]",
-    ),
-    "denoise": click.option(
-        "-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3.  [default: 1]"
-    ),
-    "tta": click.option(
-        "--tta", is_flag=True, help="Mean over eight orientations: a little better, eight times slower."
-    ),
-    "alpha_upsampler": click.option(
-        "--alpha-upsampler",
-        type=click.Choice(["network", "bicubic"]),
-        default="network",
-        show_default=True,
-        help="What enlarges transparency.",
-    ),
-    "kernel": click.option(
-        "--kernel",
-        type=path(dir_okay=False),
-        metavar="FILE",
-        help="Blur kernel of the pictures' downsampling: trains a network on each picture itself (ZSSR), in minutes.",
-    ),
-    "iterations": click.option(
-        "--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]"
-    ),
-    "seed": click.option("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]"),
-    "quality": click.option(
-        "--quality", type=int, help="1 to 100, of lossy formats.  [default: jpeg 95, webp 95, avif 90]"
-    ),
-    "depth": click.option("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]"),
-    "max_megapixels": click.option(
-        "--max-megapixels", type=float, default=500, show_default=True, help="Refuse larger inputs."
-    ),
-    "tile": click.option(
-        "--tile",
-        type=parse_tile,
-        default="auto",
-        show_default=True,
-        metavar="SIDE",
-        help="Side of tiles in input pixels, 0 for none, or auto.",
-    ),
-    "tile_pad": click.option(
-        "--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]"
-    ),
-    "precision": _precision,
-    "device": click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda, mps; several as cuda:0,cuda:1."
-    ),
-    "threads": threads_option,
-}
+
+def precision_options(function: Function) -> Function:
+    """Add --half and --fp32, of which at most one may be given, as ``precision``."""
+
+    def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
+        precision: Precision = context.params.setdefault("precision", "auto")
+        if given and precision != "auto":
+            raise UsageError("--half and --fp32 exclude each other.", "Give one of them, or none.")
+        if given:
+            context.params["precision"] = option.name
+
+    flag = partial(click.option, is_flag=True, expose_value=False, callback=choose)
+    full = flag("--fp32", help="Full precision.  [default elsewhere]")(function)
+    return flag("--half", help="Half precision: fp16, on a CPU bf16.  [default on CUDA]")(full)
+
+
+UPSCALE_OPTIONS: dict[str, Decorator[Any]] = {"precision": precision_options, "threads": threads_option}
+
+
+def _field(*flags: str, **settings: Any) -> None:
+    """Define the option for the field of UpscaleOptions that the last of ``flags`` names."""
+    UPSCALE_OPTIONS[flags[-1].removeprefix("--").replace("-", "_")] = click.option(*flags, **settings)
+
+
+_field("-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: the network's own, or 4]")
+_field("--width", type=int, help="Width of the result in pixels; the height follows.")
+_field("--height", type=int, help="Height of the result in pixels; the width follows.")
+_field("--fit", type=parse_width_height, metavar="WxH", help="As large as fits into a box of that many pixels.")
+_field("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]")
+_field("--restore", is_flag=True, help="For noisy or compressed pictures: -m lite-x4-restore.")
+_field("--alpha", type=float, help="Share of a GAN-trained network, 0 to 1, mixed with its PSNR-trained partner.")
+_field("-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3.  [default: 1]")
+_field("--tta", is_flag=True, help="Mean over eight orientations: a little better, eight times slower.")
+_field(
+    "--alpha-upsampler",
+    type=click.Choice(["network", "bicubic"]),
+    default="network",
+    show_default=True,
+    help="What enlarges transparency.",
+)
+_field(
+    "--kernel",
+    type=path(dir_okay=False),
+    metavar="FILE",
+    help="Blur kernel of the pictures' downsampling: trains a network on each picture itself (ZSSR), in minutes.",
+)
+_field("--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]")
+_field("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]")
+_field("--quality", type=int, help="1 to 100, of lossy formats.  [default: jpeg 95, webp 95, avif 90]")
+_field("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]")
+_field("--max-megapixels", type=float, default=500, show_default=True, help="Refuse larger inputs.")
+_field(
+    "--tile",
+    type=parse_tile,
+    default="auto",
+    show_default=True,
+    metavar="SIDE",
+    help="Side of tiles in input pixels, 0 for none, or auto.",
+)
+_field("--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]")
+_field(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:1 or mps; for pictures several: cuda:0,cuda:1.",
+)
 
 
 def upscale_options(*names: str) -> Decorator[Any]:
@@ -155,19 +132,15 @@ def style_options(json_help: str = "", quiet_help: str = "Only errors.") -> Deco
     """Add --quiet, and with ``json_help`` --json, as ``style``; without them it goes by the terminal."""
 
     def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
-        usual: Style = "bar" if on_terminal() else "lines"
-        context.params.setdefault("style", usual)
-        if given and context.params["style"] != "json":
+        style: Style = context.params.setdefault("style", "bar" if on_terminal() else "lines")
+        if given and style != "json":
             context.params["style"] = option.name
 
+    flag = partial(click.option, is_flag=True, expose_value=False, callback=choose)
+
     def decorate(function: Function) -> Function:
-        if json_help:
-            function = click.option("--json", is_flag=True, expose_value=False, callback=choose, help=json_help)(
-                function
-            )
-        return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=choose, help=quiet_help)(
-            function
-        )
+        function = flag("--json", help=json_help)(function) if json_help else function
+        return flag("-q", "--quiet", help=quiet_help)(function)
 
     return decorate
 

@@ -6,7 +6,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from upscale_cli.upscaling.job import Outcome
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -50,6 +53,16 @@ class PictureRecord(Record):
     notices: tuple[str, ...] | None = None
     error: str | None = None
     code: int | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> PictureRecord:
+        """Return the record of ``outcome``."""
+        source, target, error = str(outcome.job.source), str(outcome.job.target), outcome.error
+        if error is not None:
+            return cls(source, target, "failed", outcome.model, error=str(error), code=error.exit_code)
+        notices = tuple(notice.text for notice in outcome.notices)
+        sizes = outcome.before, outcome.after
+        return cls(source, target, "done", outcome.model, *sizes, round(outcome.seconds, 3), notices)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import click
 
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
+from upscale_cli.cli.records import PictureRecord
 from upscale_cli.cli.upscalers import upscalers, upscalers_of_none
 from upscale_cli.errors import UpscaleError, UsageError
 
@@ -89,7 +90,8 @@ def run(
     if dry_run:
         _show(planned, options, console)
         return
-    console.skipped(planned.skipped)
+    for job in planned.skipped:
+        console.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
     enlarge_all(planned.jobs, options, console, replaces=overwrite)
     console.conclude(planned)
 
@@ -97,7 +99,7 @@ def run(
 run.headings = {
     "Size": ("scale", "width", "height", "fit"),
     "Network": ("model", "restore", "alpha", "denoise", "tta", "alpha_upsampler"),
-    "Network of the picture's own": ("kernel", "iterations", "seed"),
+    "Network trained on the picture itself": ("kernel", "iterations", "seed"),
     "Files": (
         "output",
         "suffix",

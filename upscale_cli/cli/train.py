@@ -15,7 +15,7 @@ import click
 
 from upscale_cli.cli.bar import Bar
 from upscale_cli.cli.console import Console, Style, duration
-from upscale_cli.cli.options import Heading, device_option, path, style_options, threads_option
+from upscale_cli.cli.options import Heading, path, style_options, threads_option
 from upscale_cli.cli.outputs import require_folder
 from upscale_cli.cli.records import StepRecord, ValidationRecord
 from upscale_cli.errors import UsageError
@@ -86,7 +86,7 @@ def _absolute(given: str | None) -> str | None:
 @click.option("--list", "as_list", is_flag=True, help="List the recipes.")
 @click.option("--show", is_flag=True, help="Print the whole recipe, changes included, and do nothing.")
 @click.option("--check", "only_check", is_flag=True, help="Check the recipe, folders and memory, and do nothing.")
-@device_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @threads_option
 @style_options(json_help="One JSON object per run.log_every iterations, and one per validation.")
 def train(
@@ -150,7 +150,7 @@ def train(
 train.headings = {
     "Pictures": ("hr", "lr", "kernel", "validation_hr", "validation_lr"),
     "Training": ("start", "settings", "iterations", "seed"),
-    "The run": ("output", "resume", "overwrite"),
+    "The run": ("output", "resume", "overwrite", "device", "threads"),
     "Recipes": ("as_list", "show", "only_check"),
 }
 
