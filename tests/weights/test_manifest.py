@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from terminal import Terminal
 
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import ARCHITECTURES
@@ -90,6 +92,7 @@ def test_the_installed_manifest_is_read_before_the_checkouts(tmp_path: Path) -> 
         read_manifest((tmp_path / "nowhere.json",))
 
 
+EMPTY: dict[str, Any] = {"openmodeldb": []}
 GOOD: dict[str, Any] = {
     "name": "a",
     "file": "a.pth",
@@ -106,14 +109,24 @@ GOOD: dict[str, Any] = {
     [
         ({"licens": "MIT"}, "unknown field `licens`"),
         ({"scale": "two"}, "Expected `int"),
-        ({"urls": ["http://example.org/a"]}, "not https"),
-        ({"urls": ["https:///a"]}, "not https"),
-        ({"file": "../a.pth"}, "unsafe file name"),
-        ({"file": "b\\a.pth"}, "unsafe file name"),
-        ({"file": ".a.pth"}, "unsafe file name"),
-        ({"file": ""}, "unsafe file name"),
+        ({"scale": 0}, r"Expected `int` >= 1 - at `\$\.curated\[0\]\.scale`"),
+        ({"scale": 10**30}, "scale"),
+        ({"bytes": -1}, "bytes"),
+        ({"urls": ["http://example.org/a"]}, r"https.*urls\[0\]"),
+        ({"urls": ["https:///a"]}, r"https.*urls\[0\]"),
+        ({"urls": ["https://example.org@evil/a"]}, r"https.*urls\[0\]"),
+        ({"urls": []}, "a has no address"),
+        ({"file": "../a.pth"}, r"\$\.curated\[0\]\.file"),
+        ({"file": "b\\a.pth"}, r"\$\.curated\[0\]\.file"),
+        ({"file": "c:a.pth"}, r"\$\.curated\[0\]\.file"),
+        ({"file": ".a.pth"}, r"\$\.curated\[0\]\.file"),
+        ({"file": ""}, r"\$\.curated\[0\]\.file"),
+        ({"name": "../../x"}, r"\$\.curated\[0\]\.name"),
+        ({"name": "a\n"}, r"\$\.curated\[0\]\.name"),
+        ({"note": "\x1b[2J"}, r"\$\.curated\[0\]\.note"),
         ({"partner": "b"}, "unknown partner"),
-        ({"sha256": "xyz"}, "sha256 that is none"),
+        ({"partner": "a"}, "unknown partner"),
+        ({"sha256": "xyz"}, r"\$\.curated\[0\]\.sha256"),
         ({"scale": None}, "no scale"),
     ],
 )
@@ -150,3 +163,52 @@ def test_doubled_names_and_files_are_found() -> None:
     record = msgspec.convert(GOOD, WeightsRecord)
     doubled = msgspec.structs.replace(load_manifest(), embedded=(), curated=(record, record), openmodeldb=())
     assert problems(doubled) == ["the name 'a' is there twice", "the file name 'a.pth' is there twice"]
+
+
+HOSTILE = (
+    b"[" * 50_000,
+    b"{",
+    b"null",
+    b"\xff\xfe",
+    b"-1",
+    b"1e400",
+    b'"../../x"',
+    b'"\\u001b[2J"',
+    b'"\\ud800"',
+    b"\x00",
+)
+
+
+def refusal(path: Path) -> str | None:
+    try:
+        read_manifest((path,))
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+def test_two_hundred_hostile_manifests_are_refused_in_a_sentence_or_read(tmp_path: Path) -> None:
+    path, refused = tmp_path / "manifest.json", 0
+    right = json.dumps({"schema": 1, "embedded": [], "curated": [GOOD, GOOD | {"name": "b", "file": "b.pth"}]} | EMPTY)
+    for number in range(200):
+        draw = random.Random(number)
+        content = bytearray(right.encode())
+        for _ in range(draw.choice([1, 1, 5])):
+            place = draw.randrange(len(content))
+            insert = draw.choice([draw.randbytes(1), draw.choice(HOSTILE)])
+            content[place : place + draw.choice([0, 1, 8])] = insert
+        path.write_bytes(content)
+        message = refusal(path)
+        refused += message is not None
+        assert message is None or (message.isprintable() and len(message) < 1000), message
+    assert refused > 150
+
+
+@pytest.mark.parametrize("command", ["info", "path", "download", "verify", "remove"])
+@pytest.mark.parametrize("name", ["../../x", "..", "\x1b[2J", "a" * 5000])
+def test_names_that_are_no_models_are_refused(terminal: Terminal, command: str, name: str) -> None:
+    said = terminal("models", command, name)
+    assert said.code == 5
+    assert said.err.startswith(("Error: There is no model", "Error: Cannot read the weights"))
+    assert said.err.strip().isprintable()
+    assert said.out == ""

@@ -63,7 +63,7 @@ def seen_files(cache: Path) -> dict[str, Seen]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Seen])
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = "Delete it: files are then verified again, and those without a published hash pinned anew."
         raise DownloadError(f"The list of verified files {path} is damaged.", hint) from error
 

@@ -1,4 +1,4 @@
-"""The list of all weights that can be had by name: ``weights_manifest.json``, its schema and its reading.
+"""The list of all weights that can be had by name: ``weights_manifest.json``, its schema and how it is read.
 
 docs/weights.md describes every field.
 """
@@ -6,11 +6,11 @@ docs/weights.md describes every field.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path, PureWindowsPath
-from typing import Literal
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,23 +23,30 @@ PLACES = (
 )
 
 
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]  # no control characters
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=100)]  # no folders
+Address = Annotated[str, msgspec.Meta(pattern=r"^https://[A-Za-z0-9.-]+/[\x21-\x7e]+\Z")]
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+HashPrefix = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8,63}\Z")]
+
+
 class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One file of weights: where it is, how it is verified, what it is for."""
 
-    name: str
-    file: str
-    architecture: str
-    licence: str | None
-    purpose: str
+    name: Name
+    file: Name
+    architecture: Name
+    licence: Text | None
+    purpose: Text
     kind: Literal["generator", "discriminator", "features"] = "generator"
-    scale: int | None = None
-    urls: tuple[str, ...] = ()
-    bytes: int | None = None
-    sha256: str | None = None
-    sha256_prefix: str | None = None
-    source: str = ""
-    partner: str | None = None
-    note: str = ""
+    scale: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    urls: tuple[Address, ...] = ()
+    bytes: Annotated[int, msgspec.Meta(ge=1, le=2**33)] | None = None
+    sha256: Hash | None = None
+    sha256_prefix: HashPrefix | None = None
+    source: Text = ""
+    partner: Name | None = None
+    note: Text = ""
 
     @property
     def embedded(self) -> bool:
@@ -96,52 +103,51 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def load_manifest() -> Manifest:
-    """The manifest of this installation."""
+    """Return the manifest of this installation."""
     return read_manifest(PLACES)
 
 
 def read_manifest(places: Sequence[Path]) -> Manifest:
-    """The first manifest of ``places`` that exists, checked. Raises WeightsError naming the file and the fault."""
+    """Return the first manifest of ``places`` that exists. Raises WeightsError naming the file and the fault."""
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise WeightsError("The installation lacks weights_manifest.json.", "Install upscale again.")
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except msgspec.DecodeError as error:
-        raise WeightsError(f"{path} is no valid manifest: {error}.", _nearest_field(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fault = ascii(str(error))[1:-1]  # it may quote the file
+        raise WeightsError(f"{path} is no valid manifest: {fault:.300}.", _hint(str(error))) from error
+    except OSError as error:
+        raise WeightsError(f"Cannot read {path}: {error.strerror or error}.", "Install upscale again.") from error
     for problem in problems(manifest):
         raise WeightsError(f"{path} is no valid manifest: {problem}.", "Correct the record.")
     return manifest
 
 
-def _nearest_field(message: str) -> str:
-    quoted = message.split("`")
-    if "unknown field" in message and len(quoted) > 1:
-        near = difflib.get_close_matches(quoted[1], WeightsRecord.__struct_fields__, n=1)
-        return f"Did you mean `{near[0]}`?" if near else "Remove it."
-    return "Correct the record."
+def _hint(message: str) -> str:
+    field = message.split("`")[1] if "unknown field" in message else ""
+    near = difflib.get_close_matches(field, WeightsRecord.__struct_fields__, n=1)
+    return f"Did you mean `{near[0]}`?" if near else "Correct the record."
 
 
 def problems(manifest: Manifest) -> list[str]:
-    """What the types cannot say: unique names, https, safe file names, partners that exist, hashes that are hashes."""
-    found = []
-    names = [record.name.lower() for record in manifest.records()]
-    found += [f"the name {name!r} is there twice" for name in {n for n in names if names.count(n) > 1}]
-    files = [record.file.lower() for record in manifest.records()]
-    found += [f"the file name {file!r} is there twice" for file in {f for f in files if files.count(f) > 1}]
-    for record in manifest.records():
-        if any(urlsplit(url).scheme != "https" or not urlsplit(url).hostname for url in record.urls):
-            found.append(f"{record.name} has an address that is not https")
-        if PureWindowsPath(record.file).name != record.file or record.file[:1] in ("", "."):
-            found.append(f"{record.name} has an unsafe file name {record.file!r}")
-        if record.partner and record.partner.lower() not in names:
-            found.append(f"{record.name} has the unknown partner {record.partner!r}")
-        partner = manifest.get(record.partner) if record.partner else None
-        if partner and (partner.architecture, partner.scale) != (record.architecture, record.scale):
-            found.append(f"{record.name} cannot be mixed with its partner {partner.name}")
-        digest = record.sha256 or record.sha256_prefix or ""
-        if set(digest) - set("0123456789abcdef") or (record.sha256 and len(record.sha256) != 64):
-            found.append(f"{record.name} has a sha256 that is none")
+    """Return what the types cannot say: doubled names, addresses that are missing, partners that do not fit."""
+    records = manifest.records()
+    by_name = {record.name.lower(): record for record in records}
+    found = [f"the name {name!r} is there twice" for name in _doubled(record.name for record in records)]
+    found += [f"the file name {file!r} is there twice" for file in _doubled(record.file for record in records)]
+    for record in records:
+        if record.embedded != (record in manifest.embedded):
+            found.append(f"{record.name} has {'no' if record.embedded else 'an'} address")
         if record.kind == "generator" and record.scale is None:
             found.append(f"{record.name} has no scale")
+        partner = by_name.get((record.partner or "").lower())
+        if record.partner and (partner is None or partner is record):
+            found.append(f"{record.name} has the unknown partner {record.partner!r}")
+        elif partner and (partner.architecture, partner.scale) != (record.architecture, record.scale):
+            found.append(f"{record.name} cannot be mixed with its partner {partner.name}")
     return found
+
+
+def _doubled(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(name.lower() for name in names).items() if times > 1]
