@@ -178,3 +178,10 @@ def test_without_network_the_default_mix_is_the_embedded_pair_with_a_warning() -
     assert notices[-1].text.startswith("Mixing the embedded networks lite-x4 and lite-x4-restore")
     ends = [resolve(name).module.state_dict()["body.0.weight"] for name in ("lite-x4", "lite-x4-restore")]
     assert torch.allclose(network.module.state_dict()["body.0.weight"], 0.75 * ends[0] + 0.25 * ends[1], atol=1e-6)
+
+
+def test_a_network_that_needs_an_extra_is_refused_before_its_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(loading, "locate", lambda *_: pytest.fail("it was downloaded"))
+    with pytest.raises(WeightsError, match=r"architecture hma, which needs an extra\. Run: pip install 'upscale-cli"):
+        resolve("4x-mssim-hma-pretrains")

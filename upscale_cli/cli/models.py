@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from upscale_cli.weights.manifest import WeightsRecord
 
 COLUMNS = ("name", "scale", "size", "licence", "purpose")
+ORDERS = ("name", "scale", "size", "licence", "architecture")
 
 
 @click.group("models", no_args_is_help=True)
@@ -35,31 +36,48 @@ def models() -> None:
 
 @models.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those of OpenModelDB, and those that only train others.")
-@click.option("--search", metavar="TEXT", help="Those with the text in name, purpose or note, of all.")
+@click.option("--search", "text", metavar="TEXT", help="Those with the text in name, purpose or note, of all.")
+@click.option("--architecture", metavar="NAME", help="Those of the architecture, of all.")
+@click.option("--scale", type=click.IntRange(min=1), help="Those that enlarge so many times, of all.")
+@click.option("--licence", metavar="NAME", help="Those under the licence, of all: MIT, CC-BY-4*, or none.")
+@click.option("--tag", help="Those for it, of all: photo, anime, denoise.")
+@click.option("--sort", "order", type=click.Choice(ORDERS), help="Order.  [default: as in the manifest]")
 @style_options(json_help="One JSON object per network.", quiet_help="No line on how many there are.")
-def list_models(everything: bool, search: str | None, style: Style) -> None:
+def list_models(
+    everything: bool,
+    text: str | None,
+    architecture: str | None,
+    scale: int | None,
+    licence: str | None,
+    tag: str | None,
+    order: str | None,
+    style: Style,
+) -> None:
     """List networks. * are on this disk.
 
     \b
-    Example:  upscale models list --search anime
+    Example:  upscale models list --all
+              upscale models list --tag anime --scale 2 --sort size
     """
     from upscale_cli.weights.manifest import load_manifest
+    from upscale_cli.weights.search import Query, search, sort
 
     console, manifest = Console(style), load_manifest()
-    if everything or search is not None:
-        wanted = (search or "").lower()
-        shown = [r for r in manifest.records() if wanted in f"{r.name} {r.purpose} {r.note}".lower()]
-    else:
+    query = Query(architecture, scale, licence, tag, text)
+    if short := not everything and query == Query():
         shown = [r for r in manifest.embedded + manifest.curated if r.kind == "generator"]
-    if style == "json":
-        for record in shown:
-            console.record(_known(record))
-        return
-    for row in _table(shown):
+    else:
+        shown = search(manifest.records(), query)
+    shown = sort(shown, order) if order else shown
+    for row in _table(shown) if shown and style != "json" else ():
         console.result(row)
-    if not everything and search is None:
+    for record in shown if style == "json" else ():
+        console.record(_known(record))
+    if short:
         more = len(manifest.records()) - len(shown)
         console.tell(f"* is on this disk. {more} more with --all; `upscale models info NAME` says more.", err=True)
+    if not shown:
+        console.tell("No network is all of that.", err=True)
 
 
 def _table(records: Sequence[WeightsRecord]) -> list[str]:
@@ -67,7 +85,8 @@ def _table(records: Sequence[WeightsRecord]) -> list[str]:
     rows = [("", *COLUMNS)]
     for record in records:
         here, scale = "*" if _local(record) else "", f"x{record.scale}" if record.scale else ""
-        rows.append((here, record.name, scale, _size(record), _licence(record), record.purpose))
+        extra = f" (needs the extra {record.extra})" if record.extra else ""
+        rows.append((here, record.name, scale, _size(record), _licence(record), record.purpose + extra))
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     sides = "<<<><"
     lines = []
@@ -104,7 +123,7 @@ def _known(record: WeightsRecord) -> ModelRecord:
     import msgspec
 
     file = _local(record)
-    known = msgspec.structs.asdict(record)
+    known = msgspec.structs.asdict(record) | {"tags": record.labels, "extra": record.extra}
     return ModelRecord(**known, non_commercial=record.non_commercial, path=str(file) if file else None)
 
 

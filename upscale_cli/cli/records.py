@@ -149,6 +149,8 @@ class ModelRecord(Record):
     licence: str | None
     non_commercial: bool
     purpose: str
+    tags: tuple[str, ...]
+    extra: str | None
     note: str
     partner: str | None
     source: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
@@ -57,6 +58,9 @@ def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore
     record = load_manifest().find(str(model))
     if record.kind != "generator":
         raise WeightsError(f"{record.name} is a {record.kind} network: it enlarges nothing.", "Choose another model.")
+    if record.extra and find_spec(record.extra) is None:
+        extra = f"Run: pip install 'upscale-cli[{record.extra}]'"
+        raise WeightsError(f"{record.name} is of the architecture {record.architecture}, which needs an extra.", extra)
     for notice in notices_on(record):
         notify(notice)
     return _load_file(locate(record, progress, notify), record.name)

@@ -16,6 +16,7 @@ import msgspec
 
 from upscale_cli.errors import WeightsError
 
+NETWORKS = Path(__file__).resolve().parents[1] / "networks"
 # In a wheel the manifest lies beside this file, in a checkout at its top level.
 PLACES = (
     Path(__file__).with_name("weights_manifest.json"),
@@ -38,6 +39,7 @@ class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     architecture: Name
     licence: Text | None
     purpose: Text
+    tags: tuple[Name, ...] = ()
     kind: Literal["generator", "discriminator", "features"] = "generator"
     scale: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     urls: tuple[Address, ...] = ()
@@ -52,6 +54,17 @@ class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     def embedded(self) -> bool:
         """Whether the file comes with the package."""
         return not self.urls
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags, or, where there are none, the parts of the purpose, which is OpenModelDB's tags."""
+        return self.tags or tuple(self.purpose.split(", "))
+
+    @property
+    def extra(self) -> str | None:
+        """The optional dependency without which the network does not open: its architecture has no file of ours."""
+        native = (NETWORKS / f"{self.architecture}.py").is_file()
+        return "spandrel" if self.kind == "generator" and not native else None
 
     @property
     def non_commercial(self) -> bool:
