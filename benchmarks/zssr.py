@@ -101,7 +101,7 @@ def measured(case: Case, kernel: BlurKernel, options: argparse.Namespace) -> tup
     bf16 = devices.cpu_has_bf16() and not options.fp32
     network = zssr.fit(to_planes(case.lr), kernel, seed=options.seed, iterations=options.iterations, bf16=bf16)
     resolved = ResolvedNetwork("zssr", network.spec, network, {})
-    sr = Upscaler(network=resolved, scale=case.scale, tile_pad=network.halo, device="cpu").upscale(case.lr)
+    sr = Upscaler(network=resolved, scale=case.scale, device="cpu").upscale(case.lr)
     return psnr(sr, case.hr, case.scale), time.process_time() - start
 
 

@@ -20,12 +20,12 @@ UPRIGHT = ORIENTATIONS[0]
 
 
 def orient(image: Tensor, orientation: Orientation) -> Tensor:
-    """(..., H, W), mirrored if so and then turned: (..., H, W) or (..., W, H)."""
+    """Return ``image`` (..., H, W), mirrored if so and then turned: (..., H, W) or (..., W, H)."""
     image = image.flip(-1) if orientation.mirrored else image
     return torch.rot90(image, orientation.turns, (-2, -1))
 
 
 def restore(image: Tensor, orientation: Orientation) -> Tensor:
-    """The inverse of ``orient``."""
+    """Return ``image`` as it was before ``orient``."""
     image = torch.rot90(image, -orientation.turns, (-2, -1))
     return image.flip(-1) if orientation.mirrored else image

@@ -1,14 +1,16 @@
-"""Crops against NumPy's own padding and turning."""
+"""Crops against NumPy's padding and the turning of tensors."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_training import painted
 
 from upscale_cli.images import crops
+from upscale_cli.orientation import ORIENTATIONS, Orientation, orient
 
 
 @given(
@@ -25,9 +27,8 @@ def test_windows_are_mirrored_again_and_again(
     assert np.array_equal(crops.window(picture, up, left, side), expected)
 
 
-@pytest.mark.parametrize("turns", range(4))
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_crops_turn_as_numpy_turns_them(turns: int, mirrored: bool) -> None:
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_crops_turn_as_tensors_do(orientation: Orientation) -> None:
     picture = painted(7, 12, 12).color[2:9, 1:8]
-    turned = np.rot90(picture, turns)
-    assert np.array_equal(crops.turned(picture, turns, mirrored), turned[:, ::-1] if mirrored else turned)
+    turned = orient(torch.from_numpy(picture.copy()).permute(2, 0, 1), orientation).permute(1, 2, 0)
+    assert np.array_equal(crops.oriented(picture, orientation), turned)

@@ -252,7 +252,7 @@ def test_the_upscaler_runs_it_to_powers_of_its_scale(channels: int, scale: int) 
     picture = painted(0, 18, 21).color[..., :channels]
     network = fit(image(18, 21, channels), gaussian(), iterations=1)
     resolved = ResolvedNetwork("zssr", network.spec, network, {})
-    sr = Upscaler(network=resolved, scale=scale, tile_pad=network.halo).upscale(picture)
+    sr = Upscaler(network=resolved, scale=scale).upscale(picture)
     assert sr.shape == (18 * scale, 21 * scale, channels)
     assert sr.min() < sr.max()
 
@@ -271,8 +271,7 @@ def test_tiles_leave_no_seams(kernel: BlurKernel) -> None:
     network.orientations = network.orientations[:1]
     resolved = ResolvedNetwork("zssr", network.spec, network, {})
     tiled, whole = (
-        Upscaler(network=resolved, scale=2, tile=tile, tile_pad=network.halo).upscale(painted(0, 70, 60).color)
-        for tile in (24, 0)
+        Upscaler(network=resolved, scale=2, tile=tile).upscale(painted(0, 70, 60).color) for tile in (24, 0)
     )
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 

@@ -74,8 +74,7 @@ def _zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
             bf16=zssr.trains_in_bf16(device, options.precision),
             on_step=on_step,
         )
-        halo = module.halo if options.tile_pad is None else options.tile_pad
-        running = replace(options, kernel=None, iterations=None, seed=None, tile_pad=halo)
+        running = replace(options, kernel=None, iterations=None, seed=None)
         network = ResolvedNetwork(ZERO_SHOT, module.spec, module, {})
         return Upscaler.from_options(running, network, notify=notify)
 

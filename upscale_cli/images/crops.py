@@ -7,18 +7,13 @@ import numpy as np
 from upscale_cli.borders import mirrored
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Pixels
+from upscale_cli.orientation import ORIENTATIONS, Orientation
 
-# By quarter turns and whether the result is flipped: whether OpenCV has to swap the axes, and what it flips then.
-_TURNS: dict[tuple[int, bool], tuple[bool, int | None]] = {
-    (0, False): (False, None),
-    (0, True): (False, 1),
-    (1, False): (True, 0),
-    (1, True): (True, -1),
-    (2, False): (False, -1),
-    (2, True): (False, 0),
-    (3, False): (True, 1),
-    (3, True): (True, None),
-}
+# In the order of ORIENTATIONS: whether OpenCV has to swap the axes, and what it flips then.
+_STEPS = (
+    *((False, None), (True, 0), (False, -1), (True, 1)),
+    *((False, 1), (True, None), (False, 0), (True, -1)),
+)
 
 
 def window(picture: Pixels, y: int, x: int, side: int) -> Pixels:
@@ -31,11 +26,8 @@ def window(picture: Pixels, y: int, x: int, side: int) -> Pixels:
     return beyond
 
 
-def turned(pixels: Pixels, turns: int, flipped: bool) -> Pixels:
-    """Return ``pixels`` turned anticlockwise, then flipped left to right.
-
-    By OpenCV, which is far faster at it than strided copies.
-    """
-    swapped, flip = _TURNS[turns, flipped]
+def oriented(pixels: Pixels, orientation: Orientation) -> Pixels:
+    """Return ``pixels`` as ``orient`` turns tensors. By OpenCV, which is far faster at it than strided copies."""
+    swapped, flip = _STEPS[ORIENTATIONS.index(orientation)]
     transposed: Pixels = cv2.transpose(pixels) if swapped else pixels
     return transposed if flip is None else cv2.flip(transposed, flip)

@@ -15,10 +15,11 @@ from numpy.random import Generator as Rng
 from torch import Tensor
 
 from upscale_cli.degradation import chains
-from upscale_cli.images.crops import turned, window
+from upscale_cli.images.crops import oriented, window
 from upscale_cli.images.picture import Pixels
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.orientation import Orientation
 from upscale_cli.resize import BICUBIC_REACH
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.pictures import PictureStore
@@ -90,7 +91,8 @@ class Patches:
         mirrored = bool(rng.integers(2)) if data.flips else False
         hr = window(picture.hr, (y - margin) * scale, (x - margin) * scale, (side + 2 * margin) * scale)
         lr = None if picture.lr is None else window(picture.lr, y, x, side)
-        return turned(hr, turns, mirrored), None if lr is None else turned(lr, turns, mirrored)
+        orientation = Orientation(-turns % 4 if mirrored else turns, mirrored)  # turned first, then mirrored
+        return oriented(hr, orientation), None if lr is None else oriented(lr, orientation)
 
     def _margin(self) -> int:
         """HR pixels around a crop that its LR pixels depend on: cut off later, they make LR exact to the edge."""

@@ -36,13 +36,8 @@ class ZeroShotNetwork(nn.Module):
     @property
     def spec(self) -> NetworkSpec:
         """``receptive_radius`` counts interpolation, layers, all back-projections; ``halo`` is enough in practice."""
-        radius = self._radius(self.back_projections)
-        return NetworkSpec("zssr", self.kernel.scale, self._channels, self._channels, radius)
-
-    @property
-    def halo(self) -> int:
-        """LR pixels that a tile should see around it."""
-        return self._radius(min(PROJECTIONS_SEEN, self.back_projections))
+        radius, halo = (self._radius(min(most, self.back_projections)) for most in (BACK_PROJECTIONS, PROJECTIONS_SEEN))
+        return NetworkSpec("zssr", self.kernel.scale, self._channels, self._channels, radius, halo=halo)
 
     def _radius(self, projections: int) -> int:
         scale = self.kernel.scale
