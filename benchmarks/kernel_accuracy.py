@@ -7,9 +7,9 @@
 
 The folder holds lr_x2/im_N.png, gt_k_x2/kernel_N.mat and, for some N, gt/im_N.png. Correlations are normalised
 cross-correlations after alignment of the centres of mass. With several runs, "one run" is the first of them. With
---bicubic the sharp pictures are shrunk by MATLAB's bicubic instead, whose kernel is to be found. --save takes a folder
-for the kernels found, which `benchmarks/zssr.py --estimated` reads; --picture shows them under the true ones. One core;
-seconds are those of the processor's work, so that other programs hardly disturb them.
+--bicubic the sharp pictures are downsampled by MATLAB's bicubic instead, whose kernel is to be found. --save takes a
+folder for the kernels found, which `benchmarks/zssr.py --estimated` reads; --picture shows them under the true ones.
+One core; seconds are those of the processor's work, so that other programs hardly disturb them.
 """
 
 from __future__ import annotations
@@ -80,10 +80,12 @@ def cases(folder: Path, chosen: Sequence[int]) -> list[Case]:
 def bicubic_cases(folder: Path, chosen: Sequence[int]) -> list[Case]:
     numbers = chosen or sorted(int(path.stem.split("_")[1]) for path in (folder / "gt").glob("im_*.png"))
     sharp = {number: read_picture(folder / "gt" / f"im_{number}.png") for number in numbers}
-    return [Case(f"bicubic {n}", shrunk_bicubically(picture), blur_kernel.bicubic(2)) for n, picture in sharp.items()]
+    return [
+        Case(f"bicubic {n}", downsampled_bicubically(picture), blur_kernel.bicubic(2)) for n, picture in sharp.items()
+    ]
 
 
-def shrunk_bicubically(picture: Picture) -> Picture:
+def downsampled_bicubically(picture: Picture) -> Picture:
     image = torch.from_numpy(picture.color).permute(2, 0, 1).float()
     levels = matlab_bicubic(image, 0.5).round().clamp(0, 255).to(torch.uint8)
     return Picture(levels.permute(1, 2, 0).contiguous().numpy())

@@ -1,4 +1,4 @@
-"""PSNR and time of zero-shot super-resolution on DIV2KRK's pictures, by the kernel it is told.
+"""PSNR and time of zero-shot super-resolution on DIV2KRK's pictures, by the kernel it is given.
 
     python benchmarks/zssr.py DIV2KRK [--cases 14 24] [--kernels bicubic true] [--estimated DIR] [--crop 480]
     python benchmarks/zssr.py DIV2KRK --scale 4
@@ -9,7 +9,7 @@ wide and high. PSNR is that of Y, as `upscale eval` counts it; seconds are those
 enlarging.
 
 ``--scale 4`` compares the two ways to four times the size with a kernel for two: the network twice, or one trained with
-the kernel of shrinking twice. DIV2KRK's pictures for it being larger than they need to be, LR is made from gt.
+the kernel of downsampling twice. DIV2KRK's pictures for it being larger than they need to be, LR is made from gt.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def report(case: Case, options: argparse.Namespace) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--cases", type=int, nargs="+", help="numbers of pictures; default: all that have a truth")
+    parser.add_argument("--cases", type=int, nargs="+", help="numbers of pictures; default: all with ground truth")
     parser.add_argument("--kernels", nargs="*", choices=["bicubic", "true"], default=["bicubic", "true"])
     parser.add_argument("--estimated", type=Path, help="folder of estimated kernels")
     parser.add_argument("--crop", type=int, default=480, help="LR pixels")

@@ -65,12 +65,12 @@ def test_half_a_pixel_of_bicubic_has_keys_weights() -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "scale"), [("Set5", 2), ("Set5", 4), ("Set14", 2), ("Set14", 4)])
-def test_shrinking_is_matlabs_within_a_fifth_of_a_level(shared: Path, name: str, scale: int) -> None:
+def test_downsampling_is_matlabs_within_a_fifth_of_a_level(shared: Path, name: str, scale: int) -> None:
     folder = shared / "data" / name / f"x{scale}"
     differences = []
     for hr, lr in zip(sorted((folder / "HR").iterdir()), sorted((folder / "LR").iterdir()), strict=True):
-        shrunk = matlab_bicubic(read(hr), 1 / scale).round().clamp(0, 255)
-        differences.append((shrunk - read(lr)).abs().mean().item())
+        small = matlab_bicubic(read(hr), 1 / scale).round().clamp(0, 255)
+        differences.append((small - read(lr)).abs().mean().item())
     assert np.mean(differences) < 0.2
 
 

@@ -22,7 +22,7 @@ from upscale_cli.borders import mirrored
 Filter = Literal["bicubic", "lanczos", "area"]
 
 
-BICUBIC_REACH = 2  # outputs at each side of a picture shrunk by a whole factor that depend on what is beyond its border
+BICUBIC_REACH = 2  # outputs at each side of a picture downsampled by a whole factor that depend on what lies beyond
 BLOCK = 64  # outputs that share one band of weights: wide enough for fast products, narrow enough to be mostly weights
 
 
@@ -35,17 +35,17 @@ def cubic(x: Tensor) -> Tensor:
 
 
 def _lanczos(x: Tensor, stretch: float) -> Tensor:
-    """Lanczos window of three lobes."""
+    """Return the Lanczos window of three lobes at ``x``."""
     x = x * stretch
     return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
 
 
 def _area(x: Tensor, stretch: float) -> Tensor:
-    """How much of each source pixel the output pixel covers; linear interpolation when enlarging."""
+    """Return how much of each source pixel the output pixel covers; linear interpolation when enlarging."""
     return (0.5 + 0.5 / stretch - x.abs()).clamp(0, 1)
 
 
-# Each takes distances in source pixels and how far it is stretched to shrink; the number is its width unstretched.
+# Each takes distances in source pixels and how far it is stretched to downsample; the number is its width unstretched.
 _FILTERS: dict[Filter, tuple[Callable[[Tensor, float], Tensor], float]] = {
     "bicubic": (lambda x, stretch: cubic(x * stretch), 4.0),
     "lanczos": (_lanczos, 6.0),
@@ -55,9 +55,9 @@ _FILTERS: dict[Filter, tuple[Callable[[Tensor, float], Tensor], float]] = {
 
 @lru_cache(maxsize=64)
 def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tensor, Tensor]:
-    """Source indices (out_size, taps) and their weights (out_size, taps), rows summing to one.
+    """Return source indices (out_size, taps) and their weights (out_size, taps), rows summing to 1.
 
-    Follows MATLAB's ``contributions``: the kernel widens by 1/scale when shrinking (antialiasing) and
+    Follows MATLAB's ``contributions``: the kernel widens by 1/scale when downsampling (antialiasing) and
     pixels beyond the border are mirrored, the edge pixel repeated.
     """
     kernel, width = _FILTERS[kind]
@@ -75,7 +75,7 @@ def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tens
 
 
 def _matrix(index: Tensor, weight: Tensor) -> tuple[int, int, Tensor]:
-    """The band of source positions [start, stop) that a block of taps uses, and its weights (outputs, stop - start)."""
+    """Return the source positions [start, stop) that a block of taps uses, and its weights (outputs, stop - start)."""
     start, stop = int(index.min()), int(index.max()) + 1
     dense = torch.zeros(index.shape[0], stop - start)
     dense.scatter_add_(1, index - start, weight)
@@ -83,7 +83,7 @@ def _matrix(index: Tensor, weight: Tensor) -> tuple[int, int, Tensor]:
 
 
 def _resize_rows(image: Tensor, rows: slice, out_size: int, scale: float, kind: Filter) -> Tensor:
-    """Output rows ``rows`` of (..., H, W). As products of matrices, which is far faster than gathering taps."""
+    """Return output rows ``rows`` of (..., H, W). Products of matrices are far faster than gathering taps."""
     index, weight = _taps(image.shape[-2], out_size, scale, kind)
     blocks = []
     for first in range(rows.start, rows.stop, BLOCK):
@@ -138,13 +138,13 @@ def resize_pixels(pixels: NDArray[Any], size: tuple[int, int], kind: Filter, dty
 
 
 def matlab_bicubic(image: Tensor, scale: float) -> Tensor:
-    """``imresize(image, scale)`` of MATLAB on (..., H, W): bicubic, antialiased, output size rounded up."""
+    """Return MATLAB's ``imresize(image, scale)`` of (..., H, W): bicubic, antialiased, output size rounded up."""
     height, width = (math.ceil(side * scale - 1e-9) for side in image.shape[-2:])
     return resize(image, (height, width), "bicubic", (scale, scale))
 
 
 def matlab_bicubic_inside(image: Tensor, factor: int) -> Tensor:
-    """``matlab_bicubic(image, 1 / factor)`` without the pixels that depend on the border: ``BICUBIC_REACH`` a side.
+    """Return ``matlab_bicubic(image, 1 / factor)`` less the pixels that depend on the border: ``BICUBIC_REACH`` a side.
 
     ``image`` (..., H, W) has sides that are multiples of the factor. Inside, all outputs have the same taps, and their
     rows are sums of whole rows of the image: faster than products of matrices, above all in the layout channels-last.
@@ -152,7 +152,7 @@ def matlab_bicubic_inside(image: Tensor, factor: int) -> Tensor:
     rows, columns = (side // factor for side in image.shape[-2:])
     index, weight = _taps(image.shape[-2], rows, 1 / factor, "bicubic")
     span = (rows - 2 * BICUBIC_REACH) * factor
-    shrunk = torch.zeros_like(image[..., :span:factor, :])
+    small = torch.zeros_like(image[..., :span:factor, :])
     for first, tap in zip(index[BICUBIC_REACH].tolist(), weight[BICUBIC_REACH].tolist(), strict=True):
-        shrunk.add_(image[..., first : first + span : factor, :], alpha=tap)
-    return _resize_columns(shrunk, columns, 1 / factor, "bicubic")[..., BICUBIC_REACH:-BICUBIC_REACH]
+        small.add_(image[..., first : first + span : factor, :], alpha=tap)
+    return _resize_columns(small, columns, 1 / factor, "bicubic")[..., BICUBIC_REACH:-BICUBIC_REACH]

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def assert_frequency(hits: int, trials: int, probability: float) -> None:
-    """``hits`` of ``trials`` agree with the probability (binomial deviation)."""
+    """``hits`` of ``trials`` agree with the probability (binomial standard deviation)."""
     assert abs(hits - trials * probability) <= 5 * math.sqrt(trials * probability * (1 - probability))
 
 

@@ -25,7 +25,7 @@ def ramp() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("sigma", [1.0, 12.0, 30.0])
-def test_gaussian_noise_has_the_stated_deviation_and_no_mean(sigma: float) -> None:
+def test_gaussian_noise_has_the_stated_standard_deviation_and_no_mean(sigma: float) -> None:
     field = noise.gaussian([torch.zeros(3, SIDE, SIDE)], torch.tensor([sigma]), False, generator()) * 255
     assert abs(field.mean().item()) < 5 * sigma / math.sqrt(PIXELS)
     assert field.std().item() == pytest.approx(sigma, rel=5 / math.sqrt(2 * PIXELS))
@@ -62,7 +62,7 @@ def test_the_variance_of_poisson_noise_is_proportional_to_the_brightness() -> No
     bright = np.arange(8, 256)
     assert np.abs(variance[bright] / (bright / 255) - 1).max() < 6 * math.sqrt(2.3 / samples)
     assert variance[0] == 0
-    assert field.abs().max() < 8 / 16  # eight deviations of the brightest level: no count is far off
+    assert field.abs().max() < 8 / 16  # eight standard deviations of the brightest level: no count is far off
     assert np.abs(field.mean((0, 1, 2)).numpy()).max() < 6 / math.sqrt(256 * samples)
 
 

@@ -39,7 +39,7 @@ def test_the_covariance_of_a_gaussian_blur_is_found(covariance: list[list[float]
     assert (found - torch.tensor(covariance)).abs().max() < 0.35
 
 
-def test_noise_is_told_from_detail() -> None:
+def test_noise_is_separated_from_detail() -> None:
     fit = spectrum.fitted(spectrum.spectrum(small([[3.0, 0.0], [0.0, 3.0]], noise=3.0)))
     assert abs(float(fit.log_floor.exp().sqrt()) - 3) < 0.5
     assert (fit.covariance.diagonal() - 3).abs().max() < 0.6

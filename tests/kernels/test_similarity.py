@@ -1,4 +1,4 @@
-"""How alike kernels are, whatever their place."""
+"""How similar kernels are, whatever their place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def gaussian(row: float, column: float, variance: float = 2.0, size: int = 21) -
     return np.asarray(values / values.sum())
 
 
-def test_shifted_kernels_are_alike() -> None:
+def test_shifted_kernels_are_similar() -> None:
     assert correlation(gaussian(10, 10), 3 * gaussian(8.5, 11.25)) == pytest.approx(1, abs=2e-3)
     assert psnr(gaussian(10, 10), gaussian(9.5, 10.5)) > 45
 
@@ -36,7 +36,7 @@ def test_the_mean_of_shifted_kernels_is_the_kernel() -> None:
     assert np.abs(mean - gaussian(middle, middle, size=len(mean))).max() < 1e-6
 
 
-def test_kernels_are_placed_where_they_shall_lie() -> None:
+def test_kernels_are_moved_to_the_centre_asked_for() -> None:
     moved = placed(gaussian(10, 10), 27, (12.5, 14.25))
     assert np.abs(moved - gaussian(12.5, 14.25, size=27)).max() < 2e-3
     assert np.allclose(center_of_mass(moved), (12.5, 14.25))

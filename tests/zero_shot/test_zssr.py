@@ -211,23 +211,23 @@ def test_the_rate_falls_after_six_tests_without_progress_and_not_before() -> Non
 def test_training_ends_when_the_rate_has_fallen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zssr, "TEST_EVERY", 2)
     monkeypatch.setattr(zssr, "stagnates", lambda errors: True)
-    heard: list[Progress] = []
-    fit(image(20, 20), gaussian(), iterations=99, on_step=heard.append)
-    assert [step.iteration for step in heard] == list(range(1, 37))
-    assert [step.learning_rate for step in heard] == pytest.approx([1e-3] * 12 + [1e-4] * 12 + [1e-5] * 12)
-    assert {step.limit for step in heard} == {99}
+    steps_seen: list[Progress] = []
+    fit(image(20, 20), gaussian(), iterations=99, on_step=steps_seen.append)
+    assert [step.iteration for step in steps_seen] == list(range(1, 37))
+    assert [step.learning_rate for step in steps_seen] == pytest.approx([1e-3] * 12 + [1e-4] * 12 + [1e-5] * 12)
+    assert {step.limit for step in steps_seen} == {99}
 
 
 def test_the_loss_is_the_mean_distance_from_hr() -> None:
-    heard: list[Progress] = []
+    steps_seen: list[Progress] = []
     picture = image(16, 16)
     network = initial(3, gaussian(), seed=4)
     # One crop as large as the picture, in some orientation: for this kernel and the untrained network nearly the same.
     pair = paired(picture, gaussian())
     with torch.no_grad():
         wanted = (pair.interpolated + network.residual(pair.interpolated) - pair.hr).abs().mean()
-    fit(picture, gaussian(), seed=4, iterations=1, on_step=heard.append)
-    assert heard[0].loss == pytest.approx(float(wanted), rel=0.2)
+    fit(picture, gaussian(), seed=4, iterations=1, on_step=steps_seen.append)
+    assert steps_seen[0].loss == pytest.approx(float(wanted), rel=0.2)
 
 
 def test_back_projection_comes_ever_closer_to_the_picture() -> None:

@@ -245,7 +245,7 @@ def _smooth(images: Tensor) -> Tensor:
 
 
 def _opencv_gaussian(size: int) -> Tensor:
-    """``cv2.getGaussianKernel(size, 0)``."""
+    """Return ``cv2.getGaussianKernel(size, 0)``."""
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     line = torch.exp(-0.5 * (torch.arange(size) - size // 2) ** 2 / sigma**2)
     return line / line.sum()
