@@ -123,16 +123,15 @@ def draw(settings: SecondOrder, count: int, seed: Sequence[int]) -> Parameters:
 
 def _draw_stage(rng: np.random.Generator, stage: Stage, count: int) -> StageParameters:
     return StageParameters(
-        tuple(_draw_blur(rng, stage) for _ in range(count)),
+        tuple(
+            blur.draw_kernel(rng, stage) if rng.random() < stage.blur_probability else blur.NO_BLUR
+            for _ in range(count)
+        ),
         tuple(_draw_noise(rng, stage) for _ in range(count)),
         tuple(int(rng.integers(*stage.jpeg_quality, endpoint=True)) for _ in range(count)),
         _draw_factor(rng, stage),
         _draw_mode(rng),
     )
-
-
-def _draw_blur(rng: np.random.Generator, stage: Stage) -> KernelParameters:
-    return blur.draw_kernel(rng, stage) if rng.random() < stage.blur_probability else blur.NO_BLUR
 
 
 def _draw_noise(rng: np.random.Generator, stage: Stage) -> NoiseParameters:

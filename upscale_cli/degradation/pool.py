@@ -38,16 +38,14 @@ class PairPool:
         rng = np.random.default_rng(seed)
         stored = min(self.size - len(self), lr.shape[0])
         if stored > 0:
-            self._append(lr[:stored], hr[:stored])
+            new_lr, new_hr = _levels(lr[:stored]), _levels(hr[:stored])
+            self._lr = new_lr if self._lr is None else torch.cat([self._lr, new_lr])
+            self._hr = new_hr if self._hr is None else torch.cat([self._hr, new_hr])
         swapped = min(len(self) - stored, lr.shape[0] - stored)
         if swapped <= 0:
             return lr, hr
         places = torch.from_numpy(rng.choice(len(self) - stored, swapped, replace=False)).to(lr.device)
         return self._swap(lr, hr, slice(stored, stored + swapped), places)
-
-    def _append(self, lr: Tensor, hr: Tensor) -> None:
-        self._lr = _levels(lr) if self._lr is None else torch.cat([self._lr, _levels(lr)])
-        self._hr = _levels(hr) if self._hr is None else torch.cat([self._hr, _levels(hr)])
 
     def _swap(self, lr: Tensor, hr: Tensor, which: slice, places: Tensor) -> tuple[Tensor, Tensor]:
         assert self._lr is not None

@@ -81,10 +81,8 @@ def sheet(hr: Tensor, versions: Sequence[Version]) -> Picture:
     """Return the crop and its versions, enlarged to its size by repeating pixels, as near to a square as rows allow."""
     side = hr.shape[-1]
     shown = side * math.ceil(LEAST_WIDTH / side)
-    cells = [_cell(image, shown) for image in (hr, *(version.lr for version in versions))]
+    images = (hr, *(version.lr for version in versions))
+    enlarged = (F.interpolate(image, (shown, shown), mode="nearest-exact") for image in images)
+    cells = [Picture(to_pixels(image, np.uint8)) for image in enlarged]
     labels = [f"original, {side}x{side}", *(version.label for version in versions)]
     return contact_sheet(cells, labels, math.ceil(math.sqrt(len(cells))))
-
-
-def _cell(image: Tensor, side: int) -> Picture:
-    return Picture(to_pixels(F.interpolate(image, (side, side), mode="nearest-exact"), np.uint8))
