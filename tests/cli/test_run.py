@@ -15,6 +15,7 @@ import click
 import numpy as np
 import pytest
 from terminal import Said, Terminal
+from tiny_training import painted
 
 from upscale_cli import cli
 from upscale_cli.cli import options
@@ -206,6 +207,23 @@ def test_a_dry_run_tells_names_and_sizes_and_writes_nothing(terminal: Terminal) 
     assert "d/b.png: d_x2_lost/b.png is already there" in said.out
     assert "d/c.png -> d_x2_lost/c.png, which would fail: d/c.png is no picture" in said.out
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_dry_run_decodes_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw("d/a.png", "d/b.jpg", "d/c.webp", "d/e.tif")
+    monkeypatch.setattr("upscale_cli.images.read._decode", None)
+    said = terminal("d", "--dry-run")
+    assert said.code == 0
+    assert said.out.count("6x4 to 24x16") == 4
+
+
+@pytest.mark.parametrize(("quality", "advised"), [(40, True), (95, False)])
+def test_restoring_is_recommended_for_strongly_compressed_pictures_alone(
+    terminal: Terminal, network: str, quality: int, advised: bool
+) -> None:
+    write_image(painted(1, 24, 30), Path("a.jpg"), WriteOptions(by_name("jpeg"), quality))
+    assert ("--restore removes the traces" in terminal("a.jpg", "--device", "cpu", "-s", "2").err) == advised
+    assert "--restore" not in terminal("a.jpg", "-m", network, "-s", "2").err
 
 
 def test_a_comparison_is_written_beside_the_result(terminal: Terminal, network: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Metadata, Picture, Pixels
@@ -150,10 +151,19 @@ def test_networks_of_other_channels_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 5), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.int64)]
+    ("array", "hint"),
+    [
+        (np.zeros((4, 4, 5), np.uint8), "Give \\(H, W\\)"),
+        (np.zeros((0, 4, 3), np.uint8), "Give \\(H, W\\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "Give \\(H, W\\)"),
+        (np.zeros((4, 4), np.int64), "Use uint8"),
+        (np.full((4, 4), np.nan, np.float32), "nan_to_num"),
+        ([[0, 1], [2, 3]], "numpy.asarray"),
+        (Image.new("RGB", (4, 4)), "numpy.asarray"),
+    ],
 )
-def test_what_is_no_picture_is_refused(upscaler: Upscaler, array: np.ndarray) -> None:
-    with pytest.raises(UsageError):
+def test_what_is_no_picture_is_refused_in_a_sentence(upscaler: Upscaler, array: Any, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
         upscaler.upscale(array)
 
 

@@ -161,14 +161,14 @@ def _show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
 
 
 def _sizes(job: Job, options: UpscaleOptions) -> str:
-    from upscale_cli.images.read import read_picture
+    from upscale_cli.images.read import picture_size
 
     try:
-        picture = read_picture(job.source, options.max_megapixels)
-        height, width = options.size.pixels(picture.height, picture.width)
+        before = picture_size(job.source, options.max_megapixels)
+        height, width = options.size.pixels(*before)
     except UpscaleError as error:
         return f"which would fail: {error}"
-    return f"{picture.width}x{picture.height} to {width}x{height}"
+    return f"{before[1]}x{before[0]} to {width}x{height}"
 
 
 def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, replaces: bool) -> None:

@@ -11,13 +11,15 @@ from typing import Protocol
 
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
+from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.picture import Animation, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
-from upscale_cli.notices import Notice, Notify
+from upscale_cli.notices import Notice, Notify, note
 from upscale_cli.upscaling.comparison import side_by_side
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.size import Size
+from upscale_cli.weights.resolve import CLEAN
 
 Image = Picture | Animation
 OnShare = Callable[[float, str], None]
@@ -81,6 +83,7 @@ UpscalerFor = Callable[[Picture, OnShare], PictureUpscaler]
 # Makes that, once for each process; importable by name, so that other processes find it.
 Upscalers = Callable[[UpscaleOptions, Notify], UpscalerFor]
 
+GOOD_QUALITY = 85  # of JPEG: below, the network for clean pictures shows the compression
 # What a strange picture can trip in the libraries below us: it must not cost the user the rest of the folder.
 ONE_PICTURES_FAULT = (UpscaleError, OSError, MemoryError, RuntimeError, ValueError)
 
@@ -175,7 +178,17 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         return _failure(job, OutputError(f"Cannot write {job.target}: {reason}.", "Choose another place with -o."))
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
-    return replace(enlarged.outcome, notices=tuple(notices))
+    return replace(enlarged.outcome, notices=(*notices, *_advice(enlarged.outcome, options)))
+
+
+def _advice(outcome: Outcome, options: UpscaleOptions) -> tuple[Notice, ...]:
+    """Recommend --restore where the default network enlarged a strongly compressed picture."""
+    if outcome.model not in CLEAN or options.network is not None:
+        return ()
+    quality = jpeg_quality(outcome.job.source)
+    if quality is None or quality >= GOOD_QUALITY:
+        return ()
+    return (note(f"The input is compressed (JPEG quality below {GOOD_QUALITY}): --restore removes the traces."),)
 
 
 def write_options(path: Path, options: UpscaleOptions) -> WriteOptions:

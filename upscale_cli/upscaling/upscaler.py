@@ -173,10 +173,14 @@ def _resolved(options: UpscaleOptions, device: torch.device, on_download: Progre
 
 def _as_levels(array: NDArray[Any]) -> Pixels:
     """Return ``array`` as uint8 or uint16 (H, W, C). Raises UsageError where it is no picture."""
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"A {type(array).__name__} is not an array.", "Convert it: numpy.asarray(picture).")
     pixels = array if array.ndim == 3 else array[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
         raise UsageError(f"An array of shape {array.shape} is no picture.", "Give (H, W) or (H, W, 1 to 4).")
     if array.dtype.kind == "f":
+        if not np.isfinite(pixels).all():
+            raise UsageError("The array holds values that are not finite.", "Replace them: numpy.nan_to_num(array).")
         levels: Pixels = np.rint(np.clip(pixels, 0, 1) * top(np.uint16)).astype(np.uint16)
         return levels
     if array.dtype not in (np.uint8, np.uint16):

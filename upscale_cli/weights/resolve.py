@@ -17,6 +17,7 @@ from upscale_cli.weights.mixture import Mixture, load_default_pair, mixed
 from upscale_cli.weights.state_dict import SUFFIXES
 from upscale_cli.weights.transfer import Progress, silent
 
+CLEAN = ("lite-x4", "lite-x2")  # embedded networks that sharpen what compression left
 LARGEST_SCALE_BY_X2 = 2  # up to here a network for twice the size is the default
 DENOISED = "realesr-general-x4v3"
 
@@ -117,7 +118,7 @@ def resolve_default(
         ("realesrgan-x2plus", "lite-x2") if scale <= LARGEST_SCALE_BY_X2 else ("realesrgan-x4plus", "lite-x4")
     )
     if device_type == "cpu":
-        advice = f"For noisy or compressed photographs: --restore, or, better but far slower on a CPU, -m {best}."
+        advice = f"Better for degraded photographs, but far slower on a CPU: -m {best}."
         notify(note(f"Using the embedded network {embedded}. {advice}"))
         return resolve(embedded)
     try:
