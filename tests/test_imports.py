@@ -28,7 +28,7 @@ ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 ONLY_IN = {
     "click": ("cli/",),
     "tqdm": ("cli/",),
-    "requests": ("weights/transfer.py",),
+    "requests": ("weights/http.py",),
     "cv2": ("images/",),
 }
 DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used

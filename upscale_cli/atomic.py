@@ -1,4 +1,4 @@
-"""Write beside the target, flush to disk, rename: nobody ever sees a half-written file."""
+"""Write beside the target, flush to disk, rename: no reader ever sees a half-written file."""
 
 from __future__ import annotations
 

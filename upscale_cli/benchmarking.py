@@ -27,8 +27,8 @@ from upscale_cli.metrics import psnr
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
+from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.resolve import resolve
-from upscale_cli.weights.transfer import Progress, silent
 
 PEAK_MATRIX = 2048
 Way = Callable[[Pixels], Pixels]

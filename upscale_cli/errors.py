@@ -1,4 +1,4 @@
-"""Everything that can go wrong in a way the user can mend.
+"""Errors that a user can mend, with the exit code of each.
 
     UpscaleError            1   also: some pictures of a folder failed
     ├── UsageError          2   options that are wrong or cannot work together
@@ -8,14 +8,14 @@
     │   └── DownloadError   6   weights that could not be fetched or verified
     └── DeviceError         7   a device that is missing or too small
 
-The number is the process's exit code. Ctrl-C exits with 130.
+Ctrl-C exits with 130.
 """
 
 from __future__ import annotations
 
 
 class UpscaleError(Exception):
-    """One sentence on what went wrong with which file, and a hint on what to do about it."""
+    """``message``: one sentence on what went wrong with which file; ``hint``: what to do."""
 
     exit_code = 1
 

@@ -21,11 +21,11 @@ import pytest
 
 from upscale_cli.errors import DownloadError
 from upscale_cli.notices import Notice
-from upscale_cli.weights import transfer
+from upscale_cli.weights import http as client
 from upscale_cli.weights.cache import cached_path, is_trusted, lock_of, remove, seen_files, sha256_of, verify
 from upscale_cli.weights.download import fetch
+from upscale_cli.weights.http import Connection
 from upscale_cli.weights.manifest import WeightsRecord
-from upscale_cli.weights.transfer import Connection
 
 SYNTHETIC = os.urandom(300_000)
 IMPATIENT = Connection(connect_timeout=1, read_timeout=0.5, attempts=3, sleep=lambda seconds: None)
@@ -191,7 +191,7 @@ def test_a_server_that_does_not_stop_is_stopped(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, size_known: bool
 ) -> None:
     limit = len(server.content) - 10
-    monkeypatch.setattr(transfer, "LARGEST_FILE", limit)
+    monkeypatch.setattr(client, "LARGEST_FILE", limit)
     server.tell_length = False
     stored: list[int] = []
     record = record_of(server, sha256=None, bytes=limit if size_known else None)
@@ -299,8 +299,8 @@ def test_a_redirect_that_leads_nowhere_is_refused(server: Server, cache: Path, w
 
 
 def test_a_distant_server_cannot_lead_to_this_machine() -> None:
-    with pytest.raises(transfer.Refusal, match=r"http://127\.0\.0\.1/admin is not https"):
-        transfer.SafeSession("https://example.org/thing.pth").get_adapter("http://127.0.0.1/admin")
+    with pytest.raises(client.Refusal, match=r"http://127\.0\.0\.1/admin is not https"):
+        client.SafeSession("https://example.org/thing.pth").get_adapter("http://127.0.0.1/admin")
 
 
 def test_a_partial_file_that_is_a_link_is_not_written_through(server: Server, cache: Path, tmp_path: Path) -> None:

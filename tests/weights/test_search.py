@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from terminal import Terminal
 
+from upscale_cli.cli.models import ORDERS
 from upscale_cli.errors import UsageError
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.search import SORTS, Query, licence_of, search, sort
@@ -56,6 +57,10 @@ def test_text_is_found_in_name_purpose_note_and_tags_in_any_case() -> None:
 def test_what_no_network_has_is_answered_with_what_there_is(asked: dict[str, str | int], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         found(**asked)
+
+
+def test_the_command_offers_every_order() -> None:
+    assert set(ORDERS) == set(SORTS)
 
 
 @pytest.mark.parametrize("by", SORTS)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from upscale_cli.images.picture import Picture
     from upscale_cli.upscaling.job import UpscalerFor
     from upscale_cli.upscaling.upscaler import Upscaler
-    from upscale_cli.weights.transfer import Progress as DownloadProgress
+    from upscale_cli.weights.http import Progress as DownloadProgress
     from upscale_cli.zero_shot.zssr import Progress
 
 ZERO_SHOT = "zssr"
@@ -28,7 +28,7 @@ def upscalers(
     if options.kernel is not None:
         return _zero_shot(options, notify)
     from upscale_cli.upscaling.pretrained import pretrained
-    from upscale_cli.weights.transfer import silent
+    from upscale_cli.weights.http import silent
 
     return pretrained(options, notify, on_download or silent)
 

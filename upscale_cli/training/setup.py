@@ -35,11 +35,11 @@ from upscale_cli.training.state import (
 )
 from upscale_cli.training.step import Tools
 from upscale_cli.training.vgg import RANDOM, load_features
+from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import is_path, locate
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.resolve import resolve
 from upscale_cli.weights.state_dict import open_state
-from upscale_cli.weights.transfer import Progress
 
 SCRATCH = "scratch"
 # A resumed run may differ in how it goes, not in what comes out; and it may go on for longer.

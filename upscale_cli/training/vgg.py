@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks.architecture import StateDict
+from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import is_path, locate
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.state_dict import open_state
-from upscale_cli.weights.transfer import Progress
 
 RANDOM = "random"
 VGG16, VGG19 = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)  # convolutions per stage

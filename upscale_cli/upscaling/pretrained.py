@@ -11,10 +11,10 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.job import OnShare, UpscalerFor
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.load import is_path, load
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.resolve import LARGEST_SCALE_BY_X2
-from upscale_cli.weights.transfer import Progress, silent
 
 
 def with_own_scale(options: UpscaleOptions) -> UpscaleOptions:

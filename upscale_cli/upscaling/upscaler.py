@@ -20,8 +20,8 @@ from upscale_cli.resize import Filter, resize_pixels
 from upscale_cli.upscaling.options import DEFAULT_SCALE, OptionFields, UpscaleOptions
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
+from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
-from upscale_cli.weights.transfer import Progress, silent
 
 # Gets the share of a picture that is done, 0 to 1, and what is being done.
 OnShare = Callable[[float, str], None]

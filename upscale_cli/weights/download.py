@@ -22,8 +22,8 @@ from upscale_cli.weights.cache import (
     remember,
     sha256_of,
 )
+from upscale_cli.weights.http import PATIENT, Connection, Progress, Refusal, Transfer, silent
 from upscale_cli.weights.manifest import WeightsRecord
-from upscale_cli.weights.transfer import PATIENT, Connection, Progress, Refusal, Transfer, silent
 
 
 def fetch(
@@ -69,17 +69,13 @@ def _require_online(record: WeightsRecord) -> None:
         raise DownloadError(f"{record.name} is not in the cache and UPSCALE_OFFLINE forbids downloads.", "Unset it.")
 
 
-def addresses(record: WeightsRecord) -> list[str]:
-    """Return where to ask for the file, in order: the mirror, then the manifest's addresses."""
-    mirror = os.environ.get("UPSCALE_MIRROR", "").rstrip("/")
-    first = [f"{mirror}/{quote(record.file)}"] if mirror else []
-    return [*first, *record.urls]
-
-
 def _download_from_any(record: WeightsRecord, target: Path, transfer: Transfer) -> None:
+    """Put the right file at ``target``, from the mirror or else an address of the manifest. Raises DownloadError."""
+    mirror = os.environ.get("UPSCALE_MIRROR", "").rstrip("/")
+    addresses = [f"{mirror}/{quote(record.file)}", *record.urls] if mirror else record.urls
     partial = partial_path(record, target.parent)
     reasons = []
-    for url in addresses(record):
+    for url in addresses:
         try:
             digest = _download_verified(url, partial, transfer)
             partial.replace(target)

@@ -14,9 +14,9 @@ from upscale_cli.networks import NetworkSpec, recognise
 from upscale_cli.notices import Notice, Notify, ignore, note
 from upscale_cli.weights.cache import cache_folder, cached_path
 from upscale_cli.weights.download import fetch
+from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.state_dict import SUFFIXES, open_state
-from upscale_cli.weights.transfer import Progress, silent
 
 EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
 

@@ -73,12 +73,12 @@ class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     @property
     def pinned(self) -> bool:
-        """Whether nobody published a hash, so that the first download is what later ones are held to."""
+        """Whether no hash was published: later downloads must then equal the first."""
         return self.sha256 is None and self.sha256_prefix is None
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All records: what the package carries, what we vouch for, and OpenModelDB's."""
+    """All records: those in the package, those checked by us, and OpenModelDB's."""
 
     schema: Literal[1]
     embedded: tuple[WeightsRecord, ...]

@@ -16,9 +16,9 @@ from upscale_cli.networks import NetworkSpec
 from upscale_cli.networks.architecture import StateDict
 from upscale_cli.notices import Notice, Notify, note, warning
 from upscale_cli.weights.cache import sha256_of
+from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import LoadedWeights, load
 from upscale_cli.weights.manifest import load_manifest
-from upscale_cli.weights.transfer import Progress
 
 DEFAULT_PAIR = "esrgan-x4"
 

@@ -1,7 +1,7 @@
 """What a pickle would import and build, found by reading its opcodes without running them.
 
-PyTorch with ``weights_only=True`` runs no foreign code, but a few hundred bytes still make it hash for ever, fill
-the memory or overflow the stack. So files are inspected first.
+PyTorch with ``weights_only=True`` runs no foreign code, but a few hundred bytes can make it hash without end, fill the
+memory or overflow the stack. So files are inspected first.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _inspect_archive(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def _inspect_pickle(stream: IO[bytes], path: Path) -> None:
-    """Follow the stack of one pickle, where each object is only its weight: 1, and for tuples all that is in them."""
+    """Follow the stack of one pickle; an object is represented by its weight: 1, plus all that a tuple contains."""
     stack: list[int] = []
     marks: list[int] = []
     memo: dict[int, int] = {}
@@ -88,7 +88,7 @@ def _inspect_pickle(stream: IO[bytes], path: Path) -> None:
 
 
 def _operations(stream: IO[bytes], path: Path) -> Iterator[tuple[pickletools.OpcodeInfo, int]]:
-    """Yield opcodes with their arguments. Raises WeightsError where one imports more than tensors are made of."""
+    """Yield opcodes with their arguments. Raises WeightsError where one imports what tensors do not need."""
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in IMPORTING or (opcode.name == "GLOBAL" and not ALLOWED.fullmatch(str(argument))):
             raise WeightsError(

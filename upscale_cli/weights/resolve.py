@@ -11,11 +11,11 @@ from torch import nn
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.notices import Notify, ignore, note, warning
+from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.load import LoadedWeights, is_path, load
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.mixture import Mixture, load_default_pair, mixed
 from upscale_cli.weights.state_dict import SUFFIXES
-from upscale_cli.weights.transfer import Progress, silent
 
 CLEAN = ("lite-x4", "lite-x2")  # embedded networks that sharpen what compression left
 LARGEST_SCALE_BY_X2 = 2  # up to here a network for twice the size is the default

@@ -35,7 +35,7 @@ SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 
 @dataclass(frozen=True)
 class OpenedState:
-    """Tensors under the file's own keys, less prefixes, in the file's own precision; and its text facts."""
+    """Tensors under the file's own keys, less prefixes, in the file's own precision, and its text facts."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, str]
@@ -55,7 +55,7 @@ def open_state(path: Path) -> OpenedState:
 def _head(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise WeightsError(f"Cannot read the weights {path}: it is no file.", "Check the path.")
+            raise WeightsError(f"Cannot read the weights {path}: it is not a file.", "Check the path.")
         with path.open("rb") as file:
             return file.read(16)
     except OSError as error:
@@ -63,12 +63,12 @@ def _head(path: Path) -> bytes:
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:
-    """The whole content of a training checkpoint: tensors, numbers and texts. Raises WeightsError."""
+    """Return the content of a training checkpoint: tensors, numbers and texts. Raises WeightsError."""
     if not path.is_file():
         raise WeightsError(f"There is no checkpoint {path}.", "Check the path.")
     content = _load_pickle(path)
     if not isinstance(content, Mapping):
-        raise WeightsError(f"{path} is no checkpoint.", "Check the path.")
+        raise WeightsError(f"{path} is not a checkpoint.", "Check the path.")
     return content
 
 
@@ -105,9 +105,9 @@ def _load_pickle(path: Path) -> Any:
         inspect(file, path)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # old files warn about storage classes that concern nobody here
+                warnings.simplefilter("ignore")  # PyTorch deprecates the storage classes of old files
                 return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # an unpickler of foreign bytes trips in every imaginable way
+        except Exception as error:  # hostile bytes raise errors of any class in the unpickler
             raise damaged(path) from error
 
 
@@ -128,7 +128,7 @@ def _require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
     for key, tensor in tensors.items():
         if tensor.dtype not in NUMBERS or tensor.layout != torch.strided or tensor.device.type != "cpu":
             kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}".replace("torch.", "")
-            raise WeightsError(f"The tensor {key} of {path} holds no plain numbers ({kind}).", "Get another file.")
+            raise WeightsError(f"The tensor {key} of {path} does not hold plain numbers ({kind}).", "Get another file.")
         left -= tensor.numel() * tensor.element_size()
         if left < 0:
             raise WeightsError(f"The tensor {key} of {path} is larger than the file.", "Get another file.")
@@ -141,7 +141,7 @@ def _wrapper(content: Mapping[Any, Any]) -> str | None:
 
 
 def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without prefixes, also where only some keys have one: a discriminator may lie beside its generator."""
+    """Remove prefixes; where some keys have one, the others are left out: they may be a discriminator's."""
     for prefix in PREFIXES:
         kept = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
         tensors = kept or tensors
@@ -149,7 +149,7 @@ def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def in_half(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Floating-point tensors as fp16, others as they are. Raises WeightsError where a value of ``name`` overflows."""
+    """Return floating-point tensors as fp16, others as they are. Raises WeightsError where a value overflows."""
     halved = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     for key, tensor in halved.items():
         if tensor.is_floating_point() and tensor.isinf().any():

@@ -1,4 +1,4 @@
-"""One download over HTTP: from an address into a partial file, limited, resumed, patient and never gullible."""
+"""One download over HTTP: from an address into a partial file, resumed, limited in size, and retried."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ PATIENT = Connection()
 
 
 class Refusal(Exception):
-    """One address did not give the file; the next one may."""
+    """An address did not give the file; another one may."""
 
 
 class Interruption(Exception):
-    """One attempt failed; another one may succeed. ``response`` may say when."""
+    """An attempt failed, and another one may succeed; ``response`` may say when."""
 
     def __init__(self, reason: str, response: urllib3.BaseHTTPResponse | None = None) -> None:
         super().__init__(reason)
@@ -86,7 +86,7 @@ class Transfer:
     connection: Connection
 
     def download(self, url: str, partial: Path) -> None:
-        """Fill ``partial``, going on where an earlier attempt, of this run or another, was cut. Raises Refusal."""
+        """Fill ``partial``, continuing what an earlier attempt, of this run or another, left. Raises Refusal."""
         attempts = self.connection.attempts
         retries = Retry(total=attempts - 1, backoff_factor=1)
         while True:
@@ -101,7 +101,7 @@ class Transfer:
                 self._wait(retries, url, cut)
 
     def _wait(self, retries: Retry, url: str, cut: Interruption) -> None:
-        """Tell the user, then wait as long as the server asks, or longer after each attempt."""
+        """Notify the user, then wait as long as the server asks, or longer after each attempt."""
         seconds = _asked_wait(retries, cut.response)
         if seconds is None:
             seconds = retries.get_backoff_time()
@@ -178,7 +178,7 @@ def _start_of(response: requests.Response, have: int, partial: Path) -> int:
 
 
 def _asked_wait(retries: Retry, response: urllib3.BaseHTTPResponse | None) -> float | None:
-    """Return the seconds that the server asks to wait; None where it says nothing that can be understood."""
+    """Return the seconds that the server asks to wait; None where it asks for none, or not by the standard."""
     try:
         return retries.get_retry_after(response) if response is not None else None
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
@@ -187,7 +187,7 @@ def _asked_wait(retries: Retry, response: urllib3.BaseHTTPResponse | None) -> fl
 
 @contextmanager
 def _network_errors_in_words(url: str) -> Iterator[None]:
-    """Turn errors of the libraries into an Interruption, or, where trying again is in vain, a Refusal."""
+    """Turn the libraries' errors into an Interruption, or, where another attempt would fail too, a Refusal."""
     try:
         yield
     except (requests.TooManyRedirects, ValueError) as error:  # addresses that cannot be parsed are ValueErrors
