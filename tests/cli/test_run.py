@@ -24,6 +24,7 @@ from upscale_cli.images.formats import NAMES, by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.upscaling.settings import FILE
 
 COMMAND = (sys.executable, "-m", "upscale_cli")
 
@@ -94,6 +95,19 @@ def test_a_folder_is_mirrored_and_a_repeated_run_continues(terminal: Terminal, n
     assert Path("d_x2_tiny-x2/a.png").stat().st_mtime_ns == kept
 
 
+def test_a_folder_continued_with_other_settings_says_so(terminal: Terminal, network: str) -> None:
+    draw("d/a.png")
+    arguments = ("d", "-o", "out/", "-s", "2", "-m", network)
+    assert terminal(*arguments).code == 0
+    draw("d/b.png")
+    assert "other settings" not in terminal(*arguments, "--dry-run").err
+    said = terminal(*arguments, "--tta")
+    assert "Warning: out holds results of other settings (--tta was the default, is True)" in said.err
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png", ".upscale.json"}
+    assert "other settings" not in terminal(*arguments, "--tta", "--overwrite").err
+    assert "other settings" in terminal(*arguments).err
+
+
 def test_a_run_with_nothing_to_do_loads_no_network(terminal: Terminal) -> None:
     draw("d/a.png", "d_x4_lost/a.png")
     said = terminal("d", "-s", "4", "-m", "elsewhere/lost")
@@ -107,7 +121,7 @@ def test_some_bad_pictures_are_listed_at_the_end_and_the_others_done(terminal: T
     said = terminal("d", "-m", network, "-s", "2")
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("Failed: d/b.png is no picture")
-    assert sorted(path.name for path in Path("d_x2_tiny-x2").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in Path("d_x2_tiny-x2").glob("*.png")) == ["a.png", "c.png"]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +382,7 @@ def test_ctrl_c_leaves_no_partial_file_and_the_same_command_continues(tmp_path: 
     assert process.returncode == 130, said
     assert "of 40 pictures are done. The same command goes on from there." in said
     assert "Traceback" not in said
-    names = [path.name for path in results.iterdir()]
+    names = [path.name for path in results.iterdir() if path.name != FILE]
     assert 1 <= len(names) < 40
     assert not [name for name in names if name.startswith(".")]
     assert all(size_of(str(results / name)) == (1000, 800) for name in names)

@@ -69,6 +69,7 @@ def run(
     from upscale_cli.images import formats
     from upscale_cli.upscaling.job import require_writable_formats
     from upscale_cli.upscaling.plan import Naming, plan
+    from upscale_cli.upscaling.settings import difference, keep, settings_of
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
@@ -85,11 +86,15 @@ def run(
     planned = plan(paths, naming)
     require_writable_formats(planned.jobs, options)
     console = Console(style, len(planned.jobs))
-    for notice in planned.notices:
+    chosen = settings_of(options)
+    unlike = (notice for folder in planned.folders for notice in difference(folder, chosen) if not overwrite)
+    for notice in (*planned.notices, *unlike):
         console.notify(notice)
     if dry_run:
         _show(planned, options, console)
         return
+    for folder in planned.folders if planned.jobs else ():
+        keep(folder, chosen, overwrite)
     for job in planned.skipped:
         console.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
     enlarge_all(planned.jobs, options, console, replaces=overwrite)

@@ -42,12 +42,16 @@ class Naming:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs to do, those done already, the number of files that are not pictures, and notices for the user."""
+    """The jobs to do, those done already, the number of files that are not pictures, and notices for the user.
+
+    ``folders``: those that take the results of folders.
+    """
 
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
     ignored: int = 0
     notices: tuple[Notice, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     _require_distinct(jobs)
     _require_writable(jobs)
     single = len(arguments) == 1 and found[0].root is None
-    return _without_existing(jobs, naming, single, ignored)
+    folders = dict.fromkeys(_folder_for(item.root, naming) for item in found if item.root is not None)
+    return replace(_without_existing(jobs, naming, single, ignored), folders=tuple(folders))
 
 
 def _expand(text: str) -> list[tuple[Path, bool]]:
