@@ -107,3 +107,11 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(room: int, run: Path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(run) == before
     assert trained(tiny_recipe("compact", photos, 6), run).losses
+
+
+def test_a_damaged_table_does_not_keep_a_run_from_going_on(run: Path, photos: Path) -> None:
+    header = (run / "log.csv").read_bytes().splitlines()[0]
+    (run / "log.csv").write_bytes(header + b"\n2,x,\xff,nan,1\nthree\n,,,\n9999,1,1,1\n\x00")
+    trained(tiny_recipe("compact", photos, 6), run)
+    rows = (run / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "2", "6"]

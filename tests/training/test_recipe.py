@@ -10,7 +10,7 @@ from upscale_cli import networks
 from upscale_cli.errors import UsageError
 from upscale_cli.networks import ARCHITECTURES
 from upscale_cli.training.recipe import Network, checked
-from upscale_cli.training.recipe_file import load_recipe, names, public, to_table, to_toml
+from upscale_cli.training.recipe_file import load_recipe, names, public_toml, to_table, to_toml
 
 # From the papers: (architecture, patch, batch, rate, iterations, losses with their weights, game).
 PAPERS = {
@@ -179,7 +179,7 @@ def test_published_facts_hold_no_paths() -> None:
     recipe = load_recipe(
         "esrgan", ['data.hr=["/home/me/photos"]', "start=/home/me/x.pth", "perceptual.weights=/a/v.pth"]
     )
-    text = to_toml(public(recipe))
+    text = public_toml(recipe)
     assert "/home/me" not in text
     assert "/a/" not in text
     assert 'hr = [\n    "photos",\n]' in text

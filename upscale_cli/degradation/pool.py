@@ -16,12 +16,12 @@ DEFAULT_SIZE = 180
 
 
 class PairPool:
-    """Up to ``size`` pairs (LR, HR) in 8 bits, on the device of the first ones."""
+    """Up to ``size`` pairs (LR, HR) in 8 bits, on ``device``, as those given to it must be."""
 
-    def __init__(self, size: int = DEFAULT_SIZE) -> None:
+    def __init__(self, size: int = DEFAULT_SIZE, device: torch.device | str = "cpu") -> None:
         if size < 0:
             raise ValueError(f"a pool cannot hold {size} pairs")
-        self.size = size
+        self.size, self._device = size, device
         self._lr: Tensor | None = None
         self._hr: Tensor | None = None
 
@@ -59,11 +59,11 @@ class PairPool:
         """Return what is in the pool: nothing, or ``lr`` and ``hr`` (pairs, 3, H, W), uint8."""
         return {} if self._lr is None or self._hr is None else {"lr": self._lr.clone(), "hr": self._hr.clone()}
 
-    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what ``state_dict`` returned. Raises ValueError where it holds more pairs than this pool."""
         if "lr" in state and state["lr"].shape[0] > self.size:
             raise ValueError(f"{state['lr'].shape[0]} pairs do not fit into a pool of {self.size}")
-        self._lr, self._hr = (state[name].to(device).clone() if name in state else None for name in ("lr", "hr"))
+        self._lr, self._hr = (state[name].to(self._device).clone() if name in state else None for name in ("lr", "hr"))
 
 
 def _levels(images: Tensor) -> Tensor:

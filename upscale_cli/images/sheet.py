@@ -15,16 +15,16 @@ MOST_COLUMNS = 3
 
 
 def contact_sheet(cells: Sequence[Picture], labels: Sequence[str], most_columns: int = MOST_COLUMNS) -> Picture:
-    """8-bit pictures of one size, unscaled, in rows on white, each label, of one or more lines, under its picture."""
+    """Return 8-bit pictures, unscaled, in rows on white, each label, of one or more lines, under its picture."""
     columns = min(most_columns, len(cells))
     rows = math.ceil(len(cells) / columns)
-    height, width = cells[0].height, cells[0].width
+    height, width = max(cell.height for cell in cells), max(cell.width for cell in cells)
     text_height = TEXT_HEIGHT + LINE_HEIGHT * max(label.count("\n") for label in labels)
     row_height, column_width = height + text_height + GAP, width + GAP
     sheet = np.full((rows * row_height + GAP, columns * column_width + GAP, 3), 255, np.uint8)
     for index, (cell, label) in enumerate(zip(cells, labels, strict=True)):
         top, left = index // columns * row_height + GAP, index % columns * column_width + GAP
-        sheet[top : top + height, left : left + width] = cell.color
+        sheet[top : top + cell.height, left : left + cell.width] = cell.color
         for line, text in enumerate(label.split("\n")):
             _write(sheet, text, left, top + height + TEXT_HEIGHT - GAP + line * LINE_HEIGHT)
     return Picture(sheet)

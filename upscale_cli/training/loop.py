@@ -8,9 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from statistics import fmean
 
-from torch import nn
-
-from upscale_cli.errors import OutputError, UpscaleError
+from upscale_cli.errors import OutputError
 from upscale_cli.training import validation
 from upscale_cli.training.distributed import any_of, averaged
 from upscale_cli.training.log import RunLog
@@ -18,7 +16,7 @@ from upscale_cli.training.patches import MIXTURE, Batch
 from upscale_cli.training.recipe import LOSSES, Recipe
 from upscale_cli.training.setup import SCRATCH, Training
 from upscale_cli.training.state import TrainingState, save_state, save_weights
-from upscale_cli.training.step import rate_factor, train_step
+from upscale_cli.training.step import diverged, rate_factor, train_step
 from upscale_cli.training.validation import Figures
 
 POOL_WORD = MIXTURE + 1
@@ -32,11 +30,11 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
 
     ``on_step`` gets the number of every iteration and its losses; ``on_validation`` the number of the iteration, the
     figures and whether they are the best so far. A run that starts from weights is validated before its first
-    iteration, as number 0. The folder then holds ``last.pt`` (to resume from),
-    ``last.safetensors``, ``best.safetensors`` where there are validation pictures, ``recipe.toml``, ``log.csv``,
-    ``curve.png`` and ``samples/``. Raises UpscaleError where the losses or weights are no longer finite.
+    iteration, as number 0. The folder then holds ``last.pt`` (to resume from), ``last.safetensors``,
+    ``best.safetensors`` where there are validation pictures, ``recipe.toml``, ``log.csv``, ``curve.png`` and
+    ``samples/``. Raises UpscaleError where the losses or weights are no longer finite.
     """
-    recipe, state, team = training.recipe, training.state, training.team
+    recipe, state, team = training.recipe, training.state, training.tools.hardware.team
     total = recipe.schedule.iterations
     window: list[dict[str, float]] = []
     began, saved = time.monotonic() - state.seconds, time.monotonic()
@@ -54,7 +52,8 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
                 means = averaged(_means(window), team)
                 window.clear()
                 if log is not None:
-                    log.add(state.step, state.seconds, rate_of(recipe, state.step - 1), means)
+                    rate = recipe.optimizer.rate * rate_factor(recipe.schedule, state.step - 1)
+                    log.add(state.step, state.seconds, rate, means)
             due = time.monotonic() - saved > recipe.run.checkpoint_minutes * 60
             if log is not None and training.cases and (last or state.step % recipe.validation.every == 0):
                 _validate(training, log, on_validation)
@@ -73,11 +72,6 @@ def _started_log(training: Training) -> RunLog:
     names = [name for name in LOSSES if getattr(recipe, name) is not None]
     names += ["discriminator", "right on real", "right on fake"] if recipe.adversarial is not None else []
     return RunLog(training.folder, names, training.state.step, recipe.run.tensorboard)
-
-
-def rate_of(recipe: Recipe, step: int) -> float:
-    """Return the generator's learning rate in iteration ``step``, counted from 0."""
-    return recipe.optimizer.rate * rate_factor(recipe.schedule, step)
 
 
 def _means(window: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -113,7 +107,9 @@ def save(training: Training, log: RunLog) -> None:
     Raises UpscaleError where the network is no longer finite, and OutputError. The last checkpoint is then kept.
     """
     folder, state, recipe = training.folder, training.state, training.recipe
-    _require_finite(state.generator, state.step)
+    for name, parameter in state.generator.named_parameters():
+        if not parameter.isfinite().all():
+            raise diverged(f"The tensor {name}", state.step)
     try:
         save_state(folder, state, recipe)
         save_weights(folder / "last.safetensors", state, recipe)
@@ -121,12 +117,3 @@ def save(training: Training, log: RunLog) -> None:
     except OutputError as error:
         hint = "The last checkpoint is kept: make room and resume with the same command."
         raise OutputError(error.message, hint) from error
-
-
-def _require_finite(module: nn.Module, step: int) -> None:
-    for name, parameter in module.named_parameters():
-        if not parameter.isfinite().all():
-            raise UpscaleError(
-                f"After iteration {step} the tensor {name} is not finite: the last good checkpoint is kept.",
-                "Try a lower optimizer.rate, optimizer.clip=1, or run.precision=fp32, all with --set.",
-            )

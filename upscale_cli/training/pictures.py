@@ -22,13 +22,7 @@ from upscale_cli.training.recipe import Data
 CACHE_SHARE = 0.4  # of the free memory, where the recipe leaves the choice to us
 TRIES = 100  # draws until one can be read
 
-
-@dataclass(frozen=True)
-class Source:
-    """The files of one training picture."""
-
-    hr: Path
-    lr: Path | None = None
+Source = tuple[Path, Path | None]  # HR, and LR where it is given
 
 
 @dataclass(frozen=True)
@@ -39,13 +33,12 @@ class Decoded:
     lr: Pixels | None = None
 
 
-def find(data: Data) -> tuple[tuple[Source, ...], ...]:
+def find(data: Data) -> list[list[Source]]:
     """Return the pictures of each HR folder, subfolders included. Raises InputError for missing and empty folders."""
     if data.lr:
         folders = zip(data.hr, data.lr, strict=True)
-        pairs = [paired(Path(hr), Path(lr), recursive=True, kind="LR picture") for hr, lr in folders]
-        return tuple(tuple(Source(hr, lr) for hr, lr in folder) for folder in pairs)
-    return tuple(tuple(Source(path) for path in pictures_in(Path(hr), recursive=True)) for hr in data.hr)
+        return [list(paired(Path(hr), Path(lr), recursive=True, kind="LR picture")) for hr, lr in folders]
+    return [[(path, None) for path in pictures_in(Path(hr), recursive=True)] for hr in data.hr]
 
 
 class PictureStore:
@@ -98,13 +91,14 @@ class PictureStore:
         return decoded
 
     def _decode(self, source: Source) -> Decoded:
-        hr, scale = read_hr(source.hr, self._scale), self._scale
+        (hr_path, lr_path), scale = source, self._scale
+        hr = read_hr(hr_path, scale)
         if 0 in hr.shape:
-            raise InputError(f"{source.hr} is smaller than one LR pixel.")
-        if source.lr is None:
+            raise InputError(f"{hr_path} is smaller than one LR pixel.")
+        if lr_path is None:
             return Decoded(hr)
-        lr = read_rgb8(source.lr)
+        lr = read_rgb8(lr_path)
         if (lr.shape[0] * scale, lr.shape[1] * scale) != hr.shape[:2]:
-            sizes = f"{lr.shape[1]}x{lr.shape[0]} pixels, which is not a {scale}th of {source.hr}"
-            raise InputError(f"{source.lr} has {sizes}.")
+            sizes = f"{lr.shape[1]}x{lr.shape[0]} pixels, which is not a {scale}th of {hr_path}"
+            raise InputError(f"{lr_path} has {sizes}.")
         return Decoded(hr, lr)

@@ -16,12 +16,13 @@ import msgspec
 import tomli_w
 
 from upscale_cli.errors import UsageError
-from upscale_cli.training.recipe import LOSSES, Recipe, checked
+from upscale_cli.training.recipe import Recipe, checked
 
 FOLDER = Path(__file__).with_name("recipes")
 LARGEST = 2**15  # bytes; reading takes time in proportion to the square of the depth of keys
 # Tables that are one value: a file that gives one means all of it.
 WHOLE = ("layers",)
+PATHS = ("hr", "lr", "kernels", "start", "weights")
 
 
 def names() -> list[str]:
@@ -57,25 +58,19 @@ def to_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(to_table(recipe))
 
 
-def public(recipe: Recipe) -> Recipe:
-    """Return the recipe with names of files and folders instead of paths, as it may be published with the weights."""
-    replace = msgspec.structs.replace
-    data, validation = recipe.data, recipe.validation
-    changes: dict[str, Any] = {
-        "data": replace(data, hr=tuple(map(_name, data.hr)), lr=tuple(map(_name, data.lr))),
-        "degradation": replace(recipe.degradation, kernels=_name(recipe.degradation.kernels)),
-        "validation": replace(validation, hr=_name(validation.hr), lr=_name(validation.lr)),
-        "start": _name(recipe.start),
-    }
-    for key in LOSSES:
-        loss = getattr(recipe, key)
-        if hasattr(loss, "weights"):
-            changes[key] = replace(loss, weights=_name(loss.weights))
-    return replace(recipe, **changes)
+def public_toml(recipe: Recipe) -> str:
+    """Return the recipe as it may be published with the weights: names of files and folders instead of paths."""
+    return tomli_w.dumps(_public(to_table(recipe)))
 
 
-def _name(path: str) -> str:
-    return Path(path).name
+def _public(table: Mapping[str, Any]) -> dict[str, Any]:
+    public = dict(table)
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            public[key] = _public(value)
+        elif key in PATHS:
+            public[key] = Path(value).name if isinstance(value, str) else [Path(path).name for path in value]
+    return public
 
 
 def _table(name: str | Path) -> dict[str, Any]:

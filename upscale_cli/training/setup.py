@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,17 +44,9 @@ from upscale_cli.weights.state_dict import open_state
 
 SCRATCH = "scratch"
 # A resumed run may differ in how it goes, not in what comes out; and it may go on for longer.
-FREE_ON_RESUME = (
-    "about",
-    "paper",
-    "validation.",
-    "data.workers",
-    "data.cache",
-    "schedule.iterations",
-    "run.log_every",
-    "run.checkpoint_minutes",
-    "run.tensorboard",
-    "run.compile",
+FREE_ON_RESUME = re.compile(
+    r"about|paper|validation\..+|data\.(workers|cache)|schedule\.iterations"
+    r"|run\.(log_every|checkpoint_minutes|tensorboard|compile)"
 )
 
 
@@ -67,7 +60,6 @@ class Training:
     patches: Patches
     cases: list[Case]
     folder: Path
-    team: Team
 
 
 def check_all(recipe: Recipe, device: torch.device) -> None:
@@ -132,7 +124,7 @@ def prepare(
     notify(note(f"{len(store)} training pictures, {kind} on {devices.describe(device)}."))
     patches = Patches(recipe, store, kernels, device, team)
     loaded = [load_case(hr, lr, recipe.network.scale) for hr, lr in cases] if team.leads else []
-    return Training(recipe, state, tools, patches, loaded, folder, team)
+    return Training(recipe, state, tools, patches, loaded, folder)
 
 
 def _kernels(recipe: Recipe) -> tuple[BlurKernel, ...]:
@@ -146,7 +138,7 @@ def _require_same_run(folder: Path, checkpoint: Checkpoint, recipe: Recipe) -> N
     """Refuse to resume the run in ``folder`` by a recipe that would make it another run. Raises UsageError."""
     new, old = _flat(to_table(recipe)), _flat(to_table(checkpoint.recipe))
     for key in old | new:
-        if new.get(key) != old.get(key) and not key.startswith(FREE_ON_RESUME):
+        if new.get(key) != old.get(key) and not FREE_ON_RESUME.fullmatch(key):
             raise UsageError(
                 f"{folder} holds a run with {key} = {old.get(key)}, and now it is {new.get(key)}.",
                 "Choose another -o, go on with the old recipe (--resume), or start anew with --overwrite.",

@@ -21,7 +21,7 @@ from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
 from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.recipe import Adversarial, Optimizer, Recipe, checked
-from upscale_cli.training.recipe_file import public, to_table, to_toml
+from upscale_cli.training.recipe_file import public_toml, to_table
 from upscale_cli.weights import state_dict
 
 FORMAT = 1
@@ -82,7 +82,7 @@ def new_state(
     if recipe.adversarial is not None:
         state.critic = _new_critic(recipe.adversarial, recipe, hardware, critic_weights)
     if recipe.degradation.pool:
-        state.pool = PairPool(recipe.degradation.pool)
+        state.pool = PairPool(recipe.degradation.pool, hardware.device)
     return state
 
 
@@ -117,26 +117,30 @@ def save_state(folder: Path, state: TrainingState, recipe: Recipe) -> None:
 
     Raises OutputError.
     """
-    content: dict[str, Any] = {
-        "params": state.generator.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "scaler": state.scaler.state_dict(),
+    content = {name: part.state_dict() for name, part in _parts(state).items()} | {
         "step": state.step,
         "seconds": state.seconds,
         "best": state.best,
+        "accuracy": list(state.critic.accuracy) if state.critic is not None else [0.0, 0.0],
         "recipe": to_table(recipe),
         "facts": facts(state, recipe),
         "format": FORMAT,
     }
-    if state.average is not None:
-        content["params_ema"] = state.average.state_dict()
-    if state.critic is not None:
-        content["discriminator"] = state.critic.network.state_dict()
-        content["discriminator_optimizer"] = state.critic.optimizer.state_dict()
-        content["accuracy"] = list(state.critic.accuracy)
-    if state.pool is not None:
-        content["pool"] = state.pool.state_dict()
     state_dict.save_checkpoint(folder / CHECKPOINT, content, former=folder / PREVIOUS)
+
+
+def _parts(state: TrainingState) -> dict[str, Any]:
+    """Return what has a state dict of its own, by its name in a checkpoint."""
+    parts = {
+        "params": state.generator,
+        "params_ema": state.average,
+        "optimizer": state.optimizer,
+        "scaler": state.scaler,
+        "discriminator": state.critic and state.critic.network,
+        "discriminator_optimizer": state.critic and state.critic.optimizer,
+        "pool": state.pool,
+    }
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def save_weights(path: Path, state: TrainingState, recipe: Recipe) -> None:
@@ -151,7 +155,7 @@ def facts(state: TrainingState, recipe: Recipe) -> dict[str, str]:
         "made by": f"upscale train {recipe.name}",
         "iterations": str(state.step),
         "seed": str(recipe.run.seed),
-        "recipe": to_toml(public(recipe)),
+        "recipe": public_toml(recipe),
         **state.facts,
     }
 
@@ -196,17 +200,11 @@ def restored(checkpoint: Checkpoint, recipe: Recipe, hardware: Hardware) -> Trai
         spec, _ = recognise(content["params"])
         generator = build_trainable(spec, content["params"])  # not the canonical tensors: the optimiser knows these
         state = new_state(recipe, hardware, spec, generator)
-        state.optimizer.load_state_dict(content["optimizer"])
-        state.scaler.load_state_dict(content["scaler"])
-        if state.average is not None:
-            state.average.load_state_dict(content["params_ema"])
+        for name, part in _parts(state).items():
+            part.load_state_dict(content[name])
         if state.critic is not None:
-            state.critic.network.load_state_dict(content["discriminator"])
-            state.critic.optimizer.load_state_dict(content["discriminator_optimizer"])
             real, fake = content["accuracy"]
             state.critic.accuracy = (real, fake)
-        if state.pool is not None:
-            state.pool.load_state_dict(content["pool"], hardware.device)
         state.step, state.seconds, state.best = int(content["step"]), float(content["seconds"]), float(content["best"])
         known = facts(state, recipe)
         state.facts = {key: text for key, text in content["facts"].items() if key not in known}

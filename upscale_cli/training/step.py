@@ -154,8 +154,13 @@ def _require_finite(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
     values = {name: float(term.detach()) for name, term in terms.items()}
     for name, value in values.items():
         if not math.isfinite(value):
-            raise UpscaleError(
-                f"The {name} loss became {value} in iteration {step + 1}: the last good checkpoint is kept.",
-                "Try a lower optimizer.rate, optimizer.clip=1, or run.precision=fp32, all with --set.",
-            )
+            raise diverged(f"The {name} loss", step + 1)
     return values
+
+
+def diverged(what: str, step: int) -> UpscaleError:
+    """Return the error of a run in which ``what`` is no longer finite."""
+    return UpscaleError(
+        f"{what} is not finite in iteration {step}: the last good checkpoint is kept.",
+        "Try a lower optimizer.rate, optimizer.clip=1, or run.precision=fp32, all with --set.",
+    )

@@ -64,24 +64,13 @@ def validate(
     module.train(training)
     if samples is not None and cells:
         samples.parent.mkdir(parents=True, exist_ok=True)
-        write_image(contact_sheet(_of_one_size(cells), labels), samples, WriteOptions(by_name("png")))
+        write_image(contact_sheet(cells, labels), samples, WriteOptions(by_name("png")))
     return Figures(fmean(s.psnr_y for s in scores), fmean(s.ssim_y for s in scores))
 
 
-def _cells(case: Case, sr: Pixels) -> list[Pixels]:
+def _cells(case: Case, sr: Pixels) -> list[Picture]:
     """Return the middle of the bicubic enlargement, of the result and of HR."""
     height, width = case.hr.shape[:2]
     bicubic = resize_pixels(case.lr, (height, width), "bicubic", np.uint8)
     top, left = max(0, height - SAMPLE_SIDE) // 2, max(0, width - SAMPLE_SIDE) // 2
-    return [p[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE] for p in (bicubic, sr, case.hr)]
-
-
-def _of_one_size(cells: list[Pixels]) -> list[Picture]:
-    """Return crops on white pages of the largest one's size."""
-    height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
-    pictures = []
-    for cell in cells:
-        page = np.full((height, width, 3), 255, np.uint8)
-        page[: cell.shape[0], : cell.shape[1]] = cell
-        pictures.append(Picture(page))
-    return pictures
+    return [Picture(p[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]) for p in (bicubic, sr, case.hr)]
