@@ -23,6 +23,7 @@ from upscale_cli.errors import UpscaleError, UsageError
 from upscale_cli.images.formats import NAMES, by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
+from upscale_cli.images.sheet import TEXT_HEIGHT
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.upscaling.settings import FILE
 
@@ -243,7 +244,7 @@ def test_restoring_is_recommended_for_strongly_compressed_pictures_alone(
 def test_a_comparison_is_written_beside_the_result(terminal: Terminal, network: str) -> None:
     draw("a.jpg")
     assert terminal("a.jpg", "-s", "2", "--compare", "-m", network).code == 0
-    assert size_of("a_x2_tiny-x2_compare.jpg")[1] == size_of("a_x2_tiny-x2.jpg")[1]
+    assert size_of("a_x2_tiny-x2_compare.jpg")[1] == size_of("a_x2_tiny-x2.jpg")[1] + TEXT_HEIGHT
     assert size_of("a_x2_tiny-x2_compare.jpg")[0] > 2 * size_of("a_x2_tiny-x2.jpg")[0]
 
 
@@ -257,7 +258,7 @@ def test_a_comparison_alone_reuses_the_result(terminal: Terminal, network: str) 
     finally:
         Path(network + ".away").rename(network)
     assert said.code == 0, said
-    assert size_of("a_x2_tiny-x2_compare.jpg")[1] == 8
+    assert size_of("a_x2_tiny-x2_compare.jpg")[1] == 8 + TEXT_HEIGHT
     assert Path("a_x2_tiny-x2.jpg").read_bytes() == kept
     assert terminal("a.jpg", "-s", "2", "-m", network, "--compare").code == 4
 

@@ -20,6 +20,7 @@ from upscale_cli.images.encode import encode
 from upscale_cli.images.formats import Format, by_name
 from upscale_cli.images.picture import Animation, Metadata, Picture
 from upscale_cli.images.read import read_image, read_picture
+from upscale_cli.images.sheet import TEXT_HEIGHT
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice, Notify, ignore, note
 from upscale_cli.upscaling import job as jobs_room
@@ -274,15 +275,16 @@ def test_two_devices_work_on_two_pictures_at_once(tmp_path: Path) -> None:
     assert [outcome.error for outcome in outcomes] == [None, None]
 
 
-def test_a_comparison_shows_both_at_the_same_height(tmp_path: Path) -> None:
+def test_a_comparison_shows_both_at_the_same_height_and_is_labelled(tmp_path: Path) -> None:
     (job,) = jobs(tmp_path, 4, compare=True)
     run("local", [job], Doubling())
     assert job.comparison is not None
     both = read_picture(job.comparison)
-    assert both.height == 6
+    assert both.height == 6 + TEXT_HEIGHT
     assert both.width > 2 * 8
-    assert (both.color[:, :8] == 7).all()
-    assert (both.color[:, -8:] == 7).all()
+    assert (both.color[:6, :8] == 7).all()
+    assert (both.color[:6, -8:] == 7).all()
+    assert (both.color[6:] < 128).any()  # the labels
 
 
 def test_progress_over_training_and_an_animation_goes_from_start_to_end_once(tmp_path: Path) -> None:

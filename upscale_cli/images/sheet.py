@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,14 @@ def contact_sheet(cells: Sequence[Picture], labels: Sequence[str], most_columns:
         for line, text in enumerate(label.split("\n")):
             _write(sheet, text, left, top + height + TEXT_HEIGHT - GAP + line * LINE_HEIGHT)
     return Picture(sheet)
+
+
+def text_strip(width: int, texts: Mapping[int, str]) -> Pixels:
+    """Return a white strip (TEXT_HEIGHT, ``width``, 3) of uint8 with ``texts``, each begun at its column."""
+    strip = np.full((TEXT_HEIGHT, width, 3), 255, np.uint8)
+    for left, text in texts.items():
+        _write(strip, text, left, TEXT_HEIGHT - GAP)
+    return strip
 
 
 def _write(sheet: Pixels, text: str, left: int, baseline: int) -> None:

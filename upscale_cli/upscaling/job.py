@@ -171,7 +171,7 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         if not job.reuses_result:
             notices = write_image(enlarged.after, job.target, write_options(job.target, options))
         if job.comparison:
-            beside = side_by_side(_first(enlarged.before), _first(enlarged.after))
+            beside = side_by_side(_first(enlarged.before), _first(enlarged.after), enlarged.outcome.model or "result")
             write_image(beside, job.comparison, write_options(job.comparison, options))
     except OSError as error:
         reason = error.strerror or str(error)
