@@ -16,7 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Adam
 
 from upscale_cli.kernel_estimation import crops, generator, kernelgan, spectrum
-from upscale_cli.kernel_estimation.regularisers import Schedule, regularisers
+from upscale_cli.kernel_estimation.regularisers import Regularisers, Schedule, regularisers
 from upscale_cli.resize import matlab_bicubic
 
 WARM_UP = 5
@@ -69,7 +69,14 @@ def train(image: Tensor, iterations: int, seed: int = 0) -> Tensor:
     return _read_out(layers).detach()
 
 
-def _generator_step(layers, judge, adam, crop, rules, schedule) -> float:  # type: ignore[no-untyped-def]
+def _generator_step(
+    layers: list[Tensor],
+    judge: nn.Module,
+    adam: Adam,
+    crop: Tensor,
+    rules: Regularisers,
+    schedule: Schedule,
+) -> float:
     fake = generator.layer_by_layer(crop, layers)
     bicubic = matlab_bicubic(crop, 0.5)[..., 3:29, 3:29]
     similarity = F.mse_loss(fake, bicubic)
@@ -80,7 +87,7 @@ def _generator_step(layers, judge, adam, crop, rules, schedule) -> float:  # typ
     return float(similarity.detach())
 
 
-def _discriminator_step(layers, judge, adam, crop, real) -> None:  # type: ignore[no-untyped-def]
+def _discriminator_step(layers: list[Tensor], judge: nn.Module, adam: Adam, crop: Tensor, real: Tensor) -> None:
     with torch.no_grad():
         fake = generator.layer_by_layer(crop, layers)
     fake, real = (image + torch.randn(image.shape) / 255 for image in (fake, real))

@@ -132,7 +132,7 @@ def outcome(number: int, folder: Path, photos: Path) -> str:
         result = str(error)
         if len(result) > LONGEST or not result.isprintable():
             result = f"fault: {result[:LONGEST]!r}"
-    except Exception:
+    except Exception:  # noqa: BLE001  (any other error is the fault that is looked for)
         result = f"fault: {traceback.format_exc()[-1500:]}"
     seconds = time.monotonic() - began
     return result if seconds < SECONDS else f"fault: {seconds:.1f} seconds, then {result}"

@@ -27,7 +27,9 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
 
 
 def paired(truth: Path, other: Path, recursive: bool = False, kind: str = "result") -> list[tuple[Path, Path]]:
-    """Return (truth, other) for every picture of the folder ``truth``, or of two files; ``kind`` names the others in messages.
+    """Return (truth, other) for every picture of the folder ``truth``, or of two files.
+
+    Messages name the others by ``kind``.
 
     baby.png belongs to baby.png, baby_x4.png, babyx4.png or, in the usual packaging of Set5, img_001_SRF_4_HR to
     img_001_SRF_4_LR. Raises InputError naming those without exactly one partner.

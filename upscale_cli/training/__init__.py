@@ -1,0 +1,1 @@
+"""Verb 2: networks trained by recipes."""

@@ -39,6 +39,7 @@ class Classifier(nn.Module):
         self.verdict = nn.Sequential(*dense)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the logits (N, 1) of ``image`` (N, C, H, W)."""
         logits: Tensor = self.verdict(self.features(image).flatten(1))
         return logits
 
@@ -101,6 +102,7 @@ class UNet(nn.Module):
         self.conv9 = nn.Conv2d(f, 1, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return a map of logits (N, 1, H, W) of ``image`` (N, C, H, W)."""
         full = F.leaky_relu(self.conv0(image), SLOPE)
         half = F.leaky_relu(self.conv1(full), SLOPE)
         quarter = F.leaky_relu(self.conv2(half), SLOPE)

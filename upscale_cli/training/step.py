@@ -139,7 +139,7 @@ def rate_factor(schedule: Schedule, step: int) -> float:
 
 @torch.no_grad()
 def _update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """average ← d·average + (1 - d)·network, with d = min(decay, (1 + step) / (10 + step)).
+    """Update average ← d·average + (1 - d)·network, with d = min(decay, (1 + step) / (10 + step)).
 
     The smaller d of the first steps keeps the untrained start out of the average. Buffers (BatchNorm's statistics,
     which are averages already) are copied.
