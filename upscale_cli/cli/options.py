@@ -12,6 +12,7 @@ import click
 
 from upscale_cli.cli.console import Style, on_terminal
 from upscale_cli.errors import UsageError
+from upscale_cli.upscaling.options import SMALLEST_TILE, UpscaleOptions
 
 if TYPE_CHECKING:
     from upscale_cli.device import Precision
@@ -33,8 +34,8 @@ def parse_tile(text: str) -> TileChoice:
     """Return ``auto``, or the side of a tile in input pixels, 0 for none. Raises UsageError."""
     if text == "auto":
         return "auto"
-    if not text.isdigit() or 0 < int(text) < 16:
-        raise UsageError(f"{text!r} is no tile size.", "Use --tile auto, 0 (no tiles), or 16 and more pixels.")
+    if not text.isdigit() or 0 < int(text) < SMALLEST_TILE:
+        raise UsageError(f"{text!r} is no tile size.", f"Use auto, 0 (no tiles), or {SMALLEST_TILE} and more pixels.")
     return int(text)
 
 
@@ -62,8 +63,9 @@ UPSCALE_OPTIONS: dict[str, Decorator[Any]] = {"precision": precision_options, "t
 
 
 def _field(*flags: str, **settings: Any) -> None:
-    """Define the option for the field of UpscaleOptions that the last of ``flags`` names."""
-    UPSCALE_OPTIONS[flags[-1].removeprefix("--").replace("-", "_")] = click.option(*flags, **settings)
+    """Define the option for the field of UpscaleOptions that the last of ``flags`` names, with its default."""
+    name = flags[-1].removeprefix("--").replace("-", "_")
+    UPSCALE_OPTIONS[name] = click.option(*flags, default=getattr(UpscaleOptions, name), **settings)
 
 
 _field("-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [default: the network's own, or 4]")
@@ -78,7 +80,6 @@ _field("--tta", is_flag=True, help="Mean over eight orientations: a little bette
 _field(
     "--alpha-upsampler",
     type=click.Choice(["network", "bicubic"]),
-    default="network",
     show_default=True,
     help="What enlarges transparency.",
 )
@@ -92,11 +93,10 @@ _field("--iterations", type=click.IntRange(1), help="With --kernel: of the train
 _field("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]")
 _field("--quality", type=int, help="1 to 100, of lossy formats.  [default: jpeg 95, webp 95, avif 90]")
 _field("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]")
-_field("--max-megapixels", type=float, default=500, show_default=True, help="Refuse larger inputs.")
+_field("--max-megapixels", type=float, show_default=True, help="Refuse larger inputs.")
 _field(
     "--tile",
     type=parse_tile,
-    default="auto",
     show_default=True,
     metavar="SIDE",
     help="Side of tiles in input pixels, 0 for none, or auto.",
@@ -104,7 +104,6 @@ _field(
 _field("--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]")
 _field(
     "--device",
-    default="auto",
     show_default=True,
     help="auto, cpu, cuda, cuda:1 or mps; for pictures several: cuda:0,cuda:1.",
 )
@@ -116,8 +115,6 @@ def upscale_options(*names: str) -> Decorator[Any]:
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def command(**given: Any) -> None:
-            from upscale_cli.upscaling.options import UpscaleOptions
-
             options = UpscaleOptions(**{name: given.pop(name) for name in names})
             function(**given, options=options)
 
