@@ -8,7 +8,7 @@
     │   └── DownloadError   6   weights that could not be fetched or verified
     └── DeviceError         7   a device that is missing or too small
 
-Ctrl-C exits with 130.
+Ctrl-C and SIGTERM exit with 130.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import pytest
 from terminal import Said, Terminal
 from tiny_training import painted
 
-from upscale_cli import cli
+from upscale_cli import atomic, cli
 from upscale_cli.cli import options
 from upscale_cli.errors import UpscaleError, UsageError
 from upscale_cli.images.formats import NAMES, by_name
@@ -371,14 +371,17 @@ def test_the_progress_of_a_terminal_is_not_in_a_log(terminal: Terminal, network:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
-def test_ctrl_c_leaves_no_partial_file_and_the_same_command_continues(tmp_path: Path, network: str) -> None:
+@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_no_partial_file_and_the_same_command_continues(
+    tmp_path: Path, network: str, interruption: signal.Signals
+) -> None:
     folder, results = tmp_path / "d", tmp_path / "d_x2_tiny-x2"
     draw(*(str(folder / f"{index:02}.png") for index in range(40)), width=500, height=400)
     command = [*COMMAND, str(folder), "-m", network, "-s", "2", "--threads", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (results / "00.png").exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(interruption)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 130, said
     assert "of 40 pictures are done. The same command goes on from there." in said
@@ -428,6 +431,16 @@ def test_the_help_says_what_every_exit_code_means(terminal: Terminal) -> None:
 
     listed = re.findall(r"^  (\d+) +[a-z]", terminal("--help").out.split("Exit codes:")[1], re.MULTILINE)
     assert [int(code) for code in listed] == [0, *sorted(codes(UpscaleError)), 70, 130]
+
+
+def test_what_a_killed_run_left_is_removed_though_nothing_is_to_do(terminal: Terminal, network: str) -> None:
+    draw("d/a.png", "d/deeper/a.png")
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    terminal("d", "-m", network, "-r", "-o", "out")
+    for folder in ("out", "out/deeper"):
+        Path(folder, f".upscale-{atomic.HOST}-{int(gone.stdout)}-00112233.tmp.png").write_bytes(b"half of it")
+    assert terminal("d", "-m", network, "-r", "-o", "out").code == 0
+    assert sorted(path.name for path in Path("out").rglob("*")) == [FILE, "a.png", "a.png", "deeper"]
 
 
 def test_control_characters_of_names_are_written_out(terminal: Terminal, network: str) -> None:

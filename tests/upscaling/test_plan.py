@@ -157,6 +157,12 @@ def test_what_cannot_end_well_is_refused_in_one_sentence(
     assert refusal.value.hint
 
 
+@pytest.mark.parametrize("suffix", ["../../x", "/x", "_x/", "a\0b"])
+def test_a_suffix_that_leaves_the_folder_is_refused(suffix: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a part of a file's name"):
+        Naming("x4", suffix=suffix)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to this user")
 def test_places_without_permission_are_refused() -> None:
     touch("d/sub/a.png", "b.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -34,7 +35,7 @@ EXIT_CODES = {
     6: "a download that failed",
     7: "a device that is missing or too small",
     70: "a mistake in the program",
-    130: "interrupted by Ctrl-C",
+    130: "interrupted by Ctrl-C or SIGTERM",
 }
 INTERRUPTED, INTERNAL_ERROR = 130, 70
 
@@ -84,7 +85,11 @@ def commands() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line: errors become one sentence on stderr and an exit code of their own (see ``errors``)."""
+    """Run the command line: errors become one sentence on stderr and an exit code of their own (see ``errors``).
+
+    SIGTERM ends a command as Ctrl-C does.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:

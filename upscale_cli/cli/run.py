@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from upscale_cli.atomic import remove_leftovers
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
 from upscale_cli.cli.records import PictureRecord
@@ -93,6 +94,8 @@ def run(
     if dry_run:
         _show(planned, options, console)
         return
+    for folder in {job.target.parent for job in (*planned.jobs, *planned.skipped)}:
+        remove_leftovers(folder)
     for folder in planned.folders if planned.jobs else ():
         keep(folder, chosen, overwrite)
     for job in planned.skipped:

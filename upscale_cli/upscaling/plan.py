@@ -29,6 +29,8 @@ class Naming:
     ``output``: a file for one picture, else a folder; None: beside the input. ``suffix``: None for ``label`` where the
     target lies beside its source, and nothing elsewhere. ``existing`` targets: "auto" refuses to replace a single
     picture and skips those of a folder, so that a repeated run continues.
+
+    Raises UsageError where ``suffix`` cannot be a part of a file's name.
     """
 
     label: str
@@ -38,6 +40,12 @@ class Naming:
     recursive: bool = False
     existing: Existing = "auto"
     compare: bool = False
+
+    def __post_init__(self) -> None:
+        if self.suffix and (Path(f"x{self.suffix}").name != f"x{self.suffix}" or "\0" in self.suffix):
+            raise UsageError(
+                f"The suffix {self.suffix} cannot be a part of a file's name.", "Choose another folder with -o."
+            )
 
 
 @dataclass(frozen=True)
