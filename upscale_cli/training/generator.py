@@ -1,8 +1,6 @@
-"""The network that is trained: fresh, as its paper starts it, or on from weights that exist."""
+"""The network that is trained: with new weights, drawn as in its paper, or with existing ones."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,14 +16,9 @@ from upscale_cli.weights.load import LoadedWeights, load
 LEAST_FITTING = 0.5  # share of the tensors that a network of another scale must have in common
 
 
-def spec_of(network: Network) -> NetworkSpec:
-    """The structure that the recipe's ``[network]`` describes. Raises UsageError for scales it cannot have."""
-    return networks.spec(network.architecture, network.scale, network.sizes)
-
-
 def fresh(network: Network, seed: int) -> tuple[NetworkSpec, nn.Module]:
-    """The recipe's network with drawn weights."""
-    spec = spec_of(network)
+    """Return the recipe's network with drawn weights."""
+    spec = network.spec()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return spec, networks.draw(spec)
@@ -34,18 +27,18 @@ def fresh(network: Network, seed: int) -> tuple[NetworkSpec, nn.Module]:
 def started(
     start: str, network: Network, seed: int, progress: Progress, notify: Notify
 ) -> tuple[NetworkSpec, nn.Module]:
-    """The network of a manifest name or a file, to be trained on. Its structure is the file's, unless that enlarges by
-    another scale: then it is the recipe's, with all tensors of the file that fit, and the others drawn by ``seed``
-    (as Lim et al. 2017, EDSR, do).
+    """Return the network of a manifest name or a file, ready to be trained further.
 
-    Raises WeightsError and DownloadError, and UsageError where nearly nothing fits.
+    Its structure is the file's, unless that enlarges by another scale: then it is the recipe's, with all tensors of the
+    file that fit, and the others drawn by ``seed`` (as in EDSR, Lim et al. 2017). Raises WeightsError, DownloadError,
+    and UsageError where hardly anything fits.
     """
-    weights = load(Path(start) if Path(start).is_file() else start, progress, notify)
+    weights = load(start, progress, notify)
     if weights.spec.in_channels != 3:
         raise UsageError(f"{weights.name} takes {weights.spec.in_channels} channel.", "Start from an RGB network.")
     if weights.spec.scale != network.scale:
         return _of_another_scale(weights, network, seed, notify)
-    if weights.spec != spec_of(network):
+    if weights.spec != network.spec():
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
         notify(note(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}."))
     return weights.spec, networks.build_trainable(weights.spec, weights.tensors)

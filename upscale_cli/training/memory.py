@@ -10,7 +10,6 @@ from upscale_cli import device as devices
 from upscale_cli.errors import UsageError
 from upscale_cli.networks import draw
 from upscale_cli.training.discriminators import DISCRIMINATORS
-from upscale_cli.training.generator import spec_of
 from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.recipe import Recipe
 
@@ -23,7 +22,7 @@ def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
     """Return the bytes of networks, optimisers and what backpropagation keeps, without what libraries add."""
     side, batch = recipe.data.hr_patch, recipe.data.batch
     with torch.device("meta"):  # shapes without memory
-        generator = draw(spec_of(recipe.network))
+        generator = draw(recipe.network.spec())
         parameters, values = _sizes(generator, side // recipe.network.scale)
         if recipe.adversarial is not None:
             make = DISCRIMINATORS[recipe.adversarial.discriminator]

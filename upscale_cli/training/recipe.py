@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from upscale_cli import networks
 from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import UsageError
+from upscale_cli.networks import NetworkSpec
 
 # Recipes of version 0.1 held these sizes, whatever their architecture.
 FORMER_SIZES = {"growth": 32}
@@ -36,6 +37,10 @@ class Network(Section, frozen=True):
     architecture: str
     scale: Annotated[int, Meta(ge=1, le=16)] = 4
     sizes: dict[str, Any] = {}
+
+    def spec(self) -> NetworkSpec:
+        """Return the structure of the network. Raises UsageError where there can be none."""
+        return networks.spec(self.architecture, self.scale, self.sizes)
 
 
 class Data(Section, frozen=True):
@@ -241,7 +246,7 @@ def problems(recipe: Recipe) -> list[str]:
     """
     data, degradation, texture, scale = recipe.data, recipe.degradation, recipe.texture, recipe.network.scale
     side, canvas, pool = data.hr_patch, degradation.canvas, degradation.pool
-    spec = networks.spec(recipe.network.architecture, scale, recipe.network.sizes)
+    spec = recipe.network.spec()
     unfit = not spec.any_size and side // scale % spec.size_multiple
     named, paired = degradation.kernels != "", data.lr != ()
     degraded = degradation.kind != "bicubic" or pool or degradation.clean

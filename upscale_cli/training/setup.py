@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from upscale_cli import atomic
 from upscale_cli import device as devices
@@ -21,7 +21,7 @@ from upscale_cli.notices import Notify, note, warning
 from upscale_cli.training import memory, pictures, validation
 from upscale_cli.training.discriminators import MULTIPLE
 from upscale_cli.training.distributed import Team
-from upscale_cli.training.generator import fresh, spec_of, started
+from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.hardware import Hardware, choose_dtype
 from upscale_cli.training.patches import Patches
 from upscale_cli.training.recipe import Recipe
@@ -37,10 +37,8 @@ from upscale_cli.training.state import (
 from upscale_cli.training.step import Tools
 from upscale_cli.training.vgg import RANDOM, load_features
 from upscale_cli.weights.http import Progress
-from upscale_cli.weights.load import is_path, locate
-from upscale_cli.weights.manifest import load_manifest
+from upscale_cli.weights.load import load_tensors
 from upscale_cli.weights.resolve import resolve
-from upscale_cli.weights.state_dict import open_state
 
 SCRATCH = "scratch"
 # A resumed run may differ in how it goes, not in what comes out; and it may go on for longer.
@@ -72,7 +70,6 @@ def check_all(recipe: Recipe, device: torch.device) -> None:
 
 def _check(recipe: Recipe, hardware: Hardware, resumes: bool) -> None:
     """Refuse, before any picture is read, a recipe that cannot run. Raises UsageError, InputError."""
-    spec_of(recipe.network)
     if not recipe.data.hr:
         raise UsageError("There are no training pictures.", "Name a folder with --hr DIR.")
     if recipe.starts_from and not recipe.start and not resumes:
@@ -159,19 +156,12 @@ def _started(recipe: Recipe, hardware: Hardware, progress: Progress, notify: Not
         spec, generator = fresh(recipe.network, recipe.run.seed)
     else:
         spec, generator = started(recipe.start, recipe.network, recipe.run.seed, progress, notify)
-    state = new_state(recipe, hardware, spec, generator, _critic_weights(recipe, progress))
+    weights = recipe.adversarial.weights if recipe.adversarial is not None else ""
+    critic = load_tensors(weights, "discriminator", progress) if weights else None
+    state = new_state(recipe, hardware, spec, generator, critic)
     if RANDOM in _feature_layers(recipe):
         state.facts["features"] = "random: perceptual and texture losses meant nothing"
     return state
-
-
-def _critic_weights(recipe: Recipe, progress: Progress) -> dict[str, Tensor] | None:
-    """Return the tensors of a published discriminator, or of a checkpoint's."""
-    if recipe.adversarial is None or not recipe.adversarial.weights:
-        return None
-    weights = recipe.adversarial.weights
-    path = Path(weights) if is_path(weights) else locate(load_manifest().find(weights), progress)
-    return open_state(path).tensors
 
 
 def _feature_layers(recipe: Recipe) -> dict[str, set[str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,9 +15,7 @@ from torch import Tensor, nn
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks.architecture import StateDict
 from upscale_cli.weights.http import Progress
-from upscale_cli.weights.load import is_path, locate
-from upscale_cli.weights.manifest import load_manifest
-from upscale_cli.weights.state_dict import open_state
+from upscale_cli.weights.load import load_tensors
 
 RANDOM = "random"
 VGG16, VGG19 = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)  # convolutions per stage
@@ -61,44 +58,64 @@ def load_features(weights: str, layers: Iterable[str], seed: int, progress: Prog
 
     Raises UsageError for layers it does not have, and WeightsError or DownloadError where it cannot be loaded.
     """
-    features = (_random(seed) if weights == RANDOM else _of_state(_open(weights, progress), weights)).eval()
+    features = (_random(seed) if weights == RANDOM else _load(weights, progress)).eval().requires_grad_(False)
     unknown = [layer for layer in layers if layer not in features.layers]
     if unknown:
         known = ", ".join(features.layers)
         raise UsageError(f"The feature network {weights} has no layer {', '.join(unknown)}.", f"It has: {known}.")
-    return features.requires_grad_(False)
+    return features
 
 
-def _open(weights: str, progress: Progress) -> StateDict:
-    if is_path(weights):
-        return open_state(Path(weights)).tensors
-    record = load_manifest().find(weights)
-    if record.kind != "features":
-        raise WeightsError(f"{record.name} is no feature network.", "Choose vgg19, vgg16, or a file.")
+def _load(weights: str, progress: Progress) -> Features:
     try:
-        return open_state(locate(record, progress)).tensors
+        features = _recognised(load_tensors(weights, "features", progress), weights)
+        features(torch.zeros(1, 3, 32, 32), features.layers)
     except DownloadError as error:
         hint = "Give a file: --set perceptual.weights=FILE (and texture.weights for textures)."
         raise DownloadError(f"The feature network {weights} cannot be downloaded: {error.message}", hint) from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"The feature network {weights} is incomplete ({error}).", "Get the file again.") from error
+    return features
 
 
-def _of_state(state: StateDict, name: str) -> Features:
-    for key, read in _LAYOUTS.items():
-        if key in state:
-            try:
-                features = read(state)
-                features(torch.zeros(1, 3, 32, 32), features.layers)
-            except (KeyError, ValueError, RuntimeError) as error:
-                raise WeightsError(
-                    f"The feature network {name} is incomplete ({error}).", "Get the file again."
-                ) from error
-            return features
-    known = "torchvision's VGG16 and VGG19, the normalised VGG19, its distilled form, and the MINC-trained VGG16"
-    raise WeightsError(f"{name} is no known feature network.", f"Known are {known}.")
+def _recognised(state: StateDict, name: str) -> Features:
+    """Return the network of a state dict, recognised by its keys.
+
+    Known are torchvision's VGG16 and VGG19, which take RGB normalised by ImageNet's statistics; the VGG16 trained on
+    MINC, which takes BGR less the mean; the normalised VGG19 of style transfer, whose first layer takes RGB, which pads
+    by reflection, and whose files may end at any layer; and its narrower student (Wang et al. 2020, Collaborative
+    Distillation), whose 1×1 convolutions to the teacher's width are left out. Raises WeightsError for others,
+    KeyError, ValueError or RuntimeError for incomplete ones.
+    """
+    prepare: Callable[[Tensor], Tensor]
+    padding: Literal["zeros", "reflect"] = "zeros"
+    if "features.0.weight" in state:
+        numbers, prepare = _numbered(state, r"features\."), _by_imagenet
+        names = _names(VGG16 if len(numbers) == sum(VGG16) else VGG19)
+        keys = dict(zip(names, (f"features.{number}" for number in numbers), strict=True))
+    elif "conv1_1.weight" in state:
+        keys, prepare = {name: name for name in _names(VGG16)}, _as_caffe
+    elif "0.weight" in state:
+        first, *numbers = _numbered(state, "")
+        keys = dict(zip(_names(VGG19)[: len(numbers)], map(str, numbers), strict=True))
+        padding, prepare = "reflect", _convolution(state, str(first))
+    elif "conv0.weight" in state:
+        present = [name for name in _names(VGG19) if f"{name.replace('_', '')}.weight" in state]
+        keys = {name: name.replace("_", "") for name in present}
+        padding, prepare = "reflect", _convolution(state, "conv0")
+    else:
+        known = "torchvision's VGG16 and VGG19, the normalised VGG19, its distilled form, and the MINC-trained VGG16"
+        raise WeightsError(f"{name} is no known feature network.", f"Known are {known}.")
+    return Features({name: _convolution(state, key, padding) for name, key in keys.items()}, prepare)
 
 
 def _names(stages: Iterable[int]) -> list[str]:
     return [f"conv{stage}_{number}" for stage, count in enumerate(stages, 1) for number in range(1, count + 1)]
+
+
+def _numbered(state: StateDict, prefix: str) -> list[int]:
+    matches = (re.fullmatch(rf"{prefix}(\d+)\.weight", key) for key in state)
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def _convolution(state: StateDict, key: str, padding_mode: Literal["zeros", "reflect"] = "zeros") -> nn.Conv2d:
@@ -107,57 +124,6 @@ def _convolution(state: StateDict, key: str, padding_mode: Literal["zeros", "ref
     convolution = nn.Conv2d(inner, outer, size, padding=size // 2, padding_mode=padding_mode)
     convolution.load_state_dict({"weight": weight, "bias": state[f"{key}.bias"].float()})
     return convolution
-
-
-def _numbered(state: StateDict, prefix: str) -> list[int]:
-    matches = (re.fullmatch(rf"{prefix}(\d+)\.weight", key) for key in state)
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def _torchvision(state: StateDict) -> Features:
-    """Return torchvision's: zero padding; RGB, normalised by ImageNet's mean and standard deviation."""
-    numbers = _numbered(state, r"features\.")
-    stages = {sum(VGG16): VGG16, sum(VGG19): VGG19}.get(len(numbers))
-    if stages is None:
-        raise ValueError(f"{len(numbers)} convolutions")
-    pairs = zip(_names(stages), numbers, strict=True)
-    return Features({name: _convolution(state, f"features.{number}") for name, number in pairs}, _by_imagenet)
-
-
-def _normalised(state: StateDict) -> Features:
-    """Return the normalised VGG19 of style transfer: padding by reflection; its first layer takes RGB in [0, 1].
-
-    Files may end at any layer.
-    """
-    first, *numbers = _numbered(state, "")
-    names = _names(VGG19)[: len(numbers)]
-    pairs = zip(names, numbers, strict=True)
-    convolutions = {name: _convolution(state, str(number), "reflect") for name, number in pairs}
-    return Features(convolutions, _convolution(state, str(first)))
-
-
-def _distilled(state: StateDict) -> Features:
-    """Return the normalised one's narrower student (Wang et al. 2020, Collaborative Distillation).
-
-    Its 1×1 convolutions to the teacher's width were for its own training and are left out.
-    """
-    keys = {name: name.replace("_", "") for name in _names(VGG19)}
-    present = {name: key for name, key in keys.items() if f"{key}.weight" in state}
-    convolutions = {name: _convolution(state, key, "reflect") for name, key in present.items()}
-    return Features(convolutions, _convolution(state, "conv0"))
-
-
-def _minc(state: StateDict) -> Features:
-    """Return ESRGAN's texture-oriented VGG16: zero padding; BGR in [0, 1] less the mean."""
-    return Features({name: _convolution(state, name) for name in _names(VGG16)}, _as_caffe)
-
-
-_LAYOUTS: Mapping[str, Callable[[StateDict], Features]] = {
-    "features.0.weight": _torchvision,
-    "0.weight": _normalised,
-    "conv0.weight": _distilled,
-    "conv1_1.weight": _minc,
-}
 
 
 def _random(seed: int) -> Features:

@@ -66,6 +66,16 @@ def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore
     return _load_file(locate(record, progress, notify), record.name)
 
 
+def load_tensors(weights: str, kind: str, progress: Progress = silent) -> dict[str, Tensor]:
+    """Return the tensors of a manifest name of ``kind``, or of a file. Raises WeightsError, DownloadError."""
+    if is_path(weights):
+        return open_state(Path(weights)).tensors
+    record = load_manifest().find(weights)
+    if record.kind != kind:
+        raise WeightsError(f"{record.name} is a {record.kind} network, not one for {kind}.", "Choose another one.")
+    return open_state(locate(record, progress)).tensors
+
+
 def _load_file(path: Path, name: str) -> LoadedWeights:
     if not path.exists() and (record := load_manifest().get(path.stem)):
         raise WeightsError(f"Cannot read the weights {path}: there is no such file.", f"-m {record.name} downloads it.")
