@@ -6,6 +6,7 @@ import importlib.metadata
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +58,24 @@ def test_the_source_distribution_holds_what_builds_the_wheel_and_tests_it(built:
     needed = {"pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md", "weights_manifest.json", "tests/conftest.py"}
     assert needed <= names
     assert not any(name.startswith((".venv", "runs/")) or name.endswith(".pyc") for name in names)
+
+
+def pinned(constraints: str) -> dict[str, str]:
+    lines = (ROOT / constraints).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {name.replace("_", "-").lower(): version for name, version in pairs}
+
+
+def test_every_dependency_is_pinned_as_tested_and_at_its_lowest_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    newest, lowest = pinned("constraints.txt"), pinned("constraints-lowest.txt")
+    for requirement in project["dependencies"]:
+        name, least = requirement.split(">=")
+        assert name in newest, f"{name} is not in constraints.txt"
+        if name != "torch":  # CI has one build of it
+            assert f"{lowest.get(name)}.".startswith(f"{least}."), (
+                f"{requirement} is not what constraints-lowest.txt pins"
+            )
 
 
 def test_the_version_is_stated_once() -> None:
