@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from typing import Any
 
 from PIL import AvifImagePlugin, BmpImagePlugin, PpmImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
@@ -22,6 +23,7 @@ from upscale_cli.images.tiff_tags import Buffer
 LARGEST_TEXT = 1 << 24  # bytes of an ICC profile or XMP packet, once decompressed
 MOST_TEXTS = MOST_PAGES = 1000
 LONGEST_HEADER = 1 << 16  # of BMP and PPM files, comments and palette included
+_DENSE = frozenset({1, 5, 7, 8, 32773, 32946})  # compressions of TIFF: none, LZW, JPEG, Deflate, PackBits, Deflate
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Header:
     """Size and kind of the pixels as they are stored, before they are turned upright.
 
     ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
+    ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     """
 
     height: int
@@ -37,6 +40,7 @@ class Header:
     frames: int | None = None
     gray: bool = False
     depth: int = 8
+    dense: bool = True
 
 
 def read_header(data: Buffer, known: Format) -> Header | None:
@@ -53,7 +57,8 @@ def _per_inch(x: float, y: float, units_per_inch: float | None) -> tuple[float, 
 
 
 def _jpeg(data: memoryview) -> Header:
-    height, width, channels, found = 0, 0, 0, Metadata()
+    height, width, channels = 0, 0, 0
+    found: dict[str, Any] = {}
     profile: dict[int, bytes] = {}
     for segment in chunks.jpeg_segments(data):
         content = bytes(segment.content)
@@ -64,21 +69,23 @@ def _jpeg(data: memoryview) -> Header:
         elif segment.marker == chunks.APP2 and content.startswith(chunks.ICC_HEADER):
             profile[content[len(chunks.ICC_HEADER)]] = content[len(chunks.ICC_HEADER) + 2 :]
         else:
-            found = _with_segment(found, segment.marker, content)
+            name, value = _of_segment(segment.marker, content)
+            found.setdefault(name, value)
+    found.pop("", None)
     icc = b"".join(profile[part] for part in sorted(profile))
-    return Header(height, width, replace(found, icc=icc or None), gray=channels == 1)
+    return Header(height, width, Metadata(icc=icc or None, **found), gray=channels == 1)
 
 
-def _with_segment(found: Metadata, marker: int, content: bytes) -> Metadata:
-    """Return ``found`` and what a segment adds to it."""
+def _of_segment(marker: int, content: bytes) -> tuple[str, Any]:
+    """Return the field of the metadata that a segment holds, "" for none, and its value."""
     if marker == chunks.APP0 and content.startswith(b"JFIF\0"):
         unit, x, y = struct.unpack_from(">BHH", content, 7)
-        return replace(found, resolution=_per_inch(x, y, {1: 1.0, 2: 2.54}.get(unit)))
+        return "resolution", _per_inch(x, y, {1: 1.0, 2: 2.54}.get(unit))
     if marker == chunks.APP1 and content.startswith(chunks.EXIF_HEADER):
-        return replace(found, exif=found.exif or content[len(chunks.EXIF_HEADER) :])
+        return "exif", content[len(chunks.EXIF_HEADER) :]
     if marker == chunks.APP1 and content.startswith(chunks.XMP_HEADER):
-        return replace(found, xmp=content[len(chunks.XMP_HEADER) :])
-    return replace(found, comment=content) if marker == chunks.COMMENT else found
+        return "xmp", content[len(chunks.XMP_HEADER) :]
+    return ("comment", content) if marker == chunks.COMMENT else ("", None)
 
 
 def _png(data: memoryview) -> Header:
@@ -143,7 +150,8 @@ def _tiff(data: memoryview) -> Header:
         x, y = main[tags.X_RESOLUTION].fraction, main[tags.Y_RESOLUTION].fraction
         resolution = _per_inch(x, y, {2: 1.0, 3: 2.54}.get(unit))
     found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + _further_pages(data, after))
-    return Header(main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number, found)
+    dense = tags.COMPRESSION not in main or main[tags.COMPRESSION].number in _DENSE
+    return Header(main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number, found, dense=dense)
 
 
 def _further_pages(data: memoryview, after: int) -> int:
@@ -170,7 +178,7 @@ def _opened(plugin: type[ImageFile], data: memoryview) -> Header:
         image.info.get("xmp"),
         resolution=_per_inch(resolution[0], resolution[1], 1.0),
     )
-    return Header(image.height, image.width, found, getattr(image, "n_frames", 1))
+    return Header(image.height, image.width, found, getattr(image, "n_frames", 1), dense=False)
 
 
 def _webp(data: memoryview) -> Header:
@@ -191,7 +199,7 @@ def _bmp(data: memoryview) -> Header:
 
 
 def _ppm(data: memoryview) -> Header:
-    return replace(_opened(PpmImagePlugin.PpmImageFile, data[:LONGEST_HEADER]), frames=None)
+    return replace(_opened(PpmImagePlugin.PpmImageFile, data[:LONGEST_HEADER]), frames=None, dense=True)
 
 
 _READERS: dict[str, Callable[[memoryview], Header]] = {

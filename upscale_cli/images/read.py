@@ -23,6 +23,7 @@ from upscale_cli.images.tiff_tags import Buffer
 
 DEFAULT_MAX_MEGAPIXELS = 500.0
 MOST_FRAMES = 10_000
+MOST_PIXELS_PER_BYTE = 10_000  # of dense files; Deflate holds 8,256 of one bit each
 MOST_SCANS = 64  # passes over a JPEG picture; encoders make some ten
 _STRIP = 64  # rows that are converted at a time
 
@@ -88,6 +89,8 @@ def _require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[
             f"{path} claims {claimed}, more than {max_megapixels:g} megapixels.",
             f"If that is right, raise the limit: --max-megapixels {megapixels + 1:.0f}.",
         )
+    if header.dense and header.height * header.width > MOST_PIXELS_PER_BYTE * len(data):
+        raise InputError(f"{path} is damaged: {len(data)} bytes cannot hold {claimed}.", "Copy or download it again.")
     if frames > MOST_FRAMES:
         raise InputError(f"{path} claims {claimed}, more than {MOST_FRAMES} frames.", "Split it into several files.")
     return known, header
