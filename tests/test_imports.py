@@ -78,6 +78,12 @@ def test_every_room_has_its_row() -> None:
     assert {path.split("/")[0].removesuffix(".py") for path in files()} <= set(ROW_OF) | set(DOOR)
 
 
+def test_every_room_is_in_the_page_for_contributors() -> None:
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for room in sorted({path.split("/")[0] for path in files()} - {f"{name}.py" for name in DOOR}):
+        assert (room if room.endswith(".py") else f"{room}/") in page, f"CONTRIBUTING.md does not name {room}"
+
+
 @pytest.mark.parametrize(("library", "place"), [(name, place) for name, places in ONLY_IN.items() for place in places])
 def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
     sources = [(PACKAGE / path).read_text(encoding="utf-8") for path in files() if path.startswith(place)]
