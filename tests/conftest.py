@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fake_network import save_tiny_network
 from hypothesis import settings
 from terminal import Terminal
 from tiny_training import painted, save
@@ -54,16 +55,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A weights file of a network too small to be slow: it enlarges twice."""
-    import torch
-
-    from upscale_cli.networks import NetworkSpec, build
-    from upscale_cli.weights.state_dict import save_state
-
-    torch.manual_seed(0)
-    spec = NetworkSpec("compact", 2, 3, 3, 3, hyperparameters={"features": 4, "convolutions": 1})
-    path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
-    save_state(path, build(spec).state_dict(), {})
-    return str(path)
+    return save_tiny_network(tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import NetworkSpec
+from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.weights.state_dict import save_state
 
 CPU = torch.device("cpu")
 SPEC = NetworkSpec("fake", scale=2, in_channels=3, out_channels=3, receptive_radius=1)
@@ -29,6 +31,14 @@ class Enlarge(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         scaled: Tensor = self.conv(lr) * self.gain / self.gain
         return F.interpolate(scaled, scale_factor=2.0, mode="nearest")
+
+
+def save_tiny_network(path: Path) -> str:
+    """Write a weights file of a network too small to be slow, which enlarges twice; return its path."""
+    torch.manual_seed(0)
+    spec = NetworkSpec("compact", 2, 3, 3, 3, hyperparameters={"features": 4, "convolutions": 1})
+    save_state(path, build(spec).state_dict(), {})
+    return str(path)
 
 
 def picture(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.notices import Notify, ignore, note
 from upscale_cli.tiling import Grid, TileQueue
+from upscale_cli.upscaling.options import SMALLEST_TILE
 
 TileChoice = int | Literal["auto"]
 
@@ -156,5 +157,5 @@ class NetworkRunner:
         return max(1, CUDA_BATCH_PIXELS // (side + 2 * self.halo) ** 2)
 
     def _split(self, side: int) -> None:
-        self._tile = side  # the pictures to come would meet the same limit
-        self._notify(note(f"Memory did not suffice: going on with tiles of {side} pixels (--tile {side} starts so)."))
+        self._tile = kept = max(side, SMALLEST_TILE)  # the pictures to come would meet the same limit
+        self._notify(note(f"Memory did not suffice: going on with tiles of {side} pixels (--tile {kept} starts so)."))
