@@ -95,6 +95,14 @@ def test_the_output_has_the_scale(spec: NetworkSpec) -> None:
     assert output(state_of(spec)).shape == (1, spec.out_channels, side, side)
 
 
+@each_example
+def test_the_smallest_picture_is_enlarged_too(spec: NetworkSpec) -> None:
+    side = spec.size_multiple
+    with torch.inference_mode():
+        result = build(spec)(torch.rand(1, spec.in_channels, side, side))
+    assert result.shape == (1, spec.out_channels, side * spec.scale, side * spec.scale)
+
+
 @pytest.mark.parametrize("spec", [spec for spec in EXAMPLES if spec.receptive_radius == UNBOUNDED], ids=name_of)
 def test_a_network_that_sees_the_whole_picture_says_how_far_a_tile_must_see(spec: NetworkSpec) -> None:
     assert spec.halo is not None

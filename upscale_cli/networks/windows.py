@@ -69,8 +69,10 @@ def attention(qkv: Tensor, heads: int, window: Window, bias: Tensor, shifted: bo
 def _attended(grid: Tensor, bias: Tensor) -> Tensor:
     """(3, N, rows, columns, heads, pixels, depth) to (N, rows, columns, pixels, heads·depth)."""
     queries, keys, values = grid.flatten(1, 3)
-    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-    return mixed.transpose(1, 2).reshape(*grid.shape[1:4], mixed.shape[2], -1)
+    # With all four dimensions the bias goes to the fused kernels, which hold no scores in memory.
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.expand(len(queries), -1, -1, -1))
+    _, heads, pixels, depth = mixed.shape
+    return mixed.transpose(1, 2).reshape(*grid.shape[1:4], pixels, heads * depth)
 
 
 def _seams(window: Window, shift: Window, like: Tensor) -> tuple[Tensor, Tensor]:
