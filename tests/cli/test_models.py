@@ -10,6 +10,7 @@ import pytest
 import torch
 from terminal import Terminal
 
+from upscale_cli.networks import build, named
 from upscale_cli.weights.cache import cached_path
 from upscale_cli.weights.manifest import load_manifest
 from upscale_cli.weights.state_dict import open_state, save_state
@@ -160,7 +161,7 @@ def test_what_fp16_cannot_hold_is_not_converted(terminal: Terminal, network: str
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("a.onnx", "a.onnx has no extension of a weights file"), ("there.pth", "there.pth exists already")],
+    [("a.txt", "a.txt has no extension of a weights file"), ("there.pth", "there.pth exists already")],
 )
 def test_where_nothing_can_be_written_nothing_is_converted(
     terminal: Terminal, network: str, name: str, sentence: str
@@ -169,6 +170,16 @@ def test_where_nothing_can_be_written_nothing_is_converted(
     said = terminal("models", "convert", network, "-o", name)
     assert (said.code != 0, sentence in said.err) == (True, True)
     assert Path("there.pth").read_bytes() == b"mine"
+
+
+def test_an_onnx_file_is_written_without_noise_and_its_multiples_are_told(terminal: Terminal) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    torch.manual_seed(0)
+    save_state(Path("windows.pth"), build(named("swinir").examples[1]).state_dict(), {})
+    said = terminal("models", "convert", "windows.pth", "-o", "a.onnx")
+    assert (said.code, said.err) == (0, "")
+    least = "It takes pictures whose height and width are multiples of 4, and at least 8."
+    assert said.out.splitlines() == ["windows -> a.onnx", least]
 
 
 def test_a_benchmark_names_the_licence_before_it_downloads(terminal: Terminal) -> None:

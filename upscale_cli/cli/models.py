@@ -13,12 +13,13 @@ import click
 
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.options import overwrite_option, path, style_options
-from upscale_cli.cli.outputs import require_weights
+from upscale_cli.cli.outputs import ONNX, WEIGHTS, require_weights
 from upscale_cli.cli.records import ModelRecord
 from upscale_cli.errors import UpscaleError, WeightsError
 
 if TYPE_CHECKING:
     from upscale_cli.networks import NetworkSpec
+    from upscale_cli.weights.load import LoadedWeights
     from upscale_cli.weights.manifest import WeightsRecord
 
 COLUMNS = ("name", "scale", "size", "licence", "purpose")
@@ -194,28 +195,45 @@ def _radius(spec: NetworkSpec) -> str:
 
 @models.command("convert")
 @click.argument("model")
-@click.option("-o", "--output", required=True, type=path(), help=".safetensors or .pth.")
+@click.option("-o", "--output", required=True, type=path(), help=".safetensors, .pth or .onnx.")
 @click.option("--half", is_flag=True, help="In fp16: half the size.")
 @overwrite_option
 @style_options()
 def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style) -> None:
     """Write a network to another kind of file.
 
-    Its tensors get the names that most tools know.
+    Its tensors get the names that most tools know. An .onnx file takes pictures of any size (needs the extra onnx).
 
     \b
     Example:  upscale models convert runs/small/best.safetensors --half -o small.safetensors
               upscale models convert old_layout.pth -o network.pth
+              upscale models convert lite-x4 -o lite-x4.onnx
     """
     from upscale_cli.weights.load import load
+    from upscale_cli.weights.onnx_export import require_onnx
     from upscale_cli.weights.state_dict import in_half, save_state
 
-    require_weights(output, overwrite)
+    require_weights(output, overwrite, (*WEIGHTS, ONNX))
+    if output.suffix == ONNX:
+        require_onnx()
     console = Console(style)
     weights = load(model, console.download, console.notify)
+    if output.suffix == ONNX:
+        _convert_to_onnx(console, weights, output, half)
+        return
     tensors = in_half(weights.tensors, weights.name) if half else weights.tensors
     save_state(output, tensors, weights.facts)
     console.tell(f"{weights.name} -> {output}")
+
+
+def _convert_to_onnx(console: Console, weights: LoadedWeights, output: Path, half: bool) -> None:
+    from upscale_cli.weights.onnx_export import save_onnx, smallest_side
+
+    save_onnx(output, weights, half)
+    console.tell(f"{weights.name} -> {output}")
+    if (multiple := weights.spec.size_multiple) > 1:
+        least = smallest_side(weights.spec)
+        console.tell(f"It takes pictures whose height and width are multiples of {multiple}, and at least {least}.")
 
 
 @models.command("download")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
 
 WEIGHTS = (".safetensors", ".pth")
+ONNX = ".onnx"
 ELSEWHERE = "Choose another place with -o."
 
 
@@ -53,8 +54,9 @@ def require_picture(path: Path, overwrite: bool) -> Format:
     return kind
 
 
-def require_weights(path: Path, overwrite: bool) -> None:
-    """Raise UsageError where ``path`` has no name of a weights file, and what ``require_file`` raises."""
-    if path.suffix not in WEIGHTS:
-        raise UsageError(f"{path} has no extension of a weights file.", f"Name it {' or '.join(WEIGHTS)}.")
+def require_weights(path: Path, overwrite: bool, suffixes: tuple[str, ...] = WEIGHTS) -> None:
+    """Raise UsageError where ``path`` has none of the ``suffixes``, and what ``require_file`` raises."""
+    if path.suffix not in suffixes:
+        names = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        raise UsageError(f"{path} has no extension of a weights file.", f"Name it {names}.")
     require_file(path, overwrite)

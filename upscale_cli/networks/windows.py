@@ -70,7 +70,7 @@ def _attended(grid: Tensor, bias: Tensor) -> Tensor:
     """(3, N, rows, columns, heads, pixels, depth) to (N, rows, columns, pixels, heads·depth)."""
     queries, keys, values = grid.flatten(1, 3)
     # With all four dimensions the bias goes to the fused kernels, which hold no scores in memory.
-    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.expand(len(queries), -1, -1, -1))
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.expand(queries.shape[0], -1, -1, -1))
     _, heads, pixels, depth = mixed.shape
     return mixed.transpose(1, 2).reshape(*grid.shape[1:4], pixels, heads * depth)
 
