@@ -234,6 +234,13 @@ def test_a_picture_that_no_tile_fits_or_that_becomes_nan_fails_alone(
     assert "--tile 15 " not in said  # which the command refuses
 
 
+@pytest.mark.parametrize("options", [("--device", "cpu,cpu"), ("--tile", "32"), ("--tile", "0")])
+def test_devices_and_tiles_change_no_byte(
+    terminal: Terminal, folder: Folder, expected: Results, options: tuple[str, ...]
+) -> None:
+    run(terminal, folder, expected, *options)
+
+
 def test_two_runs_in_one_folder_do_not_disturb_each_other(folder: Folder, expected: Results) -> None:
     both = [subprocess.Popen(folder.command(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
