@@ -24,7 +24,7 @@ from upscale_cli import levels
 from upscale_cli.device import Precision
 from upscale_cli.images.picture import Pixels
 from upscale_cli.metrics import psnr
-from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.networks import NetworkSpec, build, spec
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.weights.http import Progress, silent
@@ -81,16 +81,9 @@ class Measurement:
 
 
 def standard_cases() -> list[Case]:
-    """SRVGGNetCompact 64/32 on 512x512 and RRDBNet 64/23/32 on 128x128, with random weights."""
-    compact = NetworkSpec("compact", 4, 3, 3, 34, hyperparameters={"features": 64, "convolutions": 32})
-    rrdb = NetworkSpec(
-        "rrdbnet",
-        4,
-        3,
-        3,
-        349,
-        hyperparameters={"features": 64, "blocks": 23, "growth": 32, "doublings": 2, "unshuffle": 1},
-    )
+    """Return SRVGGNetCompact 64/32 on 512x512 and RRDBNet 64/23/32 on 128x128, with random weights."""
+    compact = spec("compact", 4, {"features": 64, "blocks": 32})
+    rrdb = spec("rrdbnet", 4, {"features": 64, "blocks": 23, "growth": 32})
     return [
         Case("compact 64/32", compact, build(compact), 512, 512),
         Case("RRDBNet 64/23/32", rrdb, build(rrdb), 128, 128),
@@ -104,7 +97,7 @@ def named_case(model: str, width: int, height: int, on_download: Progress = sile
 
 
 def measure_machine(device: str, threads: int | None) -> Machine:
-    """The device, and how fast its largest matrix products are in the precisions that are used on it."""
+    """Return the device, and the speed of its matrix products in the precisions that are used on it."""
     if threads is not None:
         torch.set_num_threads(threads)
     chosen = devices.select(device)
@@ -124,21 +117,21 @@ def _matrix_rate(device: torch.device, kind: torch.dtype) -> float:
 def measure(
     case: Case, machine: Machine, tile: TileChoice, repeat: int, skip_plain: bool = False
 ) -> Iterator[Measurement]:
-    """The plain loop, then this program in fp32 and in half precision, each the fastest of ``repeat`` runs."""
+    """Yield the plain loop, then this program in fp32 and in half precision, each the fastest of ``repeat`` runs."""
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (case.height, case.width, case.spec.in_channels), np.uint8)
-    flops = _flops_per_pixel(case) * case.height * case.width
+    flops = flops_per_pixel(case) * case.height * case.width
     plain_seconds: float | None = None
     reference: Pixels | None = None
     for how, function, kind in _ways(case, machine, tile, skip_plain):
-        _reset_peak_memory(machine.device)
+        reset_peak_memory(machine.device)
         results: list[Pixels] = []
         seconds = _fastest(partial(_keep_last, function, image, results), repeat, machine.device)
-        peak_memory = _peak_memory(machine.device)
+        peak = peak_memory(machine.device)
         if reference is None:
             reference = results[0]
         elif machine.device.type == "cpu":
-            peak_memory -= reference.nbytes  # only this comparison needs it
+            peak -= reference.nbytes  # only this comparison needs it
         plain_seconds = seconds if how == "plain fp32" else plain_seconds
         yield Measurement(
             network=case.name,
@@ -149,7 +142,7 @@ def measure(
             speed_up=plain_seconds / seconds if plain_seconds else None,
             share_of_peak=flops / seconds / machine.peak[kind],
             psnr_to_fp32=psnr(results[0] / 257, reference / 257) if results[0] is not reference else None,
-            peak_memory=max(0, peak_memory),
+            peak_memory=max(0, peak),
         )
 
 
@@ -176,7 +169,8 @@ def _ways(case: Case, machine: Machine, tile: TileChoice, skip_plain: bool) -> I
         yield how, partial(runner.run, dtype=np.uint16), runner.dtype
 
 
-def _flops_per_pixel(case: Case) -> float:
+def flops_per_pixel(case: Case) -> float:
+    """Return the floating-point operations that one input pixel costs."""
     side = 8 * case.spec.size_multiple
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         case.module(torch.zeros(1, case.spec.in_channels, side, side))
@@ -184,7 +178,7 @@ def _flops_per_pixel(case: Case) -> float:
 
 
 def _fastest(function: Callable[[], object], repeat: int, device: torch.device) -> float:
-    """Seconds of the fastest of ``repeat`` calls after one to warm up."""
+    """Return the seconds of the fastest of ``repeat`` calls after one to warm up."""
     times = []
     for _ in range(repeat + 1):
         start = time.perf_counter()
@@ -195,7 +189,8 @@ def _fastest(function: Callable[[], object], repeat: int, device: torch.device) 
     return min(times[1:])
 
 
-def _reset_peak_memory(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
+    """Make ``peak_memory`` count from now on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif LINUX_RESET.exists():
@@ -203,7 +198,8 @@ def _reset_peak_memory(device: torch.device) -> None:
             LINUX_RESET.write_text(RESETS_PEAK)
 
 
-def _peak_memory(device: torch.device) -> int:
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes allocated on a CUDA device, or held by this process; 0 where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if LINUX_STATUS.exists():
