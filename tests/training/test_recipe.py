@@ -131,6 +131,11 @@ def test_recipes_of_the_first_edition_load_whatever_sizes_they_hold() -> None:
     assert checked(to_table(load_recipe("compact")) | {"network": former}, "former") == load_recipe("compact")
 
 
+def test_patches_must_suit_the_discriminator() -> None:
+    with pytest.raises(UsageError, match=r"data\.hr_patch = 100 is no multiple of 8, as unet needs"):
+        load_recipe("realesrgan", ["data.hr_patch=100"])
+
+
 def test_an_unknown_recipe_gets_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean esrgan"):
         load_recipe("ersgan")

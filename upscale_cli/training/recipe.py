@@ -15,6 +15,7 @@ from upscale_cli import networks
 from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import UsageError
 from upscale_cli.networks import NetworkSpec
+from upscale_cli.training.discriminators import MULTIPLE
 
 # Recipes of version 0.1 held these sizes, whatever their architecture.
 FORMER_SIZES = {"growth": 32}
@@ -248,13 +249,15 @@ def problems(recipe: Recipe) -> list[str]:
     side, canvas, pool = data.hr_patch, degradation.canvas, degradation.pool
     spec = recipe.network.spec()
     unfit = not spec.any_size and side // scale % spec.size_multiple
-    named, paired = degradation.kernels != "", data.lr != ()
+    named, paired, name = degradation.kernels != "", data.lr != (), recipe.name
+    critic = recipe.adversarial.discriminator if recipe.adversarial is not None else "vgg"
     degraded = degradation.kind != "bicubic" or pool or degradation.clean
     checks = (
-        (not _names_a_folder(recipe.name), f"its name {recipe.name!r} cannot be that of a folder"),
+        (not name.isprintable() or Path(name).name != name, f"its name {name!r} cannot be that of a folder"),
         (_has_control_characters(recipe), "a text holds a line break or another control character"),
         (side % scale, f"data.hr_patch = {side} is no multiple of network.scale = {scale}"),
         (unfit, f"data.hr_patch = {side} is no multiple of {spec.size_multiple * scale}, as {spec.architecture} needs"),
+        (side % MULTIPLE[critic], f"data.hr_patch = {side} is no multiple of {MULTIPLE[critic]}, as {critic} needs"),
         (canvas % scale, f"degradation.canvas = {canvas} is no multiple of network.scale = {scale}"),
         (0 < canvas < side, f"degradation.canvas = {canvas} is smaller than data.hr_patch = {side}"),
         (degradation.kind == "kernels" and not named, "degradation.kind is kernels, but none are named (--kernel)"),
@@ -268,10 +271,6 @@ def problems(recipe: Recipe) -> list[str]:
     small = _too_small(texture, side) if texture is not None else []
     found = [text for wrong, text in checks if wrong]
     return found + [f"the features {layer} of a patch of {side} are smaller than texture.patch" for layer in small]
-
-
-def _names_a_folder(name: str) -> bool:
-    return name.isprintable() and Path(name).name == name
 
 
 def _has_control_characters(recipe: Recipe) -> bool:

@@ -19,7 +19,6 @@ from upscale_cli.kernels.blur_kernel import BlurKernel, for_scale
 from upscale_cli.kernels.files import read_kernels
 from upscale_cli.notices import Notify, note, warning
 from upscale_cli.training import memory, pictures, validation
-from upscale_cli.training.discriminators import MULTIPLE
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.hardware import Hardware, choose_dtype
@@ -77,12 +76,6 @@ def _check(recipe: Recipe, hardware: Hardware, resumes: bool) -> None:
             f"{recipe.name} starts from a network that {recipe.starts_from} trained.",
             f"Give one with --from FILE or --from NAME, or --from {SCRATCH} to do without.",
         )
-    if recipe.adversarial is not None:
-        kind, side = recipe.adversarial.discriminator, recipe.data.hr_patch
-        if side % MULTIPLE[kind]:
-            raise UsageError(
-                f"data.hr_patch = {side} is no multiple of {MULTIPLE[kind]}, as discriminator {kind} needs."
-            )
     memory.require(recipe, hardware)
 
 
