@@ -1,4 +1,4 @@
-"""How close a small network for damaged pictures comes to its teacher, on pictures damaged with a fixed seed.
+"""How close a small network for degraded pictures comes to its teacher, on pictures degraded with a fixed seed.
 
     python benchmarks/restoration.py --hr BSD100/HR --teacher realesr-general-x4v3 lite-x4 lite-x4-restore [--seed 0]
 

@@ -4,7 +4,7 @@
 
 For every alpha of the mix (1 - alpha)·A + alpha·B the table shows the mean over the pictures of PSNR and SSIM on Y, and
 of the distance to HR in features of VGG19: mean |difference| of ``--layers``, each divided by the mean |feature| of HR.
-Low distances look like the truth, high PSNR is near it.
+Low distances look like HR, high PSNR is near it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def planes(pixels: Pixels) -> Tensor:
 
 @torch.inference_mode()
 def feature_distance(features: Features, sr: Pixels, hr: Pixels, layers: list[str]) -> float:
-    ours, truth = (features(planes(pixels), layers) for pixels in (sr, hr))
-    return fmean(float((ours[key] - truth[key]).abs().mean() / truth[key].abs().mean()) for key in layers)
+    of_sr, of_hr = (features(planes(pixels), layers) for pixels in (sr, hr))
+    return fmean(float((of_sr[key] - of_hr[key]).abs().mean() / of_hr[key].abs().mean()) for key in layers)
 
 
 def main() -> None:

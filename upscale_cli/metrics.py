@@ -18,7 +18,7 @@ Levels = NDArray[Any]  # (H, W) or (H, W, C), 0 to 255
 
 @dataclass(frozen=True)
 class Scores:
-    """Decibels and structural similarities of one result."""
+    """PSNR in dB and SSIM of one result, on Y and on RGB."""
 
     psnr_y: float
     ssim_y: float
@@ -27,7 +27,10 @@ class Scores:
 
 
 def score(sr: Levels, hr: Levels, border: int) -> Scores:
-    """Compare uint8 (H, W, 1 or 3) pictures of one size, without ``border`` pixels on every side; gray is R = G = B."""
+    """Return the scores of uint8 pictures (H, W, 1 or 3) of one size, without ``border`` pixels at every side.
+
+    Gray counts as R = G = B.
+    """
     channels = max(sr.shape[2], hr.shape[2])
     sr_inner, hr_inner = (_cropped(_with_channels(picture, channels), border) for picture in (sr, hr))
     sr_y, hr_y = luma(sr_inner), luma(hr_inner)
@@ -44,21 +47,21 @@ def _cropped(picture: Levels, border: int) -> Levels:
 
 
 def luma(picture: Levels) -> Levels:
-    """Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of (H, W, 3); gray is R = G = B. Unrounded, as (H, W)."""
+    """Return Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, (H, W), unrounded; gray counts as R = G = B."""
     y: Levels = 16 + _with_channels(picture, 3) @ LUMA
     return y
 
 
 def psnr(a: Levels, b: Levels) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 255; infinite for equal pictures."""
+    """Return the peak signal-to-noise ratio in dB for a peak of 255; infinity for equal pictures."""
     error = float(np.mean(np.subtract(a, b, dtype=np.float64) ** 2))
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def ssim(a: Levels, b: Levels) -> float:
-    """Structural similarity (Wang et al. 2004), Gaussian window 11x11, σ 1.5, where it lies inside; mean of channels.
+    """Return the structural similarity (Wang et al. 2004), the mean over channels; NaN for less than 11x11 pixels.
 
-    Pictures smaller than the window have no such place: NaN.
+    Its Gaussian window of 11x11 pixels, σ 1.5, is used only where it lies inside the picture.
     """
     if a.ndim == 3:
         return float(np.mean([ssim(a[..., c], b[..., c]) for c in range(a.shape[2])]))
@@ -75,7 +78,7 @@ def ssim(a: Levels, b: Levels) -> float:
 
 
 def _windowed(values: Levels) -> Levels:
-    """Gaussian means of all windows that lie inside; the window is separable."""
+    """Return the Gaussian means of all windows that lie inside; the window is separable."""
     offsets = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
     weights /= weights.sum()

@@ -33,11 +33,11 @@ def test_distances_of_pixels() -> None:
 
 def test_perceptual_distance_is_the_weighted_sum_over_layers() -> None:
     a, b = two()
-    features = {"conv1_1": torch.from_numpy(a), "pool2": torch.from_numpy(a[..., :4])}
-    truth = {"conv1_1": torch.from_numpy(b), "pool2": torch.from_numpy(b[..., :4])}
+    of_sr = {"conv1_1": torch.from_numpy(a), "pool2": torch.from_numpy(a[..., :4])}
+    of_hr = {"conv1_1": torch.from_numpy(b), "pool2": torch.from_numpy(b[..., :4])}
     weights = {"conv1_1": 0.25, "pool2": 3.0}
     expected = 0.25 * np.mean(np.abs(a - b)) + 3 * np.mean(np.abs(a - b)[..., :4])
-    assert float(losses.perceptual(features, truth, weights, losses.l1)) == pytest.approx(expected, rel=1e-5)
+    assert float(losses.perceptual(of_sr, of_hr, weights, losses.l1)) == pytest.approx(expected, rel=1e-5)
 
 
 def gram(features: Array, patch: int) -> Array:

@@ -28,8 +28,8 @@ def recipe_for(folder: Path, *settings: str) -> Recipe:
     return load_recipe("compact", [f'data.hr=["{folder}"]', "data.hr_patch=32", "data.batch=6", *settings])
 
 
-def patches(recipe: Recipe, team: Team = Team(), told: list[Notice] | None = None) -> Patches:  # noqa: B008  (frozen)
-    notify = (told if told is not None else []).append
+def patches(recipe: Recipe, team: Team = Team(), notices: list[Notice] | None = None) -> Patches:  # noqa: B008  (frozen)
+    notify = (notices if notices is not None else []).append
     store = pictures.PictureStore(pictures.find(recipe.data), recipe.network.scale, recipe.data, notify)
     return Patches(recipe, store, (), CPU, team)
 
@@ -55,13 +55,13 @@ def test_a_team_sees_what_one_process_with_a_larger_batch_sees(photos: Path) -> 
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_bicubic_patches_are_cut_from_the_whole_picture_shrunk(tmp_path: Path, scale: int) -> None:
+def test_bicubic_patches_are_cut_from_the_whole_picture_downsampled(tmp_path: Path, scale: int) -> None:
     """Edges included: the picture is hardly larger than the patch, so most patches touch its border."""
     picture = painted(1, 14 * scale, 13 * scale)
     save(picture, tmp_path / "a.png")
     settings = ["data.rotations=false", "data.flips=false", f"network.scale={scale}", f"data.hr_patch={12 * scale}"]
     whole = torch.from_numpy(picture.color).permute(2, 0, 1)[None].float() / 255
-    shrunk = (matlab_bicubic(whole, 1 / scale).clamp(0, 1) * 255).round() / 255
+    small = (matlab_bicubic(whole, 1 / scale).clamp(0, 1) * 255).round() / 255
     places = set()
     for batch in batches(recipe_for(tmp_path, *settings), 0, 4):
         for lr, hr in zip(batch.lr, batch.hr, strict=True):
@@ -72,12 +72,12 @@ def test_bicubic_patches_are_cut_from_the_whole_picture_shrunk(tmp_path: Path, s
                 if torch.equal(hr, whole[0, :, y * scale : (y + 12) * scale, x * scale : (x + 12) * scale])
             ]
             ((y, x),) = found
-            assert torch.allclose(lr, shrunk[0, :, y : y + 12, x : x + 12], atol=1e-6)
+            assert torch.allclose(lr, small[0, :, y : y + 12, x : x + 12], atol=1e-6)
             places.add((y, x))
     assert len(places) == 6
 
 
-def test_patches_by_kernels_are_cut_from_the_whole_picture_shrunk(tmp_path: Path) -> None:
+def test_patches_by_kernels_are_cut_from_the_whole_picture_downsampled(tmp_path: Path) -> None:
     picture, kernel = painted(1, 48, 52), bicubic(4)
     save(picture, tmp_path / "a.png")
     settings = ["data.rotations=false", "data.flips=false", "degradation.kind=kernels", "degradation.kernels=k"]
@@ -85,12 +85,12 @@ def test_patches_by_kernels_are_cut_from_the_whole_picture_shrunk(tmp_path: Path
     store = pictures.PictureStore(pictures.find(recipe.data), 4, recipe.data, ignore)
     (batch,) = Patches(recipe, store, (kernel,), CPU, Team()).from_step(0, 1)
     whole = torch.from_numpy(picture.color).permute(2, 0, 1)[None].float() / 255
-    shrunk = (downsample(whole, kernel, 4).clamp(0, 1) * 255).round() / 255
+    small = (downsample(whole, kernel, 4).clamp(0, 1) * 255).round() / 255
     for lr, hr in zip(batch.lr, batch.hr, strict=True):
         places = [(y, x) for y in range(5) for x in range(6)]
         ((y, x),) = [(y, x) for y, x in places if torch.equal(hr, whole[0, :, y * 4 :, x * 4 :][:, :32, :32])]
-        assert torch.allclose(lr, shrunk[0, :, y : y + 8, x : x + 8], atol=1.01 / 255)
-        assert (lr - shrunk[0, :, y : y + 8, x : x + 8]).abs().mean() < 1e-4
+        assert torch.allclose(lr, small[0, :, y : y + 8, x : x + 8], atol=1.01 / 255)
+        assert (lr - small[0, :, y : y + 8, x : x + 8]).abs().mean() < 1e-4
 
 
 def test_noise_by_kernels_is_as_strong_as_stated(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_noise_by_kernels_is_as_strong_as_stated(tmp_path: Path) -> None:
     recipe = recipe_for(tmp_path, *settings)
     store = pictures.PictureStore(pictures.find(recipe.data), 4, recipe.data, ignore)
     (batch,) = Patches(recipe, store, (bicubic(4),), CPU, Team()).from_step(0, 1)
-    deviations = (batch.lr * 255).flatten(1).std(1)
-    assert 11 < float(deviations.max()) < 13.5
-    assert float(deviations.mean()) == pytest.approx(6, abs=1)  # uniform from 0 to 12
+    sigma = (batch.lr * 255).flatten(1).std(1)
+    assert 11 < float(sigma.max()) < 13.5
+    assert float(sigma.mean()) == pytest.approx(6, abs=1)  # uniform from 0 to 12
 
 
 def test_all_eight_orientations_occur_and_hr_and_lr_turn_together(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_corrupt_files_are_named_once_and_left_out(photos: Path, tmp_path: Path)
     for path in photos.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "bad.png").write_bytes((photos / "0.png").read_bytes()[:200])
-    told: list[Notice] = []
-    assert len(list(patches(recipe_for(tmp_path), told=told).from_step(0, 8))) == 8
-    (warning,) = told
+    notices: list[Notice] = []
+    assert len(list(patches(recipe_for(tmp_path), notices=notices).from_step(0, 8))) == 8
+    (warning,) = notices
     assert "bad.png" in warning.text
     for path in tmp_path.glob("[0-9].png"):
         path.write_bytes(b"")
@@ -177,7 +177,7 @@ def test_a_second_order_patch_is_cut_from_its_canvas(photos: Path) -> None:
     assert (batch.hr.shape, batch.lr.shape) == ((6, 3, 32, 32), (6, 3, 8, 8))
     assert torch.equal(batch.lr, again.lr)
     bicubic = (matlab_bicubic(batch.hr, 0.25) - batch.lr).abs().mean()
-    assert 0.005 < float(bicubic) < 0.3  # damaged, and still the same place
+    assert 0.005 < float(bicubic) < 0.3  # degraded, and still the same place
 
 
 def test_a_share_of_batches_can_stay_clean(photos: Path) -> None:

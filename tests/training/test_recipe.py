@@ -43,7 +43,7 @@ def test_the_recipes_hold_their_papers_figures(name: str) -> None:
     assert (*found, losses) == PAPERS[name]
 
 
-def test_the_gan_stages_hold_what_tells_them_apart() -> None:
+def test_the_gan_stages_hold_what_is_theirs_alone() -> None:
     esrgan, real, pat = (load_recipe(name) for name in ("esrgan", "realesrgan", "enhancenet-pat"))
     assert esrgan.adversarial is not None
     assert (esrgan.adversarial.kind, esrgan.adversarial.discriminator) == ("relativistic", "vgg")

@@ -126,7 +126,7 @@ def test_the_log_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
 
 
 def test_the_best_network_is_kept_beside_the_last(photos: Path, tmp_path: Path) -> None:
-    """At this rate the second half of the run only does damage."""
+    """At this rate the second half of the run only makes the network worse."""
     settings = ["validation.every=5", f'validation.hr="{photos}"', "run.ema=0", "optimizer.rate=0.3"]
     record = trained(tiny_recipe("compact", photos, 20, *settings), tmp_path)
     figures = [figure.psnr_y for figure in record.figures]

@@ -23,7 +23,7 @@ def convolutions(name: str, prefix: str = "") -> dict[str, nn.Conv2d]:
 
 
 def he_share(layer: nn.Conv2d) -> float:
-    """Deviation of the weights in units of He's (2015): sqrt(2 / fan in)."""
+    """Standard deviation of the weights in units of He's (2015): sqrt(2 / fan in)."""
     return float(layer.weight.detach().std()) / math.sqrt(2 / layer.weight[0].numel())
 
 
@@ -54,12 +54,12 @@ def test_scales_a_network_cannot_have_are_refused() -> None:
 
 
 def test_a_network_of_another_scale_gives_what_fits() -> None:
-    told: list[Notice] = []
+    notices: list[Notice] = []
     network = load_recipe("compact", ["network.scale=2"]).network
-    spec, module = started("lite-x4", network, 0, lambda name, done, total: None, told.append)
-    given = load("lite-x4", lambda name, done, total: None, told.append).tensors
+    spec, module = started("lite-x4", network, 0, lambda name, done, total: None, notices.append)
+    given = load("lite-x4", lambda name, done, total: None, notices.append).tensors
     own = module.state_dict()
     assert spec.scale == 2
     different = [key for key in own if not torch.equal(own[key], given[key].float())]
     assert sorted(different) == ["body.18.bias", "body.18.weight"]
-    assert "27 of 29 tensors come from it" in told[-1].text
+    assert "27 of 29 tensors come from it" in notices[-1].text

@@ -74,8 +74,8 @@ def test_torchvisions_files(kind: str, tmp_path: Path) -> None:
     for number, (_, weight, bias) in zip(torchvision_numbers(kind), layers, strict=True):
         state |= {f"features.{number}.weight": weight, f"features.{number}.bias": bias}
     state |= {"classifier.0.weight": torch.zeros(2, 2), "classifier.0.bias": torch.zeros(2)}
-    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    expected = plain((IMAGE - mean) / deviation, layers, reflect=False)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    expected = plain((IMAGE - mean) / std, layers, reflect=False)
     require_equal(saved(tmp_path / "v.pth", state), IMAGE, expected)
 
 
