@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_network import save_tiny_network
@@ -65,3 +69,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, size in enumerate([(70, 90), (64, 64), (81, 67), (120, 75)]):
         save(painted(number, *size), folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spandrel() -> Any:
+    """The library; a torchvision of another build than PyTorch gets the operators it lacks, which no network calls."""
+    if find_spec("spandrel") is None:
+        pytest.skip("the extra is not installed: pip install 'upscale-cli[spandrel]'")
+    import torch
+
+    try:
+        import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import_module("torchvision").__dict__["library_of_tests"] = library  # its end would undefine them
+    return import_module("spandrel")

@@ -30,6 +30,7 @@ ONLY_IN = {
     "tqdm": ("cli/",),
     "requests": ("weights/http.py",),
     "cv2": ("images/",),
+    "spandrel": ("networks/foreign.py",),
 }
 DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used
 
@@ -102,6 +103,7 @@ def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
         ("upscaling/job.py", "from tqdm import tqdm", "upscaling/job.py imports tqdm"),
         ("weights/resolve.py", "import requests", "weights/resolve.py imports requests"),
         ("metrics.py", "import cv2", "metrics.py imports cv2"),
+        ("weights/load.py", "import spandrel", "weights/load.py imports spandrel"),
         (
             "training/step.py",
             "from upscale_cli.images.opencv import cv2",

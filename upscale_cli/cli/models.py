@@ -172,10 +172,12 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
     own = {
         "file": path,
         "file sha256": sha256_of(path),
-        "network": f"{spec.architecture}, x{spec.scale}, {spec.in_channels} to {spec.out_channels} channels",
+        "network": f"{spec.architecture}, x{spec.scale}, {spec.in_channels} to {spec.out_channels} channels"
+        + (f", opened by {spec.library}" if spec.library else ""),
         "hyper-parameters": [f"{name} {value}" for name, value in spec.hyperparameters.items()],
         "parameters": f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}",
         "receptive radius": _radius(spec),
+        "half precision": " and ".join(spec.half_types) or "not supported: runs in fp32",
     }
     for name, fact in own.items():
         _print_fact(console, name, fact)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from upscale_cli.errors import UsageError, WeightsError
+from upscale_cli.networks import foreign
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Sizes, StateDict
 from upscale_cli.networks.compact import COMPACT
 from upscale_cli.networks.dat import DAT
@@ -63,7 +64,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:
     """What network a state dict of any known layout holds, and its tensors under canonical keys.
 
-    Raises WeightsError for an unknown or self-contradicting one.
+    One that is not ours goes to spandrel, where that is installed, and keeps its keys. Raises WeightsError for an
+    unknown or self-contradicting one.
     """
     claims = _claims(state)
     if len(claims) > 1:
@@ -71,6 +73,8 @@ def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:
         raise WeightsError(f"The weights look like {names} at once.", "A file must hold one network.")
     for architecture, canonical in claims:
         return _spec(architecture, canonical), canonical
+    if spec := foreign.recognise(state):
+        return spec, dict(state)
     raise _unknown(state)
 
 
@@ -91,7 +95,8 @@ def _unknown(state: StateDict) -> WeightsError:
         return WeightsError(f"The weights are inside a larger file, under {', '.join(holding)}.", hint)
     keys = ", ".join(islice(state, 5))
     known = ", ".join(architecture.name for architecture in ARCHITECTURES)
-    return WeightsError(f"The weights are of no known network (first keys: {keys}).", f"Known are: {known}.")
+    more = "and those of spandrel" if foreign.installed() else f"and with {foreign.INSTALL} more"
+    return WeightsError(f"The weights are of no known network (first keys: {keys}).", f"Known are: {known}, {more}.")
 
 
 def _spec(architecture: Architecture, canonical: StateDict) -> NetworkSpec:
@@ -154,6 +159,8 @@ def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
 
     Raises WeightsError naming the first tensor that is missing, superfluous, of another shape or no plain numbers.
     """
+    if spec.library and state is not None:
+        return foreign.build(state).eval().requires_grad_(False)
     make = named(spec.architecture).module
     module = make(spec) if state is None else _loaded(make, spec, state)
     return module.eval().requires_grad_(state is None)

@@ -33,7 +33,8 @@ class NetworkSpec:
     ``receptive_radius``: how many LR pixels away an input pixel can still change an output pixel; or ``UNBOUNDED``.
     ``halo``: LR pixels around a tile, where another policy than ``tile_halo``'s own holds. ``any_size``: the network
     itself continues pictures that are no multiples; still tiles begin on them.
-    ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers.
+    ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers. ``half_types``: of fp16
+    and bf16 those it can be run in. ``library``: which one brings it, where we do not.
     """
 
     architecture: str
@@ -45,6 +46,8 @@ class NetworkSpec:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     halo: int | None = None
     any_size: bool = False
+    half_types: tuple[str, ...] = ("fp16", "bf16")
+    library: str | None = None
 
     @property
     def tile_halo(self) -> int:

@@ -43,9 +43,9 @@ def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) ->
     side = -(-16 // spec.size_multiple) * spec.size_multiple
     largest = 0
 
-    def measure(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def measure(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal largest
-        largest = max(largest, inputs[0].numel() + output.numel())
+        largest = max(largest, sum(tensor.numel() for tensor in (*inputs, output) if isinstance(tensor, Tensor)))
 
     leaves = [layer for layer in module.modules() if not list(layer.children())]
     hooks = [layer.register_forward_hook(measure) for layer in leaves]
@@ -80,15 +80,24 @@ class NetworkRunner:
         self.halo = spec.tile_halo if tile_pad is None else tile_pad
         self._tile, self._tta, self._notify = tile, tta, notify
         self._full_precision = module.eval().requires_grad_(False)
-        self.dtype = devices.dtype(devices_used[0], precision)
+        wanted = devices.dtype(devices_used[0], precision)
+        self.dtype = self._supported(wanted)
         self._bytes_per_pixel = bytes_per_pixel(module, spec, self.dtype)
-        self.lanes = [self._lane(device, devices.dtype(device, precision)) for device in devices_used]
-        if precision == "half" and self.dtype is torch.float32:
+        self.lanes = [self._lane(device, self._supported(devices.dtype(device, precision))) for device in devices_used]
+        if wanted is not self.dtype:
+            notify(
+                note(f"The network {spec.architecture} does not support {PRECISION_NAMES[wanted]}: running in fp32.")
+            )
+        elif precision == "half" and self.dtype is torch.float32:
             notify(note("This CPU has no bf16 arithmetic, so --half would only be slower: running in fp32."))
+
+    def _supported(self, dtype: torch.dtype) -> torch.dtype:
+        return dtype if PRECISION_NAMES[dtype] in self.spec.half_types else torch.float32
 
     def _lane(self, device: torch.device, dtype: torch.dtype) -> DeviceNetwork:
         module = copy.deepcopy(self._full_precision).to(device, dtype)
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.spec.library is None:  # a foreign network may reshape what only the usual memory order allows
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         name = PRECISION_NAMES[dtype]
         return DeviceNetwork(
             module,
