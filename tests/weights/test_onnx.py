@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from upscale_cli import networks
-from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.errors import UpscaleError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.weights import onnx_export
-from upscale_cli.weights.load import load
+from upscale_cli.weights.load import LoadedWeights, load
 from upscale_cli.weights.onnx_export import INEXPRESSIBLE, INPUT, save_onnx, smallest_side
 from upscale_cli.weights.resolve import built
 from upscale_cli.weights.state_dict import save_state
@@ -99,3 +99,11 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(UsageError, match="extra") as refused:
         save_onnx(tmp_path / "network.onnx", load("lite-x4"))
     assert "upscale-cli[onnx]" in (refused.value.hint or "")
+
+
+def test_a_network_opened_by_a_library_is_not_written(tmp_path: Path) -> None:
+    spec = NetworkSpec("fake", 1, 3, 3, receptive_radius=0, library="spandrel")
+    weights = LoadedWeights("strange", spec, {}, {}, tmp_path / "strange.pth")
+    with pytest.raises(WeightsError, match="strange is opened by spandrel"):
+        save_onnx(tmp_path / "strange.onnx", weights)
+    assert not list(tmp_path.iterdir())

@@ -47,6 +47,9 @@ def save_onnx(path: Path, weights: LoadedWeights, half: bool = False) -> None:
     if missing := INEXPRESSIBLE.get(weights.spec.architecture):
         text = f"{weights.name} is of the architecture {weights.spec.architecture}: ONNX has no {missing}."
         raise WeightsError(text, "Choose another network.")
+    if library := weights.spec.library:
+        text = f"{weights.name} is opened by {library}: only networks of the program's own become ONNX files."
+        raise WeightsError(text, "Choose another network.")
     dtype = torch.float16 if half else torch.float32
     if half:
         in_half(weights.tensors, weights.name)
