@@ -159,6 +159,8 @@ def test_an_unknown_recipe_gets_the_nearest_name(tmp_path: Path) -> None:
         (b"base = 'compact'\nabout = '\xff'", "is no TOML: 'utf-8' codec"),
         (b"base = 'compact'\n[schedule]\niterations = " + b"9" * 5000, "is no TOML"),
         (b'base = "compact"\nname = "../x"', "cannot be that of a folder"),
+        (b'base = "compact"\nname = ".."', "cannot be that of a folder"),
+        (b'base = "compact"\nname = ""', "cannot be that of a folder"),
         (b'base = "compact"\nstart = "\\u0000"', "a line break or another control character"),
         (b'base = "compact"\nabout = "\\u001b[31m"', "a line break or another control character"),
         (b'base = "compact"\n[network]\nblocks = 1000000', "blocks: Expected `int` <= 512"),

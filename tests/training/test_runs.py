@@ -17,7 +17,7 @@ import torch
 from tiny_training import Record, equal, prepared, tiny, tiny_recipe, trained
 
 from upscale_cli import Upscaler
-from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.errors import UpscaleError, UsageError, WeightsError
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
 from upscale_cli.training.log import RunLog
@@ -251,6 +251,16 @@ def test_a_teacher_is_followed(photos: Path, tmp_path: Path) -> None:
     settings = ["teacher.weights=lite-x4", "pixel.weight=0", "optimizer.rate=3e-3"]
     losses = [values["teacher"] for values in trained(tiny_recipe("compact", photos, 60, *settings), tmp_path).losses]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_weights_that_do_not_fit_are_refused(photos: Path, tmp_path: Path, network: str) -> None:
+    with pytest.raises(UsageError, match=r"The teacher lite-x2 enlarges 2 times\."):
+        prepared(tiny_recipe("compact", photos, 2, "teacher.weights=lite-x2"), tmp_path)
+    with pytest.raises(WeightsError, match="does not fit the discriminator unet"):
+        prepared(tiny_recipe("realesrgan", photos, 2, f'adversarial.weights="{network}"'), tmp_path)
+    with pytest.raises(WeightsError, match="lite-x4 is a generator network, not one for discriminator"):
+        prepared(tiny_recipe("realesrgan", photos, 2, "adversarial.weights=lite-x4"), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 COMMAND = (sys.executable, "-m", "upscale_cli", "train")

@@ -253,7 +253,7 @@ def problems(recipe: Recipe) -> list[str]:
     critic = recipe.adversarial.discriminator if recipe.adversarial is not None else "vgg"
     degraded = degradation.kind != "bicubic" or pool or degradation.clean
     checks = (
-        (not name.isprintable() or Path(name).name != name, f"its name {name!r} cannot be that of a folder"),
+        (name in ("", "..") or Path(name).name != name, f"its name {name!r} cannot be that of a folder"),
         (_has_control_characters(recipe), "a text holds a line break or another control character"),
         (side % scale, f"data.hr_patch = {side} is no multiple of network.scale = {scale}"),
         (unfit, f"data.hr_patch = {side} is no multiple of {spec.size_multiple * scale}, as {spec.architecture} needs"),
