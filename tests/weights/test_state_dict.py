@@ -106,7 +106,13 @@ def test_a_truncated_file_is_damaged(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"), [(b"", "empty"), (b"<html>404</html>", "damaged"), (b"\x89PNG\r\n\x1a\n" * 9, "damaged")]
+    ("content", "complaint"),
+    [
+        (b"\x96\0\0\0\0\0\0\0\x01", "damaged"),
+        (b"", "empty"),
+        (b"<html>404</html>", "damaged"),
+        (b"\x89PNG\r\n\x1a\n" * 9, "damaged"),
+    ],
 )
 def test_other_files_are_no_weights(tmp_path: Path, content: bytes, complaint: str) -> None:
     path = tmp_path / "a.pth"

@@ -27,6 +27,7 @@ ALLOWED = re.compile(
     r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter|meta_tensor_no_storage)|torch\.nn\.parameter Parameter"
 )
 IMPORTING = ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4")
+UNPARSABLE = (ValueError, LookupError, EOFError, RuntimeError, OSError, MemoryError, zipfile.BadZipFile, zlib.error)
 PUTS, GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
 
 
@@ -42,7 +43,7 @@ def inspect(file: IO[bytes], path: Path) -> None:
             for _ in range(LEGACY_PICKLES):
                 _inspect_pickle(file, path)
         file.seek(0)
-    except (ValueError, LookupError, EOFError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except UNPARSABLE as error:
         raise damaged(path) from error
 
 
