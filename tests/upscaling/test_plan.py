@@ -207,6 +207,13 @@ def test_a_result_older_than_its_picture_is_kept_and_said() -> None:
     assert notice.text.startswith("d_x4/a.png: kept, though older")
 
 
+def test_a_comparison_that_a_killed_run_did_not_come_to_is_made_of_the_result() -> None:
+    touch("d/a.png", "d/b.png", "d/c.png", "d_x4/a.png", "d_x4/a_compare.png", "d_x4/b.png")
+    planned = plan(["d"], Naming("x4", compare=True))
+    assert [(job.source.name, job.reuses_result) for job in planned.jobs] == [("b.png", True), ("c.png", False)]
+    assert [job.source.name for job in planned.skipped] == ["a.png"]
+
+
 def test_a_comparison_is_jpeg_beside_jpeg_and_else_png() -> None:
     touch("a.jpg", "b.webp")
     jobs = plan(["a.jpg", "b.webp"], Naming("x4", compare=True)).jobs

@@ -266,13 +266,12 @@ def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool, ignored
     there = {output for job in jobs for output in job.outputs if output.exists()}
     if naming.existing == "overwrite" or not there:
         return Plan(tuple(jobs), (), ignored)
-    if naming.existing == "auto" and single and jobs[0].comparison and jobs[0].comparison not in there:
-        return Plan((replace(jobs[0], reuses_result=True),), (), ignored)
-    if naming.existing == "auto" and single:
+    skipped = tuple(job for job in jobs if there.issuperset(job.outputs))
+    if naming.existing == "auto" and single and skipped:
         raise OutputError(f"{min(there)} exists already.", "Add --overwrite, or choose another name with -o.")
-    skipped = tuple(job for job in jobs if job.target in there)
     _require_own_comparisons(jobs, there)
-    return Plan(tuple(job for job in jobs if job.target not in there), skipped, ignored, _stale(skipped))
+    missing = [replace(job, reuses_result=job.target in there) for job in jobs if not there.issuperset(job.outputs)]
+    return Plan(tuple(missing), skipped, ignored, _stale([job for job in jobs if job.target in there]))
 
 
 def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
@@ -282,9 +281,9 @@ def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
         raise OutputError(f"{strange} exists already, without its result.", "Add --overwrite, or leave out --compare.")
 
 
-def _stale(skipped: Sequence[Job]) -> tuple[Notice, ...]:
+def _stale(kept: Sequence[Job]) -> tuple[Notice, ...]:
     """Return a warning where kept results are older than their pictures: only --overwrite replaces files."""
-    older = [job.target for job in skipped if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns]
+    older = [job.target for job in kept if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns]
     if not older:
         return ()
     others = f" and {len(older) - 1} more" if len(older) > 1 else ""
