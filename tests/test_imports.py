@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "upscale_cli"
 # with the one exception below: degrading the pictures of an evaluation is what ``evaluation`` offers.
 ROWS = (
     ("cli",),
-    ("benchmarking",),  # measures what the next row does
+    ("benchmarking", "recommendation"),  # measure with what the next row does
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference"),
     ("kernels", "networks", "images", "video", "device", "pipeline", "transfer"),

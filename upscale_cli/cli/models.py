@@ -14,6 +14,7 @@ import click
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.options import overwrite_option, path, style_options
 from upscale_cli.cli.outputs import ONNX, WEIGHTS, require_weights
+from upscale_cli.cli.recommend import recommend
 from upscale_cli.cli.records import ModelRecord
 from upscale_cli.errors import UpscaleError, WeightsError
 
@@ -33,6 +34,9 @@ def models() -> None:
     \b
     Example:  upscale models download realesrgan-x4plus
     """
+
+
+models.add_command(recommend)
 
 
 @models.command("list")

@@ -159,3 +159,14 @@ class ModelRecord(Record):
     sha256: str | None
     sha256_prefix: str | None
     path: str | None
+
+
+@dataclass(frozen=True)
+class RecommendationRecord(Record):
+    """A network that ``upscale models recommend`` names for a picture."""
+
+    picture: str
+    kind: str
+    because: str
+    model: str
+    reason: str

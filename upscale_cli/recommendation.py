@@ -1,0 +1,150 @@
+"""Which networks suit a picture: measured from its pixels and its file, by the rules that docs/models.md states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from upscale_cli.images.jpeg_quality import jpeg_quality
+from upscale_cli.images.picture import Picture
+from upscale_cli.images.read import read_picture
+from upscale_cli.kernel_estimation.spectrum import WINDOW, spectrum
+
+Kind = Literal["line art", "animation", "degraded photograph", "clean photograph"]
+Plane = NDArray[np.float32]
+
+LARGEST_SIDE = 1024  # pixels of the middle that is measured
+BLACK, WHITE = 32, 223  # levels of 255 beyond which a pixel counts as black or white
+STRONG_EDGE = 24  # levels between neighbours
+BLOCK = 8
+QUIET_SHARE = 0.1  # of all blocks; noise is in the quietest ones too, texture is not
+# The mean absolute result of the Laplacian's difference for noise of standard deviation 1 (Immerkær 1996).
+LAPLACIAN_GAIN = 6 * (2 / np.pi) ** 0.5
+
+GRAY_SATURATION, LINE_ART_EXTREMES = 2, 0.7
+COLOURED_SATURATION, OUTLINED_EXTREMES, OUTLINED_EDGES = 10, 0.32, 0.24
+FLAT_SHARE, FLAT_EDGES = 0.35, 0.08
+LEAST_QUALITY, MOST_NOISE = 85, 5
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of a picture.
+
+    ``saturation``: mean difference of a pixel's largest and smallest channel, 0 to 255. ``flatness``: share of pixels
+    that equal their neighbours below and beside. ``edges``: share that differ by more than 24 levels. ``extremes``:
+    share of black and white pixels. ``noise``: standard deviation in levels. ``jpeg_quality``: 0 to 100, None
+    elsewhere.
+    """
+
+    saturation: float
+    flatness: float
+    edges: float
+    extremes: float
+    noise: float
+    jpeg_quality: float | None
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A network of the manifest, and why it suits."""
+
+    model: str
+    reason: str
+
+
+SUGGESTIONS: dict[Kind, tuple[Suggestion, Suggestion, Suggestion]] = {
+    "line art": (
+        Suggestion("4x-eula-digimanga-bw-v1", "trained on black and white manga"),
+        Suggestion("4x-Manga109Attempt", "trained on scanned manga, free for commercial use"),
+        Suggestion("realesr-animevideov3", "small and fast, keeps lines thin"),
+    ),
+    "animation": (
+        Suggestion("realesr-animevideov3", "small and fast, removes compression, made for frames"),
+        Suggestion("realesrgan-x4plus-anime", "for illustrations, sharper and slower"),
+        Suggestion("2x-AnimeSharpV4", "for twice the size, keeps soft shading"),
+    ),
+    "degraded photograph": (
+        Suggestion("lite-x4-restore", "embedded and the fastest: removes noise and compression"),
+        Suggestion("realesr-general-x4v3", "small; -dn sets how much noise it removes"),
+        Suggestion("realesrgan-x4plus", "invents detail, best on a GPU"),
+    ),
+    "clean photograph": (
+        Suggestion("lite-x4", "embedded and the fastest: adds nothing that is not there"),
+        Suggestion("4x-classicalSR-DF2K-s64w8-SwinIR-M", "the closest to the original, slow"),
+        Suggestion("esrgan-x4", "sharper texture, invented; --alpha sets how much"),
+    ),
+}
+
+
+def measured(path: Path) -> Measures:
+    """Return the measures of the picture ``path``, of its middle where it is large. Raises what reading raises."""
+    picture = read_picture(path)
+    color, opaque = _middle(picture)
+    luma = color.mean(2)
+    differences = np.maximum(
+        np.abs(np.diff(color, axis=1, append=color[:, -1:])).max(2),
+        np.abs(np.diff(color, axis=0, append=color[-1:])).max(2),
+    )[opaque]
+    return Measures(
+        saturation=float((color.max(2) - color.min(2))[opaque].mean()),
+        flatness=float((differences == 0).mean()),
+        edges=float((differences > STRONG_EDGE).mean()),
+        extremes=float(((luma < BLACK) | (luma > WHITE))[opaque].mean()),
+        noise=_noise(color, luma),
+        jpeg_quality=jpeg_quality(path),
+    )
+
+
+def _middle(picture: Picture) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the middle in levels of 255 (H, W, C), and which of its pixels are seen; all where none is."""
+    top, left = (max(0, side - LARGEST_SIDE) // 2 for side in (picture.height, picture.width))
+    inside = np.s_[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
+    levels = 257 if picture.color.dtype == np.uint16 else 1
+    color = np.round(picture.color[inside] / levels).astype(np.float32)
+    seen = np.ones(color.shape[:2], bool) if picture.alpha is None else picture.alpha[inside] > 0
+    return color, seen if seen.any() else np.ones_like(seen)
+
+
+def _noise(color: Plane, luma: Plane) -> float:
+    """Return the noise of the mean of the channels: what all frequencies and all blocks have, in levels.
+
+    Texture fills the spectrum but not every block; faint patterns fill the blocks but not the spectrum. 0 for pictures
+    too small for windows of the spectrum.
+    """
+    if min(luma.shape) < WINDOW:
+        return 0.0
+    image = torch.from_numpy(color).permute(2, 0, 1) / 255
+    weakest = float(spectrum(image).log_power.min().exp().sqrt())
+    return min(weakest, _quietest(luma))
+
+
+def _quietest(luma: Plane) -> float:
+    """Return the noise of the quietest blocks, by the difference of two Laplacians."""
+    corners = luma[2:, 2:] + luma[:-2, 2:] + luma[2:, :-2] + luma[:-2, :-2]
+    sides = luma[1:-1, 2:] + luma[1:-1, :-2] + luma[2:, 1:-1] + luma[:-2, 1:-1]
+    response = np.abs(corners - 2 * sides + 4 * luma[1:-1, 1:-1])
+    rows, columns = (side // BLOCK for side in response.shape)
+    blocks = response[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).mean((1, 3))
+    return float(np.quantile(blocks, QUIET_SHARE) / LAPLACIAN_GAIN)
+
+
+def kind_of(measures: Measures) -> tuple[Kind, str]:
+    """Return the picture's kind, and by which of its measures."""
+    m = measures
+    if m.saturation < GRAY_SATURATION and m.extremes > LINE_ART_EXTREMES:
+        return "line art", f"gray, and {m.extremes:.0%} of its pixels are black or white"
+    if m.flatness > FLAT_SHARE and m.edges > FLAT_EDGES:
+        return "animation", f"{m.flatness:.0%} of its pixels equal their neighbours, between strong edges"
+    if m.saturation > COLOURED_SATURATION and m.extremes > OUTLINED_EXTREMES and m.edges > OUTLINED_EDGES:
+        return "animation", f"coloured, and {m.extremes:.0%} of its pixels are black or white, between strong edges"
+    if m.jpeg_quality is not None and m.jpeg_quality < LEAST_QUALITY:
+        return "degraded photograph", f"a JPEG file of quality {m.jpeg_quality:.0f}"
+    if m.noise > MOST_NOISE:
+        return "degraded photograph", f"noise with a standard deviation of {m.noise:.1f} levels"
+    return "clean photograph", "neither drawn, nor noisy, nor strongly compressed"
