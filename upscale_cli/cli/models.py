@@ -208,13 +208,15 @@ def _radius(spec: NetworkSpec) -> str:
 def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style) -> None:
     """Write a network to another kind of file.
 
-    Its tensors get the names that most tools know. An .onnx file takes pictures of any size (needs the extra onnx).
+    Its tensors get the names that most tools know, and a .pth file all that other programs ask for. An .onnx file takes
+    pictures of any size (needs the extra onnx).
 
     \b
     Example:  upscale models convert runs/small/best.safetensors --half -o small.safetensors
               upscale models convert old_layout.pth -o network.pth
               upscale models convert lite-x4 -o lite-x4.onnx
     """
+    from upscale_cli.networks import published
     from upscale_cli.weights.load import load
     from upscale_cli.weights.onnx_export import require_onnx
     from upscale_cli.weights.state_dict import in_half, save_state
@@ -227,7 +229,8 @@ def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style)
     if output.suffix == ONNX:
         _convert_to_onnx(console, weights, output, half)
         return
-    tensors = in_half(weights.tensors, weights.name) if half else weights.tensors
+    tensors = published(weights.spec, weights.tensors) if output.suffix == ".pth" else weights.tensors
+    tensors = in_half(tensors, weights.name) if half else tensors
     save_state(output, tensors, weights.facts)
     console.tell(f"{weights.name} -> {output}")
 

@@ -38,6 +38,7 @@ __all__ = [
     "build_trainable",
     "draw",
     "named",
+    "published",
     "recognise",
     "sizes",
     "spec",
@@ -164,6 +165,11 @@ def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
     make = named(spec.architecture).module
     module = make(spec) if state is None else _loaded(make, spec, state)
     return module.eval().requires_grad_(state is None)
+
+
+def published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    """Return the tensors that ``recognise`` gave in the layout of the authors' files, which other programs open."""
+    return dict(state) if spec.library else named(spec.architecture).published(spec, state)
 
 
 def build_trainable(spec: NetworkSpec, state: StateDict) -> nn.Module:

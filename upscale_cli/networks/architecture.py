@@ -89,7 +89,8 @@ class Architecture:
     weights as published. ``sizes`` makes a spec anew, and ``examples`` are small ones for tests.
 
     ``training`` builds the module that is trained, where that is another than ``module``: its state dict is one of the
-    layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into it (idempotent).
+    layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into it (idempotent). ``published`` turns
+    them into the layout of the authors' files, which other programs open.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Architecture:
     initialise: Callable[[nn.Module], None] = _unchanged
     training: Callable[[NetworkSpec], nn.Module] | None = None
     expanded: Callable[[StateDict], dict[str, Tensor]] = dict
+    published: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
 
 
 def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:

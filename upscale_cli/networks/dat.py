@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 
+import torch
 import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ from upscale_cli.networks.transformer import (
     tail_for,
     tail_of,
 )
-from upscale_cli.networks.windows import Window, draw
+from upscale_cli.networks.windows import Window, draw, published_mask, published_side, relative_positions
 
 LEAST_FEATURES = 16  # of which a sixteenth says where in a picture something is
 # What files hold beside weights: it follows from the sizes.
@@ -102,6 +103,11 @@ class Layer(Group):
         return x + residual.permute(0, 2, 3, 1)
 
 
+def is_shifted(layer: int, number: int) -> bool:
+    """Return whether the windows of a layer's block of that even number lie beside the grid."""
+    return number % 4 == (0 if layer % 2 else 2)
+
+
 class Dat(ImageTransformer):
     """Layers whose blocks attend in windows and between channels by turns."""
 
@@ -119,8 +125,7 @@ class Dat(ImageTransformer):
         def block(layer: int, number: int, split: int) -> Block:
             if number % 2:
                 return Block(features, hidden, ChannelAttention(features, split))
-            shifted = number % 4 == (0 if layer % 2 else 2)
-            return Block(features, hidden, SpatialAttention(features, split, window, shifted))
+            return Block(features, hidden, SpatialAttention(features, split, window, is_shifted(layer, number)))
 
         layers = [
             Layer(features, connection, *(block(layer, number, split) for number in range(depth)))
@@ -138,6 +143,21 @@ class Dat(ImageTransformer):
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Without what follows from the sizes."""
     return {key: tensor for key, tensor in state.items() if not _DERIVED.search(key)}
+
+
+def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    """With the positions and masks of every block that attends in windows."""
+    published = dict(state)
+    high, wide = spec.hyperparameters["window"]
+    side, cpu = published_side((high, wide)), torch.device("cpu")
+    for layer, depth in enumerate(spec.hyperparameters["depths"]):
+        for number in range(0, depth, 2):
+            for branch, window in enumerate(((high, wide), (wide, high))):
+                block = f"layers.{layer}.blocks.{number}.attn"
+                published[f"{block}.attns.{branch}.relative_position_index"] = relative_positions(window, cpu)
+                if is_shifted(layer, number):
+                    published[f"{block}.attn_mask_{branch}"] = published_mask(window, side)
+    return published
 
 
 def _detect(state: StateDict) -> bool:
@@ -222,6 +242,7 @@ def _small(scale: int, channels: int = 3, upsampler: Upsampler = "pixelshuffle")
 DAT = Architecture(
     name="dat",
     canonical=_canonical,
+    published=_published,
     detect=_detect,
     spec=_spec,
     module=lambda spec: Dat(spec.in_channels, **spec.hyperparameters),

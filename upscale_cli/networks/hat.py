@@ -28,7 +28,7 @@ from upscale_cli.networks.architecture import (
 )
 from upscale_cli.networks.swinir import Layer, window_of
 from upscale_cli.networks.transformer import TAIL_FEATURES, Group, ImageTransformer, tail_for, tail_of
-from upscale_cli.networks.windows import Mlp, WindowAttention, draw, picture_of, windows_of
+from upscale_cli.networks.windows import Mlp, WindowAttention, draw, picture_of, relative_positions, windows_of
 
 CONVOLUTION_SCALE = 0.01
 
@@ -91,6 +91,17 @@ class Block(nn.Module):
         return total
 
 
+def overlapping_positions(window: int, overlap: int, device: torch.device) -> Tensor:
+    """Return (window², overlap²): where a table of (window + overlap - 1)² offsets holds that of two pixels.
+
+    Some are negative and count from the table's end, as trained.
+    """
+    inner, outer = torch.arange(window, device=device), torch.arange(overlap, device=device)
+    offsets = outer - inner[:, None] + window - overlap + 1
+    index = offsets[:, None, :, None] * (window + overlap - 1) + offsets[None, :, None, :]
+    return index.reshape(window**2, -1)
+
+
 class OverlappingAttention(nn.Module):
     """Windows that attend to ``overlap``×``overlap`` pixels around their middle; beyond the picture lie zeros."""
 
@@ -127,17 +138,9 @@ class OverlappingAttention(nn.Module):
         return picture_of(mixed.transpose(1, 2).reshape(n, rows, columns, self.window**2, features), window)
 
     def _bias(self, like: Tensor) -> Tensor:
-        """Return (heads, window², overlap²). Some offsets are negative and count from the table's end, as trained."""
-        down, across = (
-            torch.arange(self.overlap, device=like.device)
-            - torch.arange(self.window, device=like.device)[:, None]
-            + self.window
-            - self.overlap
-            + 1
-            for _ in range(2)
-        )
-        index = down[:, None, :, None] * (self.window + self.overlap - 1) + across[None, :, None, :]
-        return self.relative_position_bias_table[index.reshape(self.window**2, -1)].permute(2, 0, 1).to(like.dtype)
+        """Return (heads, window², overlap²)."""
+        index = overlapping_positions(self.window, self.overlap, like.device)
+        return self.relative_position_bias_table[index].permute(2, 0, 1).to(like.dtype)
 
 
 class HybridGroup(Group):
@@ -189,6 +192,15 @@ class Hat(ImageTransformer):
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Without the indices of positions, which follow from the sizes."""
     return {key: tensor for key, tensor in state.items() if not key.startswith("relative_position_index_")}
+
+
+def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    """With the indices of positions."""
+    window, overlap, cpu = spec.hyperparameters["window"], spec.hyperparameters["overlap"], torch.device("cpu")
+    return dict(state) | {
+        "relative_position_index_SA": relative_positions((window, window), cpu),
+        "relative_position_index_OCA": overlapping_positions(window, overlap, cpu),
+    }
 
 
 _FIRST = "layers.0.residual_group."
@@ -268,6 +280,7 @@ def _small(scale: int, channels: int = 3) -> NetworkSpec:
 HAT = Architecture(
     name="hat",
     canonical=_canonical,
+    published=_published,
     detect=_detect,
     spec=_spec,
     module=lambda spec: Hat(spec.in_channels, **spec.hyperparameters),

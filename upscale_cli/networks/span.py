@@ -138,14 +138,27 @@ def _fit(branches: StateDict) -> bool:
 def _expanded(state: StateDict) -> dict[str, Tensor]:
     """Branches that fold into the plain convolutions: the outer two drawn, the inner one solved for."""
     generator = torch.Generator().manual_seed(0)
+    return _unfolded(state, lambda rows, columns: torch.randn(rows, columns, generator=generator) / math.sqrt(columns))
+
+
+def _published(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    """Branches of which the outer ones copy, so that nothing is rounded, and the plain convolutions beside them."""
+    unfolded = _unfolded(state, torch.eye)
+    for key in sorted(state.keys() - unfolded.keys()):
+        base, part = key.rsplit(".", 1)
+        unfolded[f"{base}.eval_conv.{part}"] = state[key]
+    return unfolded
+
+
+def _unfolded(state: StateDict, outer: Callable[[int, int], Tensor]) -> dict[str, Tensor]:
+    """Return branches that fold into the plain convolutions: the outer two from ``outer``, the inner one solved for."""
     expanded = dict(state)
     for key in state:
         match = re.match(rf"({_CONVOLUTIONS})\.weight$", key)
         if match and state[key].ndim == 4 and f"{match[1]}.bias" in state:
             base, weight, bias = match[1], expanded.pop(key).float(), expanded.pop(f"{match[1]}.bias")
             out, seen = weight.shape[:2]
-            before = torch.randn(GAIN * seen, seen, generator=generator) / math.sqrt(seen)
-            after = torch.randn(out, GAIN * out, generator=generator) / math.sqrt(GAIN * out)
+            before, after = outer(GAIN * seen, seen), outer(out, GAIN * out)
             inner = torch.einsum("mo,oiyx,in->mnyx", torch.linalg.pinv(after), weight, torch.linalg.pinv(before))
             weights = {"conv.0": before[:, :, None, None], "conv.1": inner, "conv.2": after[:, :, None, None]}
             weights["sk"] = torch.zeros(out, seen, 1, 1)
@@ -207,4 +220,5 @@ SPAN = Architecture(
     examples=(*map(_SMALL.spec, (1, 2, 3, 4)), SpanSizes(features=4).spec(4), _SMALL.spec(2, channels=1)),
     training=_training,
     expanded=_expanded,
+    published=_published,
 )

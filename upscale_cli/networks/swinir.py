@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 
+import torch
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
@@ -37,7 +38,15 @@ from upscale_cli.networks.transformer import (
     tail_of,
     tail_reach,
 )
-from upscale_cli.networks.windows import Mlp, WindowAttention, draw, reach
+from upscale_cli.networks.windows import (
+    Mlp,
+    WindowAttention,
+    draw,
+    published_mask,
+    published_side,
+    reach,
+    relative_positions,
+)
 
 # Of the published networks, those against JPEG alone have windows of 7, and they alone work in a range of 255.
 JPEG_WINDOW, JPEG_RANGE = 7, 255
@@ -106,6 +115,22 @@ class SwinIR(ImageTransformer):
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Without what follows from the sizes; ``conv_first`` where a pixel-unshuffle stands before it too."""
     return renamed({k: t for k, t in state.items() if not _DERIVED.search(k)}, ((r"^conv_first\.1\.", "conv_first."),))
+
+
+def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    """With the positions and masks of every block."""
+    sizes = spec.hyperparameters
+    first = "conv_first.1." if sizes["unshuffle"] > 1 else "conv_first."
+    published = renamed(state, ((r"^conv_first\.", first),))
+    window = (sizes["window"], sizes["window"])
+    positions, mask = relative_positions(window, torch.device("cpu")), published_mask(window, published_side(window))
+    for layer, depth in enumerate(sizes["depths"]):
+        for number in range(depth):
+            block = f"layers.{layer}.residual_group.blocks.{number}"
+            published[f"{block}.attn.relative_position_index"] = positions.clone()
+            if number % 2:
+                published[f"{block}.attn_mask"] = mask.clone()
+    return published
 
 
 def _detect(state: StateDict) -> bool:
@@ -206,6 +231,7 @@ _THREE = SwinIRSizes(features=12, depths=(2, 2), heads=(2, 3), window=4, hidden=
 SWINIR = Architecture(
     name="swinir",
     canonical=_canonical,
+    published=_published,
     detect=_detect,
     spec=_spec,
     module=lambda spec: SwinIR(spec.in_channels, **spec.hyperparameters),

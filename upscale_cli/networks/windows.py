@@ -5,6 +5,7 @@ Features are (N, H, W, C) here, with H and W multiples of the window's height an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -15,6 +16,7 @@ Window = tuple[int, int]
 
 MASKED = -100.0  # added to the scores of pixels that only the roll brought into one window
 INITIAL_DEVIATION = 0.02
+PUBLISHED_SIDE = 64  # of the pictures that authors trained with; those for windows of 7 have 126
 
 
 def windows_of(x: Tensor, window: Window) -> Tensor:
@@ -40,6 +42,23 @@ def relative_positions(window: Window, device: torch.device) -> Tensor:
     columns = torch.arange(wide, device=device).repeat(high)
     down, across = rows[:, None] - rows, columns[:, None] - columns
     return (down + high - 1) * (2 * wide - 1) + across + wide - 1
+
+
+def published_mask(window: Window, side: int) -> Tensor:
+    """Return (windows, pixels, pixels) as files hold it, for shifted windows in a picture of ``side``: -100 or 0.
+
+    It keeps apart what comes from both edges of the picture. Programs compute it anew for other sizes.
+    """
+    pixels = torch.arange(side)
+    rows, columns = ((pixels >= side - length).long() + (pixels >= side - length // 2).long() for length in window)
+    parts = windows_of((3 * rows[:, None] + columns)[None, :, :, None], window).reshape(-1, window[0] * window[1])
+    return (parts[:, None] != parts[:, :, None]) * torch.tensor(MASKED)
+
+
+def published_side(window: Window) -> int:
+    """Return the side of the pictures that authors trained with, a multiple of the window's height and width."""
+    unit = math.lcm(*window)
+    return 126 if unit == 7 else unit * max(2, PUBLISHED_SIDE // unit)
 
 
 def attention(qkv: Tensor, heads: int, window: Window, bias: Tensor, shifted: bool) -> Tensor:
