@@ -63,7 +63,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 
 
 def recognise(state: StateDict) -> tuple[NetworkSpec, dict[str, Tensor]]:
-    """What network a state dict of any known layout holds, and its tensors under canonical keys.
+    """Return what network a state dict of any known layout holds, and its tensors under canonical keys.
 
     One that is not ours goes to spandrel, where that is installed, and keeps its keys. Raises WeightsError for an
     unknown or self-contradicting one.
@@ -114,7 +114,7 @@ def _spec(architecture: Architecture, canonical: StateDict) -> NetworkSpec:
 
 
 def named(name: str) -> Architecture:
-    """The architecture of that name. Raises UsageError naming those there are."""
+    """Return the architecture of that name. Raises UsageError naming those there are."""
     for architecture in ARCHITECTURES:
         if architecture.name == name:
             return architecture
@@ -123,7 +123,7 @@ def named(name: str) -> Architecture:
 
 
 def sizes(name: str, stated: Mapping[str, Any]) -> Sizes:
-    """The sizes of a new network of the architecture ``name``: the ``stated`` ones, and for others its defaults.
+    """Return the sizes of a new network of the architecture ``name``: the ``stated`` ones, others by default.
 
     Raises UsageError for an unknown, missing, mistyped or impossible one.
     """
@@ -140,7 +140,7 @@ def sizes(name: str, stated: Mapping[str, Any]) -> Sizes:
 
 
 def spec(name: str, scale: int, stated: Mapping[str, Any]) -> NetworkSpec:
-    """The spec of a new RGB network. Raises UsageError, also for scales that it cannot have."""
+    """Return the spec of a new RGB network. Raises UsageError, also for scales that it cannot have."""
     try:
         return sizes(name, stated).spec(scale)
     except ValueError as error:
@@ -148,7 +148,7 @@ def spec(name: str, scale: int, stated: Mapping[str, Any]) -> NetworkSpec:
 
 
 def draw(spec: NetworkSpec) -> nn.Module:
-    """A network to be trained, its weights drawn as its paper draws them."""
+    """Return a network to be trained, its weights drawn as its paper draws them."""
     architecture = named(spec.architecture)
     module = (architecture.training or architecture.module)(spec)
     architecture.initialise(module)
@@ -156,7 +156,7 @@ def draw(spec: NetworkSpec) -> nn.Module:
 
 
 def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
-    """The network in evaluation mode, with the canonical ``state`` loaded strictly, or with fresh weights.
+    """Return the network in evaluation mode, the canonical ``state`` loaded strictly, or with fresh weights.
 
     Raises WeightsError naming the first tensor that is missing, superfluous, of another shape or no plain numbers.
     """
@@ -173,7 +173,7 @@ def published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
 
 
 def build_trainable(spec: NetworkSpec, state: StateDict) -> nn.Module:
-    """The network to be trained on from copies of ``state``, canonical or of such a network, in fp32.
+    """Return the network to be trained on from copies of ``state``, canonical or its own, in fp32.
 
     Raises WeightsError as ``build`` does.
     """
@@ -193,7 +193,7 @@ def _loaded(make: Callable[[NetworkSpec], nn.Module], spec: NetworkSpec, state: 
 
 
 def _with_counters(module: nn.Module, state: StateDict) -> dict[str, Tensor]:
-    """Adds BatchNorm's step counters, which files of old PyTorch versions lack and evaluation does not use."""
+    """Return ``state`` with BatchNorm's step counters, which files of old PyTorch versions lack."""
     counters = {key: torch.tensor(0) for key in module.state_dict() if key.endswith(".num_batches_tracked")}
     return counters | dict(state)
 

@@ -51,7 +51,7 @@ class NetworkSpec:
 
     @property
     def tile_halo(self) -> int:
-        """LR pixels around a tile: the receptive radius where that is affordable, so that tiling changes nothing."""
+        """Return the LR pixels around a tile: the receptive radius where affordable, so that tiling changes nothing."""
         if self.halo is not None:
             return self.halo
         affordable = self.receptive_radius <= LONGEST_HALO * self.size_multiple
@@ -107,7 +107,7 @@ class Architecture:
 
 
 def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
-    """The state dict with each key rewritten by the first of the (pattern, replacement) ``rules`` that matches."""
+    """Return the state dict, each key rewritten by the first of the (pattern, replacement) ``rules`` that matches."""
     compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
     def rename(key: str) -> str:
@@ -119,7 +119,7 @@ def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Ten
 
 
 def convolution(state: StateDict, key: str) -> tuple[int, int]:
-    """(output channels, input channels) of the convolution weight ``key``. Raises KeyError or ValueError."""
+    """Return (output channels, input channels) of the convolution weight ``key``. Raises KeyError or ValueError."""
     shape = state[key].shape
     if len(shape) != 4:
         raise ValueError(f"the tensor {key} of shape {tuple(shape)} is no convolution")
@@ -148,7 +148,7 @@ def affordable_halo(reach: int) -> int:
 
 
 def doublings(scale: int) -> int:
-    """How often a network doubles to enlarge ``scale`` times. Raises ValueError where that is no power of two."""
+    """Return how often a network doubles to enlarge ``scale`` times. Raises ValueError for other scales."""
     if scale.bit_count() != 1:
         raise ValueError(f"cannot enlarge {scale} times, only by powers of two")
     return scale.bit_length() - 1

@@ -141,12 +141,12 @@ class Dat(ImageTransformer):
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """Without what follows from the sizes."""
+    """Return the state without what follows from the sizes."""
     return {key: tensor for key, tensor in state.items() if not _DERIVED.search(key)}
 
 
 def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
-    """With the positions and masks of every block that attends in windows."""
+    """Return the state with the positions and masks of every block that attends in windows."""
     published = dict(state)
     high, wide = spec.hyperparameters["window"]
     side, cpu = published_side((high, wide)), torch.device("cpu")

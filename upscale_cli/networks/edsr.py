@@ -155,7 +155,7 @@ def basicsr(state: StateDict, blocks: Iterable[tuple[str, str]]) -> dict[str, Te
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """The authors' keys, also from BasicSR's."""
+    """Return the state under the authors' keys, also from BasicSR's."""
     if "body.0.conv1.weight" in state and "conv_after_body.weight" in state and "conv_first.weight" in state:
         return basicsr(
             state, ((r"^body\.(\d+)\.conv1\.", r"body.\1.body.0."), (r"^body\.(\d+)\.conv2\.", r"body.\1.body.2."))

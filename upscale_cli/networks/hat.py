@@ -190,12 +190,12 @@ class Hat(ImageTransformer):
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """Without the indices of positions, which follow from the sizes."""
+    """Return the state without the indices of positions, which follow from the sizes."""
     return {key: tensor for key, tensor in state.items() if not key.startswith("relative_position_index_")}
 
 
 def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
-    """With the indices of positions."""
+    """Return the state with the indices of positions."""
     window, overlap, cpu = spec.hyperparameters["window"], spec.hyperparameters["overlap"], torch.device("cpu")
     return dict(state) | {
         "relative_position_index_SA": relative_positions((window, window), cpu),

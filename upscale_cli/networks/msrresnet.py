@@ -72,7 +72,7 @@ _OTHER_LAYOUTS = (
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """BasicSR's keys, from OpenMMLab's (``trunk_net``) and KAIR's (``recon_trunk``)."""
+    """Return the state under BasicSR's keys, from OpenMMLab's (``trunk_net``) and KAIR's (``recon_trunk``)."""
     return renamed(state, _OTHER_LAYOUTS)
 
 

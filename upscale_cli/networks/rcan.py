@@ -61,7 +61,7 @@ def _group(features: int, blocks: int, squeezed: int) -> Residual:
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """The authors' keys, also from BasicSR's."""
+    """Return the state under the authors' keys, also from BasicSR's."""
     if "body.0.residual_group.0.rcab.0.weight" not in state or "conv_first.weight" not in state:
         return dict(state)
     blocks = count(state, r"^body\.0\.residual_group\.(\d+)\.")

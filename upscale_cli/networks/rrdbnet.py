@@ -114,7 +114,7 @@ _FIRST_GENERATION = (
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """BasicSR's keys, from those of the ESRGAN repository, of the first generation, and of OpenMMLab."""
+    """Return the state under BasicSR's keys, from those of ESRGAN, of the first generation, and of OpenMMLab."""
     if "model.0.weight" in state:
         return renamed(state, _FIRST_GENERATION + _first_generation_tail(state))
     if any(key.startswith("RRDB_trunk.") for key in state):
@@ -123,7 +123,7 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
 
 
 def _first_generation_tail(state: StateDict) -> tuple[tuple[str, str], ...]:
-    """Names for what follows the trunk: its layers are only numbered, activations and enlargements included."""
+    """Return names for what follows the trunk, where layers are numbered, activations and enlargements included."""
     numbers = sorted({int(m[1]) for key in state if (m := re.match(r"^model\.(\d{1,4})\.weight$", key))} - {0})
     names = [f"conv_up{number}" for number in range(1, len(numbers) - 1)] + ["conv_hr", "conv_last"]
     return tuple((rf"^model\.{number}\.", f"{name}.") for number, name in zip(numbers, names, strict=False))

@@ -110,7 +110,7 @@ def _folded(branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """Plain convolutions in fp32 from the branches, or from ``eval_conv`` where there are none."""
+    """Return plain convolutions in fp32, from the branches, or from ``eval_conv`` where there are none."""
     canonical = dict(state)
     for base in sorted({match[1] for key in state if (match := _BRANCH.match(key))}):
         own = {key.removeprefix(f"{base}."): canonical.pop(key) for key in state if key.startswith(f"{base}.")}
@@ -123,7 +123,7 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
 
 
 def _fit(branches: StateDict) -> bool:
-    """Whether these are all tensors of the four convolutions, of shapes that can be folded."""
+    """Return whether these are all tensors of the four convolutions, of shapes that can be folded."""
     if branches.keys() != {f"{name}.{part}" for name in BRANCHES for part in ("weight", "bias")}:
         return False
     out, seen = branches["sk.weight"].shape[:2] if branches["sk.weight"].ndim == 4 else (0, 0)
@@ -136,13 +136,13 @@ def _fit(branches: StateDict) -> bool:
 
 
 def _expanded(state: StateDict) -> dict[str, Tensor]:
-    """Branches that fold into the plain convolutions: the outer two drawn, the inner one solved for."""
+    """Return branches that fold into the plain convolutions: the outer two drawn, the inner one solved for."""
     generator = torch.Generator().manual_seed(0)
     return _unfolded(state, lambda rows, columns: torch.randn(rows, columns, generator=generator) / math.sqrt(columns))
 
 
 def _published(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
-    """Branches of which the outer ones copy, so that nothing is rounded, and the plain convolutions beside them."""
+    """Return branches whose outer ones copy, so that nothing is rounded, and the plain convolutions beside them."""
     unfolded = _unfolded(state, torch.eye)
     for key in sorted(state.keys() - unfolded.keys()):
         base, part = key.rsplit(".", 1)

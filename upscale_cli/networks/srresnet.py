@@ -97,7 +97,7 @@ _BEFORE_BATCHNORM = re.compile(r"^(blocks\.\d+\.conv[12]|trunk\.0)\.weight$")
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """Our keys, from those of leftthomas/SRGAN and of Lornatang/SRGAN-PyTorch."""
+    """Return the state under our keys, from those of leftthomas/SRGAN and of Lornatang/SRGAN-PyTorch."""
     if "block1.0.weight" in state:
         return _with_biases(renamed(state, _leftthomas(state)))
     if any(".rcb." in key for key in state):
@@ -119,14 +119,14 @@ def _leftthomas(state: StateDict) -> tuple[tuple[str, str], ...]:
 
 
 def _with_biases(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With zeros for biases where, before BatchNorm, all convolutions go without; one missing alone is damage."""
+    """Return ``state`` with biases of 0 where, before BatchNorm, all convolutions lack them; one alone is damage."""
     weights = {key: tensor for key, tensor in state.items() if _BEFORE_BATCHNORM.match(key)}
     zeros = {key.replace("weight", "bias"): tensor.new_zeros(tensor.shape[:1]) for key, tensor in weights.items()}
     return state if zeros.keys() & state.keys() else state | zeros
 
 
 def _signed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same network with its output in [-1, 1] instead of [0, 1]: 2y - 1 folded into the last convolution."""
+    """Return the network with its output in [-1, 1] instead of [0, 1]: 2y - 1 folded into the last convolution."""
     if "last.weight" in state and "last.bias" in state:
         state["last.weight"], state["last.bias"] = state["last.weight"] * 2, state["last.bias"] * 2 - 1
     return state

@@ -113,12 +113,12 @@ class SwinIR(ImageTransformer):
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """Without what follows from the sizes; ``conv_first`` where a pixel-unshuffle stands before it too."""
+    """Return the state without what follows from the sizes, and ``conv_first`` without a number."""
     return renamed({k: t for k, t in state.items() if not _DERIVED.search(k)}, ((r"^conv_first\.1\.", "conv_first."),))
 
 
 def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
-    """With the positions and masks of every block."""
+    """Return the state with the positions and masks of every block."""
     sizes = spec.hyperparameters
     first = "conv_first.1." if sizes["unshuffle"] > 1 else "conv_first."
     published = renamed(state, ((r"^conv_first\.", first),))

@@ -86,7 +86,7 @@ def attention(qkv: Tensor, heads: int, window: Window, bias: Tensor, shifted: bo
 
 
 def _attended(grid: Tensor, bias: Tensor) -> Tensor:
-    """(3, N, rows, columns, heads, pixels, depth) to (N, rows, columns, pixels, heads·depth)."""
+    """Return (N, rows, columns, pixels, heads·depth) of ``grid``, (3, N, rows, columns, heads, pixels, depth)."""
     queries, keys, values = grid.flatten(1, 3)
     # With all four dimensions the bias goes to the fused kernels, which hold no scores in memory.
     mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.expand(queries.shape[0], -1, -1, -1))
