@@ -1,7 +1,7 @@
 """Animations in and out of GIF, APNG and WebP.
 
 Pillow decodes them: OpenCV crashes on damaged APNG, and loses the transparency of WebP, in writing too. GIF is written
-by OpenCV, whose palettes come 1 to 3 dB closer to photographs than Pillow's.
+by OpenCV, whose dithered pictures come closer to the original than Pillow's.
 """
 
 from __future__ import annotations
