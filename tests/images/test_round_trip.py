@@ -297,3 +297,25 @@ def test_arrays_may_be_mapped_read_only_and_in_any_order(tmp_path: Path, known: 
         write_image(Picture(color, original.alpha, original.metadata), tmp_path / "b", options)
         assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
         assert np.array_equal(color, original.color)
+
+
+def test_a_transparent_avif_with_xmp_alone_is_read(tmp_path: Path) -> None:
+    """OpenCV refuses it."""
+    original = picture(3, True)
+    without_exif = Picture(original.color, original.alpha, Metadata(xmp=XMP))
+    write_image(without_exif, tmp_path / "a.avif", WriteOptions(by_name("avif")))
+    copy = read_picture(tmp_path / "a.avif")
+    assert copy.metadata.xmp is not None
+    assert distance(copy.color, original.color) < 8
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6])
+def test_gray_tiff_keeps_its_transparency(tmp_path: Path, turned: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (6, 8, 2)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[tags.ORIENTATION] = turned
+    Image.fromarray(levels).save(tmp_path / "a.tif", exif=exif)
+    upright = np.rot90(levels, {1: 0, 3: 2, 6: 3}[turned])
+    copy = read_picture(tmp_path / "a.tif")
+    assert copy.alpha is not None
+    assert np.array_equal(np.dstack([copy.color, copy.alpha]), upright)

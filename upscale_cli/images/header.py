@@ -31,6 +31,7 @@ class Header:
     """Size and kind of the pixels as they are stored, before they are turned upright.
 
     ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
+    ``by_pillow``: for stills that OpenCV does not decode rightly.
     ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     """
 
@@ -41,6 +42,7 @@ class Header:
     gray: bool = False
     depth: int = 8
     dense: bool = True
+    by_pillow: bool = False
 
 
 def read_header(data: Buffer, known: Format) -> Header | None:
@@ -151,7 +153,10 @@ def _tiff(data: memoryview) -> Header:
         resolution = _per_inch(x, y, {2: 1.0, 3: 2.54}.get(unit))
     found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + _further_pages(data, after))
     dense = tags.COMPRESSION not in main or main[tags.COMPRESSION].number in _DENSE
-    return Header(main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number, found, dense=dense)
+    size = main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number
+    # OpenCV drops the transparency of gray pictures.
+    by_pillow = [main[tag].number for tag in (tags.SAMPLES_PER_PIXEL, tags.BITS_PER_SAMPLE) if tag in main] == [2, 8]
+    return Header(*size, found, dense=dense, by_pillow=by_pillow)
 
 
 def _further_pages(data: memoryview, after: int) -> int:
@@ -189,9 +194,11 @@ def _webp(data: memoryview) -> Header:
 def _avif(data: memoryview) -> Header:
     header = _opened(AvifImagePlugin.AvifImageFile, data)
     # Bits per channel are in the box pixi, which Pillow does not tell of.
-    depth = re.search(rb"pixi.{5}(.)", data, re.DOTALL)
-    found = replace(header.metadata, pages=header.frames or 1)
-    return replace(header, frames=None, metadata=found, depth=depth[1][0] if depth else 8)
+    found = re.search(rb"pixi.{5}(.)", data, re.DOTALL)
+    depth = found[1][0] if found else 8
+    metadata = replace(header.metadata, pages=header.frames or 1)
+    # OpenCV refuses transparent pictures with XMP and without EXIF; Pillow knows 8 bits only.
+    return replace(header, frames=None, metadata=metadata, depth=depth, by_pillow=depth == 8)
 
 
 def _bmp(data: memoryview) -> Header:

@@ -7,8 +7,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
+import numpy as np
 from PIL import Image, ImageFile
+
+from upscale_cli.images.picture import Pixels
 
 # What its decoders raise for damaged files, besides the two errors that it documents.
 ERRORS = (
@@ -30,3 +34,9 @@ def silenced() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def decoded(data: bytes, kind: str) -> Pixels:
+    """Return a still picture's pixels as they are: gray (H, W), gray and alpha, RGB or RGBA. Raises ERRORS."""
+    with silenced(), Image.open(BytesIO(data), formats=[kind]) as image:
+        return np.array(image)

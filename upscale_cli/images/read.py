@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -28,12 +28,20 @@ MOST_SCANS = 64  # passes over a JPEG picture; encoders make some ten
 _STRIP = 64  # rows that are converted at a time
 
 
-def read_image(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture | Animation:
-    """Return the picture or animation in the file, whatever its extension. Raises InputError in one sentence."""
+def read_image(
+    path: Path,
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+    on_header: Callable[[int], None] = lambda pixels: None,
+) -> Picture | Animation:
+    """Return the picture or animation in the file, whatever its extension. Raises InputError in one sentence.
+
+    ``on_header`` is called before decoding, with the number of pixels of all frames.
+    """
     with _opened(path) as file:
         data = file.read()
     known, header = _require_harmless(path, data, max_megapixels)
     _require_whole(path, data, known)
+    on_header(header.height * header.width * (header.frames or 1))
     try:
         if header.frames is not None:
             return decode_animation(data, known, header)
@@ -112,40 +120,39 @@ def _require_whole(path: Path, data: bytes, known: Format) -> None:
 
 
 def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
-    """Return a still picture, decoded by OpenCV. Raises cv2.error or ValueError where the file is damaged."""
-    if known.name == "png":
-        data = chunks.only(data, chunks.PNG_STILL)
-    if known.name == "tiff":
-        data = with_plain_alpha(data)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or sorted(pixels.shape[:2]) != sorted((header.height, header.width)):
-        raise ValueError("nothing was decoded, or not what the header tells")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path} has pixels of type {pixels.dtype}.", "Convert it to 8 or 16 bits per channel.")
-    if known.name == "avif" and pixels.dtype == np.uint16:
-        full_range = np.rint(np.arange(2**header.depth) * (65535 / (2**header.depth - 1))).astype(np.uint16)
-        for strip in _strips(pixels):
-            strip[...] = full_range.take(strip, mode="clip")
-    color, alpha = _split(pixels)
-    if header.gray:
-        color = color[..., :1]
+    """Return a still picture. Raises cv2.error or pillow.ERRORS where the file is damaged."""
+    pixels = pillow.decoded(data, known.name) if header.by_pillow else _by_opencv(path, data, known, header)
+    if sorted(pixels.shape[:2]) != sorted((header.height, header.width)):
+        raise ValueError("the header tells another size")
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    color = pixels.reshape(*pixels.shape[:2], channels)[..., : 1 if header.gray or channels == 2 else 3]
+    alpha = pixels[..., -1] if channels in (2, 4) else None
     if known.name == "bmp" and alpha is not None and not alpha.any():
         alpha = None  # 32-bit BMP files seldom use their fourth byte
-    # The TIFF decoder obeys the orientation itself.
+    # The decoders of TIFF obey the orientation themselves.
     turned = 1 if known.name == "tiff" else orientation(header.metadata.exif)
     color, alpha = _upright(color, turned), None if alpha is None else _upright(alpha, turned)
     return Picture(color, alpha, for_size(header.metadata, color.shape[1], color.shape[0]))
 
 
-def _split(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
-    """Return gray (H, W), BGR or BGRA as gray or RGB (H, W, C) and alpha; without alpha it is changed in place."""
-    if pixels.ndim == 2:
-        return pixels[..., None], None
-    if pixels.shape[2] == 4:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB), pixels[..., 3]
+def _by_opencv(path: Path, data: bytes, known: Format, header: Header) -> Pixels:
+    """Return gray (H, W), RGB or RGBA pixels of the full range of 8 or 16 bits."""
+    if known.name == "png":
+        data = chunks.only(data, chunks.PNG_STILL)
+    if known.name == "tiff":
+        data = with_plain_alpha(data)
+    pixels: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("nothing was decoded")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path} has pixels of type {pixels.dtype}.", "Convert it to 8 or 16 bits per channel.")
+    full_range = np.rint(np.arange(2**header.depth) * (65535 / (2**header.depth - 1))).astype(np.uint16)
     for strip in _strips(pixels):
-        strip[...] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB)
-    return pixels, None
+        if known.name == "avif":
+            strip[...] = full_range.take(strip, mode="clip")
+        if strip.ndim == 3 and strip.shape[2] >= 3:
+            strip[...] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB if strip.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    return pixels
 
 
 def _strips(pixels: Pixels) -> Iterator[Pixels]:
