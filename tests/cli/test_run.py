@@ -20,6 +20,7 @@ from tiny_training import painted
 from upscale_cli import atomic, cli
 from upscale_cli.cli import options
 from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.images import isolated
 from upscale_cli.images.formats import NAMES, by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
@@ -182,6 +183,22 @@ def test_existing_results_are_replaced_only_on_request(terminal: Terminal, netwo
     assert Path("a_x2_tiny-x2.png").read_bytes() == b"mine"
     assert terminal(*arguments, "--overwrite").code == 0
     assert size_of("a_x2_tiny-x2.png") == (12, 8)
+
+
+def test_a_decoder_that_crashes_costs_its_picture_alone(
+    terminal: Terminal, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw("d/a.png", "d/b.png", "d/crash.png", "d/z.png")
+    worker = "import os; from upscale_cli.images import isolated; whole = isolated.read_image\n"
+    worker += (
+        "isolated.read_image = lambda path, *more: os.abort() if path.name == 'crash.png' else whole(path, *more)\n"
+    )
+    worker += "isolated.main()"
+    monkeypatch.setattr(isolated.Decoders.__init__, "__defaults__", (1, (sys.executable, "-c", worker)))
+    said = terminal("d", "-s", "2", "-m", network)
+    assert said.code == 1
+    assert "Failed: d/crash.png crashes its decoder." in said.err
+    assert {path.name for path in Path("d_x2_tiny-x2").glob("*.png")} == {"a.png", "b.png", "z.png"}
 
 
 def test_json_is_one_object_per_picture_and_alone_on_stdout(terminal: Terminal, network: str) -> None:

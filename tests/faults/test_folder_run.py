@@ -56,10 +56,10 @@ def when_reading(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], o
     """Do ``act`` before the picture ``name`` is read."""
     read = jobs_room.read
 
-    def reading(job: jobs_room.Job, options: Any) -> Any:
+    def reading(job: jobs_room.Job, *more: Any) -> Any:
         if job.source.name == name:
             act()
-        return read(job, options)
+        return read(job, *more)
 
     monkeypatch.setattr(jobs_room, "read", reading)
 

@@ -23,6 +23,7 @@ from upscale_cli.weights.resolve import CLEAN
 
 Image = Picture | Animation
 OnShare = Callable[[float, str], None]
+Reading = Callable[[Path, float], Image]
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def _made(options: UpscaleOptions, upscalers: Upscalers) -> tuple[UpscalerFor, l
     return upscalers(options, notices.append), notices
 
 
-def read(job: Job, options: UpscaleOptions) -> Image | Outcome:
-    """Return the image of ``job``, or the outcome where it cannot be read."""
+def read(job: Job, options: UpscaleOptions, reading: Reading | None = None) -> Image | Outcome:
+    """Return the image of ``job``, or the outcome where it cannot be read; ``reading``: see ``LocalEngine``."""
     try:
-        return read_image(job.source, options.max_megapixels)
+        return (reading or read_image)(job.source, options.max_megapixels)
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
 

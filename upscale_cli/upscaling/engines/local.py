@@ -13,7 +13,7 @@ from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify
 from upscale_cli.upscaling import job as jobs_room
 from upscale_cli.upscaling.engines.engine import Listener, Progress
-from upscale_cli.upscaling.job import Enlarged, Image, Job, Outcome, Upscalers
+from upscale_cli.upscaling.job import Enlarged, Image, Job, Outcome, Reading, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
 
 WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time
@@ -24,10 +24,13 @@ class Stopped(BaseException):
 
 
 class LocalEngine:
-    """Reads, computes and writes in threads of this process, as many pictures at once as there are devices."""
+    """Reads, computes and writes in threads of this process, as many pictures at once as there are devices.
 
-    def __init__(self, notify: Notify) -> None:
-        self._notify = notify
+    ``reading`` decodes a file, of at most so many megapixels, in place of ``read_image`` in this process.
+    """
+
+    def __init__(self, notify: Notify, reading: Reading | None = None) -> None:
+        self._notify, self._reading = notify, reading
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
@@ -47,18 +50,21 @@ class LocalEngine:
             result = computed.result()
             return result if isinstance(result, Outcome) else jobs_room.write(result, options)
 
+        def reads_of(some: Iterable[Job]) -> Iterator[tuple[Job, Future[Image | Outcome]]]:
+            return ((job, reader.submit(jobs_room.read, job, options, self._reading)) for job in some)
+
         with ExitStack() as stack:
             reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
             computer = stack.enter_context(_Inline() if at_once == 1 else ThreadPoolExecutor(at_once, "compute"))
             writer = stack.enter_context(ThreadPoolExecutor(1, "write"))
             stack.callback(_abandon, stop, reader, computer, writer)
             coming = iter(jobs)
-            reads = deque((job, reader.submit(jobs_room.read, job, options)) for job in islice(coming, at_once + 1))
+            reads = deque(reads_of(islice(coming, at_once + 1)))
             writes: deque[Future[Outcome]] = deque()
             while reads:
                 job, image = reads.popleft()
                 writes.append(writer.submit(finish, computer.submit(lambda j, i: compute(j, i.result()), job, image)))
-                reads.extend((job, reader.submit(jobs_room.read, job, options)) for job in islice(coming, 1))
+                reads.extend(reads_of(islice(coming, 1)))
                 while len(writes) >= at_once + WAITING_WRITES or (writes and writes[0].done()):
                     yield writes.popleft().result()
             while writes:
