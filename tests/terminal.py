@@ -48,7 +48,7 @@ class Screen:
         tty.setraw(self._slave)
         termios.tcsetwinsize(self._slave, (24, columns))
         self._written = bytearray()
-        self._reader = Thread(target=self._read, args=(master,))
+        self._reader = Thread(target=self._read, args=(master,), daemon=True)
         self._reader.start()
         self._stream = os.fdopen(self._slave, "w", encoding="utf-8")
         monkeypatch.setattr(sys, "stderr", self._stream)

@@ -100,6 +100,15 @@ def test_shares_never_exceed_the_whole(monkeypatch: pytest.MonkeyPatch, count: i
     assert percentages[-1] == 100
 
 
+def test_the_share_of_a_job_counts_as_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars, "tqdm", partial(tqdm, mininterval=0))
+    screen, console = Screen(monkeypatch, 80), Console("bar", 2)
+    for job, share in zip(jobs(2), (0.5, 0.7), strict=True):
+        console.progress(Progress(job, share, "", 0.0))
+    console.close()
+    assert [re.findall(r"(\d+)%", frame) for frame in screen.frames()][-1] == ["60"]
+
+
 def test_several_jobs_at_once_are_named_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch, 120)
     console, (first, second, third) = Console("bar", 3), jobs(3)
@@ -206,7 +215,7 @@ def test_results_of_many_are_listed_only_where_no_bar_shows_them(
     assert len(capfd.readouterr().out.splitlines()) == lines
 
 
-def test_a_log_hears_of_long_work_now_and_then(capfd: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_work_is_reported_in_a_log_now_and_then(capfd: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     console, (job,) = Console("lines"), jobs(1)
     console.progress(Progress(job, 0.3, "tile 3/10", 0.1))
     monkeypatch.setattr(consoles, "LINE_EVERY", 0.0)

@@ -27,7 +27,7 @@ def draw(path: Path, seed: int = 0, height: int = 24, width: int = 28, depth: in
 
 
 @pytest.mark.parametrize(
-    ("truth", "result"),
+    ("hr", "result"),
     [
         ("baby", "baby"),
         ("baby", "baby_x4"),
@@ -36,14 +36,14 @@ def draw(path: Path, seed: int = 0, height: int = 24, width: int = 28, depth: in
         ("img_001_SRF_4_HR", "img_001_SRF_4_SR_out"),
     ],
 )
-def test_pictures_pair_by_name(terminal: Terminal, truth: str, result: str) -> None:
-    draw(Path(f"hr/{truth}.png"))
+def test_pictures_pair_by_name(terminal: Terminal, hr: str, result: str) -> None:
+    draw(Path(f"hr/{hr}.png"))
     draw(Path("hr/other.png"), 1)
     draw(Path(f"sr/{result}.png"))
     draw(Path("sr/other.png"), 1)
     said = terminal("eval", "hr", "sr", "--json")
     rows = [json.loads(line) for line in said.out.splitlines()]
-    assert [row["name"] for row in rows] == [*sorted([truth, "other"]), "mean"]
+    assert [row["name"] for row in rows] == [*sorted([hr, "other"]), "mean"]
     assert all(row["ssim_rgb"] == pytest.approx(1) for row in rows)
 
 
@@ -141,7 +141,7 @@ def test_a_border_larger_than_the_picture_is_refused(terminal: Terminal) -> None
 
 
 def scene(path: Path, seed: int = 0) -> None:
-    """Soft shapes of 64x48 pixels, which survive shrinking."""
+    """Soft shapes of 64x48 pixels, which survive downsampling."""
     path.parent.mkdir(exist_ok=True)
     coarse = np.random.default_rng(seed).uniform(0, 255, (6, 8, 3))
     pixels = np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)

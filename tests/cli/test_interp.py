@@ -148,7 +148,7 @@ def test_a_sweep_is_one_sheet_of_unscaled_crops(terminal: Terminal, pair: object
     assert np.array_equal(first_cell, read_picture(Path("whole.png")).color[6:22, 4:24])
 
 
-def test_a_sweep_against_the_truth_prints_and_plots_it(terminal: Terminal, pair: object) -> None:
+def test_a_sweep_against_hr_prints_and_plots_its_scores(terminal: Terminal, pair: object) -> None:
     pytest.importorskip("matplotlib")
     draw("p.png", 20, 30)
     draw("hr.png", 40, 60)

@@ -1,4 +1,4 @@
-"""``upscale kernel``: estimates, drawings, shrinking, and what is refused."""
+"""``upscale kernel``: estimates, drawings, downsampling, and what is refused."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_existing_files_are_replaced_on_request(terminal: Terminal) -> None:
     assert read_kernel(Path("photo_kernel.mat")).scale == 2
 
 
-def test_a_picture_called_like_a_verb_is_reached(terminal: Terminal) -> None:
+def test_a_picture_named_like_a_verb_is_reached(terminal: Terminal) -> None:
     save("photo.png")
     Path("photo.png").rename("show")
     assert terminal("kernel", "estimate", "show", "--prior", "gaussian", "-q").code == 0
@@ -299,7 +299,7 @@ def test_the_drawing_shows_each_value_as_a_square(terminal: Terminal) -> None:
     assert (levels[4] == 0).all()
 
 
-def test_apply_shrinks_a_picture_as_the_kernel_says(terminal: Terminal) -> None:
+def test_apply_downsamples_a_picture_as_the_kernel_says(terminal: Terminal) -> None:
     save("hr.png", 81, 96)
     box = np.zeros((5, 5))
     box[2:4, 2:4] = 0.25

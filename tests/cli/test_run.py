@@ -73,7 +73,7 @@ def test_a_picture_is_enlarged(
     assert target in said.out
 
 
-def test_a_picture_called_like_a_command_is_reached(terminal: Terminal, network: str) -> None:
+def test_a_picture_named_like_a_command_is_reached(terminal: Terminal, network: str) -> None:
     draw("a.png")
     Path("a.png").rename("eval")
     assert terminal("run", "eval", "-m", network, "-s", "2").code == 0

@@ -157,7 +157,7 @@ def test_an_impossible_size_is_refused_before_the_training(
     assert "Factors from 0.1 to 32 are possible." in said.err
 
 
-def test_a_kernel_that_shrinks_nothing_is_refused(terminal: Terminal) -> None:
+def test_a_kernel_of_scale_one_is_refused(terminal: Terminal) -> None:
     save("a.png")
     Path("blur.json").write_text(json.dumps({"scale": 1, "kernel": bicubic(2).values.tolist()}))
     said = terminal("a.png", "--kernel", "blur.json")
@@ -184,7 +184,7 @@ def test_a_dry_run_trains_nothing(terminal: Terminal, kernel: str, monkeypatch: 
     assert not Path("a_x2.png").exists()
 
 
-def test_a_log_hears_of_the_training(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_is_reported_in_a_log(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "LINE_EVERY", 0.0)
     save("a.png")
     said = terminal("a.png", "--kernel", kernel, "--iterations", "5")

@@ -180,23 +180,23 @@ def _sweep(
     kind = require_picture(target, overwrite)
     if hr is not None:
         require_file(plotted, overwrite)
-    picture, truth = read_picture(image), read_picture(hr) if hr else None
+    lr, ground_truth = read_picture(image), read_picture(hr) if hr else None
     first, second = _load(networks, console) if networks else load_default_pair(console.download, console.notify)
     if not all(0 <= alpha <= 1 for alpha in alphas):
         console.notify(note("Alphas outside 0 to 1 extrapolate, which may look strange."))
-    shown = sweep.chosen_crop(picture, second.spec.scale, crop)
+    shown = sweep.chosen_crop(lr, second.spec.scale, crop)
     steps = []
     with console.bar(len(alphas)) as bar:
         for step in sweep.sweep(
-            first, second, alphas, picture, truth, layers, lambda network: Upscaler.from_options(options, network)
+            first, second, alphas, lr, ground_truth, layers, lambda network: Upscaler.from_options(options, network)
         ):
             steps.append(step)
             bar.show(len(steps), f"{len(steps)}/{len(alphas)}", [f"alpha {step.alpha:g}"])
             _show_scores(step, console)
     write_image(sweep.sheet(steps, shown, second.spec.scale), target, WriteOptions(kind))
-    if truth is not None:
+    if ground_truth is not None:
         sweep.plot(steps, plotted)
-    console.tell(f"{first.name} to {second.name} -> {target}" + (f", {plotted}" if truth else ""))
+    console.tell(f"{first.name} to {second.name} -> {target}" + (f", {plotted}" if ground_truth else ""))
 
 
 def _show_scores(step: Step, console: Console) -> None:
