@@ -15,5 +15,13 @@ def test_a_run_that_is_killed_and_resumed_trains_the_same_network(tmp_path: Path
     assert differences(2, tmp_path) == []
 
 
+def test_an_error_that_is_no_refusal_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("base")
+
+    monkeypatch.setattr(fuzz_recipes, "load_recipe", broken)
+    assert fuzz_recipes.outcome(0, tmp_path, tmp_path).startswith("fault: Traceback")
+
+
 def test_hostile_recipes_are_refused_in_a_sentence() -> None:
     assert fuzz_recipes.faults(0, 200) == []

@@ -303,7 +303,7 @@ def test_ctrl_c_loses_nothing_and_kill_only_what_came_after_the_checkpoint(photo
 
 
 @pytest.mark.parametrize("name", ["compact", "esrgan"])
-def test_two_processes_lose_as_one_with_the_doubled_batch(name: str, photos: Path, tmp_path: Path) -> None:
+def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(name: str, photos: Path, tmp_path: Path) -> None:
     settings = [*tiny(name), "run.log_every=1", "start=scratch"]
     # BatchNorm sees each process's own samples, so the discriminator is the one without it.
     settings += ["adversarial.discriminator=unet"] if name == "esrgan" else []

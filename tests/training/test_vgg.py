@@ -1,4 +1,4 @@
-"""Feature networks: every known layout, told apart by its keys, against plain computations."""
+"""Feature networks: every known layout, recognised by its keys, against plain computations."""
 
 from __future__ import annotations
 
