@@ -13,7 +13,6 @@ import json
 import os
 import pickle
 import random
-import resource
 import struct
 import subprocess
 import sys
@@ -321,9 +320,15 @@ def attempt(number: int, folder: Path, seconds: float = SECONDS) -> Result:
         assert outcome.isprintable(), outcome
     faulthandler.cancel_dump_traceback_later()
     assert not mark.exists(), "code ran"
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path.unlink()
-    return Result(number, mutation.__name__, outcome, time.monotonic() - started, megabytes)
+    return Result(number, mutation.__name__, outcome, time.monotonic() - started, peak_megabytes())
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held; ru_maxrss begins with that of the process that started it."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def work(first: int, end: int, seconds: float) -> None:
