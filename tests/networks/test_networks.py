@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -15,10 +16,15 @@ from torch import Tensor
 
 from upscale_cli import networks
 from upscale_cli.errors import WeightsError
-from upscale_cli.networks import ARCHITECTURES, NetworkSpec, build, draw, recognise
+from upscale_cli.networks import ARCHITECTURES, Architecture, NetworkSpec, build, draw, foreign, recognise
 from upscale_cli.networks.architecture import UNBOUNDED
 
 EXAMPLES = [spec for architecture in ARCHITECTURES for spec in architecture.examples]
+
+
+@pytest.fixture(autouse=True)
+def _own_networks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "installed", lambda: False)
 
 
 def name_of(spec: NetworkSpec) -> str:
@@ -76,10 +82,11 @@ def test_the_spec_is_read_back_from_the_tensors(spec: NetworkSpec) -> None:
 
 
 @each_example
-def test_exactly_one_architecture_claims_a_network(spec: NetworkSpec) -> None:
+def test_exactly_one_architecture_claims_a_network_in_any_layout(spec: NetworkSpec) -> None:
     state = state_of(spec)
-    claiming = [a.name for a in ARCHITECTURES if a.detect(a.canonical(state))]
-    assert claiming == [spec.architecture]
+    for layout in (state, draw(spec).state_dict(), networks.published(spec, state)):
+        claiming = [a.name for a in ARCHITECTURES if a.detect(a.canonical(layout))]
+        assert claiming == [spec.architecture]
 
 
 @each_example
@@ -231,6 +238,29 @@ def test_two_networks_in_one_file_are_refused() -> None:
         recognise({f"teacher.{k}": t for k, t in span.items()} | {f"student.{k}": t for k, t in compact.items()})
     with pytest.raises(WeightsError, match="look like span and plksr at once"):
         recognise(state_of(example("plksr", 4)) | span)
+
+
+PAIRS = list(combinations([architecture.examples[0] for architecture in ARCHITECTURES], 2))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0].architecture}-{pair[1].architecture}")
+def test_layouts_of_two_architectures_in_one_file_are_refused(pair: tuple[NetworkSpec, NetworkSpec]) -> None:
+    first, second = map(state_of, pair)
+    for mixed, last in ((first | second, second), (second | first, first)):
+        if mixed.keys() == last.keys():  # HAT has all keys of SwinIR: this is a whole HAT
+            continue
+        with pytest.raises(WeightsError, match=r"^The (weights|tensor) [^\n]*\.$"):
+            build(*recognise(mixed))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda architecture: architecture.name)
+def test_a_teacher_beside_a_student_is_refused(architecture: Architecture) -> None:
+    student = state_of(architecture.examples[0])
+    teacher = {f"teacher.{key}": tensor for key, tensor in student.items()}
+    with pytest.raises(WeightsError, match="inside a larger file, under student, teacher"):
+        recognise(teacher | {f"student.{key}": tensor for key, tensor in student.items()})
+    with pytest.raises(WeightsError, match=r"unexpected tensor teacher\.|inside a larger file, under teacher"):
+        build(*recognise(student | teacher))
 
 
 @each_example
