@@ -340,14 +340,6 @@ def test_published_sizes_have_as_many_parameters_as_published(name: str, sizes: 
     assert round(sum(parameter.numel() for parameter in network.parameters()) / 1000) == thousands
 
 
-@each_example
-def test_the_smallest_picture_is_enlarged(spec: NetworkSpec) -> None:
-    side = spec.size_multiple
-    with torch.inference_mode():
-        result = build(spec)(torch.rand(1, spec.in_channels, side, side))
-    assert result.shape == (1, spec.out_channels, side * spec.scale, side * spec.scale)
-
-
 @given(st.sampled_from(EXAMPLES), st.data())
 def test_damaged_state_dicts_raise_nothing_but_our_error(spec: NetworkSpec, data: st.DataObject) -> None:
     state: dict[str, Tensor] = dict(build(spec).state_dict())

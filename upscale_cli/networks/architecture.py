@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -70,13 +71,9 @@ class Sizes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             if any(type(number) is int and number < 1 for number in numbers):
                 raise ValueError(f"has {name} = {value}")
 
+    @abstractmethod
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes. Raises ValueError, completing "NAME …", where there is none."""
-        raise NotImplementedError
-
-
-def _unchanged(module: nn.Module) -> None:
-    """Leave PyTorch's own initialisation."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,8 @@ class Architecture:
     ``canonical`` renames the keys of every known layout to one, and brings what only training needs into the form that
     runs (idempotent). ``detect`` and ``spec`` take canonical keys; ``spec`` raises KeyError or ValueError where they
     contradict each other. ``module`` builds the network, whose keys are the canonical ones; ``initialise`` draws its
-    weights as published. ``sizes`` makes a spec anew, and ``examples`` are small ones for tests.
+    weights as published, where PyTorch draws them otherwise. ``sizes`` makes a spec anew, and ``examples`` are small
+    ones for tests.
 
     ``training`` builds the module that is trained, where that is another than ``module``: its state dict is one of the
     layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into it (idempotent). ``published`` turns
@@ -94,16 +92,21 @@ class Architecture:
     """
 
     name: str
-    canonical: Callable[[StateDict], dict[str, Tensor]]
     detect: Callable[[StateDict], bool]
     spec: Callable[[StateDict], NetworkSpec]
     module: Callable[[NetworkSpec], nn.Module]
     sizes: type[Sizes]
     examples: tuple[NetworkSpec, ...]
-    initialise: Callable[[nn.Module], None] = _unchanged
+    canonical: Callable[[StateDict], dict[str, Tensor]] = dict
+    initialise: Callable[[nn.Module], None] = lambda module: None
     training: Callable[[NetworkSpec], nn.Module] | None = None
     expanded: Callable[[StateDict], dict[str, Tensor]] = dict
     published: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
+
+
+def holds(*keys: str) -> Callable[[StateDict], bool]:
+    """Return a detector of state dicts that hold all of ``keys``."""
+    return lambda state: all(key in state for key in keys)
 
 
 def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
@@ -134,11 +137,30 @@ def count(state: StateDict, pattern: str) -> int:
     return found
 
 
-def tail_radius(factors: Sequence[int], last: int = 1) -> int:
+def features_and_channels(state: StateDict, first: str, last: str) -> tuple[int, int]:
+    """Return the features and the channels of a network that adds its enlarged input to the result.
+
+    ``first``, ``last``: keys of its outer convolutions. Raises KeyError or ValueError.
+    """
+    (features, in_channels), (out_channels, _) = convolution(state, first), convolution(state, last)
+    if out_channels != in_channels:
+        raise ValueError(f"{in_channels} channels go in and {out_channels} come out")
+    return features, in_channels
+
+
+def shuffled_radius(factors: Sequence[int], last: int = 1) -> int:
     """Return the LR radius of a 3×3 convolution before each pixel shuffle by ``factors``, and a ``last`` one after."""
     radius = last
     for factor in reversed(factors):
         radius = -(-radius // factor) + 1
+    return radius
+
+
+def nearest_radius(factors: Sequence[int]) -> int:
+    """Return the LR radius of a 3×3 convolution after each nearest enlargement by ``factors``, and two at the end."""
+    radius = 2
+    for factor in reversed(factors):
+        radius = -(-(radius + 1) // factor)
     return radius
 
 

@@ -10,7 +10,6 @@ import math
 import re
 
 import torch
-import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
@@ -20,26 +19,27 @@ from upscale_cli.networks.architecture import (
     Architecture,
     NetworkSpec,
     Positive,
-    Several,
-    Sizes,
     StateDict,
     Wide,
     convolution,
     count,
+    holds,
 )
 from upscale_cli.networks.dual_attention import ChannelAttention, SpatialAttention
+from upscale_cli.networks.layers import chain
 from upscale_cli.networks.transformer import (
     TAIL_FEATURES,
+    Block,
     Connection,
-    Group,
     ImageTransformer,
+    Layer,
+    TransformerSizes,
     Upsampler,
-    connect,
     connection_of,
     tail_for,
     tail_of,
 )
-from upscale_cli.networks.windows import Window, draw, published_mask, published_side, relative_positions
+from upscale_cli.networks.windows import draw, published_mask, relative_positions
 
 LEAST_FEATURES = 16  # of which a sixteenth says where in a picture something is
 # What files hold beside weights: it follows from the sizes.
@@ -61,46 +61,14 @@ class SpatialGate(nn.Module):
         return weighted
 
 
-class FeedForward(nn.Module):
-    """Two linear layers with a gate between them."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(features, hidden), nn.Linear(hidden // 2, features)
-        self.sg = SpatialGate(hidden // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``, (N, H, W, features)."""
-        result: Tensor = self.fc2(self.sg(F.gelu(self.fc1(x))))
-        return result
-
-
-class Block(nn.Module):
-    """Attention and feed-forward layers, each normalised before and with a residual around it."""
-
-    def __init__(self, features: int, hidden: int, attn: nn.Module) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
-        self.attn, self.ffn = attn, FeedForward(features, hidden)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``, (N, H, W, features)."""
-        x = x + self.attn(self.norm1(x))
-        total: Tensor = x + self.ffn(self.norm2(x))
-        return total
-
-
-class Layer(Group):
-    """Blocks, a convolution, and a residual."""
-
-    def __init__(self, features: int, connection: str, *blocks: nn.Module) -> None:
-        super().__init__(*blocks)
-        self.conv = connect(features, connection)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``, (N, H, W, features)."""
-        residual: Tensor = self.conv(super().forward(x).permute(0, 3, 1, 2))
-        return x + residual.permute(0, 2, 3, 1)
+def feed_forward(features: int, hidden: int) -> nn.Module:
+    """Return two linear layers with a gate between them."""
+    return chain(
+        fc1=nn.Linear(features, hidden),
+        act=nn.GELU(),
+        sg=SpatialGate(hidden // 2),
+        fc2=nn.Linear(hidden // 2, features),
+    )
 
 
 def is_shifted(layer: int, number: int) -> bool:
@@ -108,36 +76,23 @@ def is_shifted(layer: int, number: int) -> bool:
     return number % 4 == (0 if layer % 2 else 2)
 
 
-class Dat(ImageTransformer):
-    """Layers whose blocks attend in windows and between channels by turns."""
+def _module(spec: NetworkSpec) -> nn.Module:
+    sizes = dict(spec.hyperparameters)
+    features, window, hidden = sizes["features"], sizes.pop("window"), sizes.pop("hidden")
 
-    def __init__(
-        self,
-        channels: int,
-        features: int,
-        depths: tuple[int, ...],
-        heads: tuple[int, ...],
-        window: Window,
-        hidden: int,
-        connection: str,
-        **tail: int | str | tuple[int, ...],
-    ) -> None:
-        def block(layer: int, number: int, split: int) -> Block:
-            if number % 2:
-                return Block(features, hidden, ChannelAttention(features, split))
-            return Block(features, hidden, SpatialAttention(features, split, window, is_shifted(layer, number)))
+    def block(layer: int, number: int, heads: int) -> Block:
+        if number % 2:
+            attn: nn.Module = ChannelAttention(features, heads)
+        else:
+            attn = SpatialAttention(features, heads, window, is_shifted(layer, number))
+        return Block(features, attn, "ffn", feed_forward(features, hidden))
 
-        layers = [
-            Layer(features, connection, *(block(layer, number, split) for number in range(depth)))
-            for layer, (depth, split) in enumerate(zip(depths, heads, strict=True))
-        ]
-        super().__init__(channels, features, layers, connection, **tail)  # type: ignore[arg-type]
-        self.before_RG = nn.Sequential(nn.Identity(), nn.LayerNorm(features))
-
-    def embedded(self, x: Tensor) -> Tensor:
-        """Return ``x`` normalised by pixel."""
-        normalised: Tensor = self.before_RG(x)
-        return normalised
+    layers = []
+    for layer, (depth, heads) in enumerate(zip(sizes.pop("depths"), sizes.pop("heads"), strict=True)):
+        blocks = nn.Sequential(*(block(layer, number, heads) for number in range(depth)))
+        layers.append(Layer("blocks", blocks, features, sizes["connection"]))
+    embedding = "before_RG", nn.Sequential(nn.Identity(), nn.LayerNorm(features))
+    return ImageTransformer(spec.in_channels, embedding=embedding, layers=layers, **sizes)
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
@@ -149,19 +104,15 @@ def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     """Return the state with the positions and masks of every block that attends in windows."""
     published = dict(state)
     high, wide = spec.hyperparameters["window"]
-    side, cpu = published_side((high, wide)), torch.device("cpu")
+    cpu = torch.device("cpu")
     for layer, depth in enumerate(spec.hyperparameters["depths"]):
         for number in range(0, depth, 2):
             for branch, window in enumerate(((high, wide), (wide, high))):
                 block = f"layers.{layer}.blocks.{number}.attn"
                 published[f"{block}.attns.{branch}.relative_position_index"] = relative_positions(window, cpu)
                 if is_shifted(layer, number):
-                    published[f"{block}.attn_mask_{branch}"] = published_mask(window, side)
+                    published[f"{block}.attn_mask_{branch}"] = published_mask(window)
     return published
-
-
-def _detect(state: StateDict) -> bool:
-    return "layers.0.blocks.0.attn.attns.0.rpe_biases" in state and "before_RG.1.weight" in state
 
 
 def _heads(state: StateDict, layer: int) -> int:
@@ -191,14 +142,11 @@ def _spec(state: StateDict) -> NetworkSpec:
     return sizes.described(channels, factors, tail_features)
 
 
-class DatSizes(Sizes, frozen=True):
+class DatSizes(TransformerSizes, frozen=True):
     """DAT's. DAT-S has windows of 8×16 and 360 hidden features, DAT-2 windows of 8×32 and 360; DAT-light one layer of
     18 blocks with 60 features, windows of 8×32, 120 hidden, 3conv and pixelshuffledirect.
     """
 
-    features: Positive = 180
-    depths: Several = (6, 6, 6, 6, 6, 6)
-    heads: Several = (6, 6, 6, 6, 6, 6)
     window: tuple[Positive, Positive] = (8, 32)
     hidden: Wide = 720
     connection: Connection = "1conv"
@@ -218,17 +166,13 @@ class DatSizes(Sizes, frozen=True):
         if self.upsampler not in ("pixelshuffle", "pixelshuffledirect"):
             raise ValueError("needs an upsampler of pixel shuffles")
         return NetworkSpec(
-            architecture="dat",
-            scale=math.prod(factors),
-            in_channels=channels,
-            out_channels=channels,
+            "dat",
+            math.prod(factors),
+            channels,
+            channels,
             receptive_radius=UNBOUNDED,
             size_multiple=max(self.window),
-            hyperparameters={
-                **asdict(self),
-                "factors": factors,
-                "tail_features": tail_features,
-            },
+            hyperparameters={**asdict(self), "factors": factors, "tail_features": tail_features},
             halo=SHORT_HALO,
             any_size=True,
         )
@@ -243,9 +187,9 @@ DAT = Architecture(
     name="dat",
     canonical=_canonical,
     published=_published,
-    detect=_detect,
+    detect=holds("layers.0.blocks.0.attn.attns.0.rpe_biases", "before_RG.1.weight"),
     spec=_spec,
-    module=lambda spec: Dat(spec.in_channels, **spec.hyperparameters),
+    module=_module,
     sizes=DatSizes,
     examples=(
         *map(_small, (2, 3, 4)),

@@ -8,26 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscale_cli.networks.layers import chain
 from upscale_cli.networks.windows import Window, attention, relative_positions
 
 
-class PositionBias(nn.Module):
-    """Three small layers that make a bias for each head of an offset between pixels."""
+def position_bias(features: int, heads: int) -> nn.Module:
+    """Return layers that make (offsets, heads) of (offsets, 2) between pixels."""
 
-    def __init__(self, features: int, heads: int) -> None:
-        super().__init__()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Initializing zero-element")  # small networks have no such features
-            self.pos_proj = nn.Linear(2, features)
-            self.pos1, self.pos2, self.pos3 = (
-                nn.Sequential(nn.LayerNorm(features), nn.ReLU(), nn.Linear(features, made))
-                for made in (features, features, heads)
-            )
+    def layer(made: int) -> nn.Module:
+        return nn.Sequential(nn.LayerNorm(features), nn.ReLU(), nn.Linear(features, made))
 
-    def forward(self, offsets: Tensor) -> Tensor:
-        """Return (offsets, heads) of ``offsets``, (offsets, 2)."""
-        biases: Tensor = self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))
-        return biases
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element")  # small networks have no such features
+        pos_proj = nn.Linear(2, features)
+        return chain(pos_proj=pos_proj, pos1=layer(features), pos2=layer(features), pos3=layer(heads))
 
 
 class SplitAttention(nn.Module):
@@ -38,7 +32,7 @@ class SplitAttention(nn.Module):
     def __init__(self, features: int, heads: int, window: Window) -> None:
         super().__init__()
         self.heads, self.window = heads, window
-        self.pos = PositionBias(features // 16, heads)
+        self.pos = position_bias(features // 16, heads)
         down, across = (torch.arange(1 - side, side, dtype=torch.float32) for side in window)
         offsets = torch.stack((down.repeat_interleave(len(across)), across.repeat(len(down))), 1)
         self.register_buffer("rpe_biases", offsets)

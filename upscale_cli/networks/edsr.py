@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +22,12 @@ from upscale_cli.networks.architecture import (
     StateDict,
     convolution,
     count,
+    holds,
     renamed,
-    tail_radius,
+    shuffled_radius,
 )
-from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffles
+from upscale_cli.networks.layers import Residual
+from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffles, unshuffle_factor
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 # The tensors do not tell by how much residuals are scaled: published networks of so many features do it by a tenth.
@@ -45,20 +48,6 @@ class MeanShift(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the shifted picture."""
         return F.conv2d(x, self.weight, self.bias)
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions and a scaled residual."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        convolutions = (nn.Conv2d(features, features, 3, padding=1) for _ in range(2))
-        self.body = nn.Sequential(next(convolutions), nn.ReLU(), next(convolutions))
-        self.scale = WIDE_RESIDUAL_SCALE if features >= WIDE else 1.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        return torch.add(x, self.body(x), alpha=self.scale)
 
 
 class HeadBodyTail(nn.Module):
@@ -93,41 +82,48 @@ class HeadBodyTail(nn.Module):
         return result / self.value_range
 
 
-def described(
-    architecture: str,
-    channels: int,
-    radius: int,
-    factors: tuple[int, ...],
-    unshuffle: int,
-    value_range: int,
-    **sizes: int,
-) -> NetworkSpec:
+class Ends(NamedTuple):
+    """What a HeadBodyTail has around its blocks."""
+
+    channels: int
+    factors: tuple[int, ...]
+    unshuffle: int = 1
+    value_range: int = 0
+
+
+def new_ends(scale: int, channels: int, norm: bool) -> Ends:
+    """Return the ends of a new network, which subtracts the mean colour if ``norm``. Raises ValueError."""
+    return Ends(channels, factors_of(scale), value_range=255 if norm else 0)
+
+
+def described(architecture: str, ends: Ends, radius: int, **sizes: int) -> NetworkSpec:
     """Return the spec of a HeadBodyTail whose blocks see ``radius`` pixels far. Raises ValueError."""
+    channels, factors, unshuffle, value_range = ends
     scale, remainder = divmod(math.prod(factors), unshuffle)
     if remainder or scale == 0:
         raise ValueError(f"unshuffles by {unshuffle} and enlarges {math.prod(factors)} times")
     if value_range and channels != len(RGB_MEAN):
         raise ValueError(f"subtracts the mean of RGB pictures, and {channels} channels go in")
     return NetworkSpec(
-        architecture=architecture,
-        scale=scale,
-        in_channels=channels,
-        out_channels=channels,
-        receptive_radius=unshuffle * (1 + radius + 1 + tail_radius(factors)),
+        architecture,
+        scale,
+        channels,
+        channels,
+        receptive_radius=unshuffle * (1 + radius + 1 + shuffled_radius(factors)),
         size_multiple=unshuffle,
         hyperparameters={**sizes, "factors": factors, "unshuffle": unshuffle, "value_range": value_range},
     )
 
 
-def ends(state: StateDict) -> tuple[int, tuple[int, ...], int, int]:
-    """Return (channels, factors, unshuffle, value_range) of a HeadBodyTail."""
+def ends_of(state: StateDict) -> Ends:
+    """Return the ends of a HeadBodyTail's state. Raises KeyError or ValueError."""
     channels, _ = convolution(state, "tail.1.weight")
-    head = "head.1.weight" if "head.1.weight" in state else "head.0.weight"
-    _, seen = convolution(state, head)
-    unshuffle = math.isqrt(seen // channels)
-    if unshuffle**2 * channels != seen or unshuffle == 0 or (unshuffle > 1) != (head == "head.1.weight"):
+    unshuffled = "head.1.weight" in state
+    _, seen = convolution(state, "head.1.weight" if unshuffled else "head.0.weight")
+    unshuffle = unshuffle_factor(seen, channels)
+    if (unshuffle > 1) != unshuffled:
         raise ValueError(f"{seen} channels go in and {channels} come out")
-    return channels, shuffle_factors(state, "tail.0"), unshuffle, _value_range(state)
+    return Ends(channels, shuffle_factors(state, "tail.0"), unshuffle, _value_range(state))
 
 
 def _value_range(state: StateDict) -> int:
@@ -163,27 +159,24 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _detect(state: StateDict) -> bool:
-    return "body.0.body.0.weight" in state and "tail.1.weight" in state
-
-
 def _spec(state: StateDict) -> NetworkSpec:
-    channels, factors, unshuffle, value_range = ends(state)
     features, _ = convolution(state, "body.0.body.0.weight")
-    blocks = count(state, r"^body\.(\d+)\.body\.0\.weight$")
-    return _described(channels, features, blocks, factors, unshuffle, value_range)
+    return _described(ends_of(state), features, count(state, r"^body\.(\d+)\.body\.0\.weight$"))
 
 
-def _described(
-    channels: int, features: int, blocks: int, factors: tuple[int, ...], unshuffle: int, value_range: int
-) -> NetworkSpec:
-    sizes = {"features": features, "blocks": blocks}
-    return described("edsr", channels, 2 * blocks, factors, unshuffle, value_range, **sizes)
+def _described(ends: Ends, features: int, blocks: int) -> NetworkSpec:
+    return described("edsr", ends, 2 * blocks, features=features, blocks=blocks)
+
+
+def _block(features: int, scale: float) -> nn.Module:
+    first, second = (nn.Conv2d(features, features, 3, padding=1) for _ in range(2))
+    return Residual(scale, body=nn.Sequential(first, nn.ReLU(), second))
 
 
 def _module(spec: NetworkSpec) -> nn.Module:
     sizes = dict(spec.hyperparameters)
-    blocks = [ResidualBlock(sizes["features"]) for _ in range(sizes.pop("blocks"))]
+    scale = WIDE_RESIDUAL_SCALE if sizes["features"] >= WIDE else 1.0
+    blocks = [_block(sizes["features"], scale) for _ in range(sizes.pop("blocks"))]
     return HeadBodyTail(spec.in_channels, blocks=blocks, **sizes)
 
 
@@ -196,21 +189,20 @@ class EdsrSizes(Sizes, frozen=True):
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes; the scale is 3 or a power of two."""
-        return _described(channels, self.features, self.blocks, factors_of(scale), 1, 255 if self.norm else 0)
+        return _described(new_ends(scale, channels, self.norm), self.features, self.blocks)
 
 
-_SMALL = EdsrSizes(features=6, blocks=2)
 EDSR = Architecture(
     name="edsr",
     canonical=_canonical,
-    detect=_detect,
+    detect=holds("body.0.body.0.weight", "tail.1.weight"),
     spec=_spec,
     module=_module,
     sizes=EdsrSizes,
     examples=(
-        *map(_SMALL.spec, (1, 2, 3, 4, 8)),
-        _described(3, features=6, blocks=1, factors=(2, 2), unshuffle=2, value_range=1),
-        _described(3, features=6, blocks=1, factors=(2, 2), unshuffle=4, value_range=0),
+        *map(EdsrSizes(features=6, blocks=2).spec, (1, 2, 3, 4, 8)),
+        _described(Ends(3, (2, 2), unshuffle=2, value_range=1), features=6, blocks=1),
+        _described(Ends(3, (2, 2), unshuffle=4), features=6, blocks=1),
         EdsrSizes(features=6, blocks=1, norm=False).spec(2, channels=1),
     ),
 )

@@ -5,6 +5,7 @@ residual image that is added to the bicubic enlargement of the input.
 from __future__ import annotations
 
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -13,24 +14,13 @@ from upscale_cli.networks.architecture import (
     Positive,
     Sizes,
     StateDict,
-    convolution,
     count,
     doublings,
+    features_and_channels,
+    holds,
+    nearest_radius,
 )
-
-
-class ResidualBlock(nn.Module):
-    """Convolution, ReLU, convolution, and a residual."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
-        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` plus the residual, of the same shape."""
-        residual: Tensor = self.conv2(F.relu(self.conv1(x)))
-        return x + residual
+from upscale_cli.networks.layers import residual_block
 
 
 class EnhanceNet(nn.Module):
@@ -39,7 +29,7 @@ class EnhanceNet(nn.Module):
     def __init__(self, channels: int, features: int, blocks: int, doublings: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, features, 3, padding=1)
-        self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(residual_block(features) for _ in range(blocks)))
         self.enlarge = nn.ModuleList(nn.Conv2d(features, features, 3, padding=1) for _ in range(doublings))
         self.hr = nn.Conv2d(features, features, 3, padding=1)
         self.last = nn.Conv2d(features, channels, 3, padding=1)
@@ -55,35 +45,11 @@ class EnhanceNet(nn.Module):
         return residual + enlarged.to(residual.dtype)
 
 
-def _canonical(state: StateDict) -> dict[str, Tensor]:
-    return dict(state)
-
-
-def _detect(state: StateDict) -> bool:
-    return all(f"{key}.weight" in state for key in ("first", "blocks.0.conv1", "hr", "last"))
-
-
 def _spec(state: StateDict) -> NetworkSpec:
-    features, in_channels = convolution(state, "first.weight")
-    out_channels, _ = convolution(state, "last.weight")
-    if out_channels != in_channels:  # the enlarged input is added to the result
-        raise ValueError(f"{in_channels} channels go in and {out_channels} come out")
+    features, channels = features_and_channels(state, "first.weight", "last.weight")
     blocks = count(state, r"^blocks\.(\d+)\.conv1\.weight$")
-    return _described(in_channels, features, blocks, count(state, r"^enlarge\.(\d+)\.weight$"))
-
-
-def _described(channels: int, features: int, blocks: int, doublings: int) -> NetworkSpec:
-    tail = 2  # of the last two convolutions, in output pixels
-    for _ in range(doublings):
-        tail = (tail + 2) // 2  # the convolution after the enlargement, and half of it all, rounded up
-    return NetworkSpec(
-        architecture="enhancenet",
-        scale=2**doublings,
-        in_channels=channels,
-        out_channels=channels,
-        receptive_radius=1 + 2 * blocks + tail,
-        hyperparameters={"features": features, "blocks": blocks, "doublings": doublings},
-    )
+    scale = 2 ** count(state, r"^enlarge\.(\d+)\.weight$")
+    return EnhanceNetSizes(features=features, blocks=blocks).spec(scale, channels)
 
 
 class EnhanceNetSizes(Sizes, frozen=True):
@@ -94,23 +60,23 @@ class EnhanceNetSizes(Sizes, frozen=True):
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes; the scale is a power of two."""
-        return _described(channels, self.features, self.blocks, doublings(scale))
+        steps = doublings(scale)
+        return NetworkSpec(
+            "enhancenet",
+            scale,
+            channels,
+            channels,
+            receptive_radius=1 + 2 * self.blocks + nearest_radius((2,) * steps),
+            hyperparameters={**asdict(self), "doublings": steps},
+        )
 
 
-def _module(spec: NetworkSpec) -> nn.Module:
-    return EnhanceNet(spec.in_channels, **spec.hyperparameters)
-
-
+_SMALL = EnhanceNetSizes(features=6, blocks=1)
 ENHANCENET = Architecture(
     name="enhancenet",
-    canonical=_canonical,
-    detect=_detect,
+    detect=holds("first.weight", "blocks.0.conv1.weight", "hr.weight", "last.weight"),
     spec=_spec,
-    module=_module,
+    module=lambda spec: EnhanceNet(spec.in_channels, **spec.hyperparameters),
     sizes=EnhanceNetSizes,
-    examples=(
-        EnhanceNetSizes(features=6, blocks=2).spec(4),
-        EnhanceNetSizes(features=6, blocks=1).spec(2),
-        EnhanceNetSizes(features=6, blocks=1).spec(8),
-    ),
+    examples=(EnhanceNetSizes(features=6, blocks=2).spec(4), *map(_SMALL.spec, (2, 8))),
 )

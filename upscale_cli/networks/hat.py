@@ -19,37 +19,18 @@ from upscale_cli.networks.architecture import (
     Architecture,
     NetworkSpec,
     Positive,
-    Several,
-    Sizes,
     StateDict,
     Wide,
     convolution,
     count,
+    holds,
 )
-from upscale_cli.networks.swinir import Layer, window_of
-from upscale_cli.networks.transformer import TAIL_FEATURES, Group, ImageTransformer, tail_for, tail_of
-from upscale_cli.networks.windows import Mlp, WindowAttention, draw, picture_of, relative_positions, windows_of
+from upscale_cli.networks.layers import Weighted, squeeze_and_excite
+from upscale_cli.networks.swinir import patch_embedding, residual_group, window_of
+from upscale_cli.networks.transformer import TAIL_FEATURES, ImageTransformer, TransformerSizes, tail_for, tail_of
+from upscale_cli.networks.windows import WindowAttention, draw, mlp, picture_of, relative_positions, windows_of
 
 CONVOLUTION_SCALE = 0.01
-
-
-class ChannelAttention(nn.Module):
-    """Every channel weighted by a function of all channels' means."""
-
-    def __init__(self, features: int, squeezed: int) -> None:
-        super().__init__()
-        self.attention = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(features, squeezed, 1),
-            nn.ReLU(),
-            nn.Conv2d(squeezed, features, 1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``, (N, features, H, W)."""
-        weighted: Tensor = x * self.attention(x)
-        return weighted
 
 
 class ConvolutionBlock(nn.Module):
@@ -61,7 +42,7 @@ class ConvolutionBlock(nn.Module):
             nn.Conv2d(features, compressed, 3, padding=1),
             nn.GELU(),
             nn.Conv2d(compressed, features, 3, padding=1),
-            ChannelAttention(features, squeezed),
+            Weighted(attention=nn.Sequential(nn.AdaptiveAvgPool2d(1), *squeeze_and_excite(features, squeezed))),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,23 +51,22 @@ class ConvolutionBlock(nn.Module):
         return result.permute(0, 2, 3, 1)
 
 
-class Block(nn.Module):
+class HybridBlock(nn.Module):
     """SwinIR's block with convolutions beside the window attention."""
 
     def __init__(
         self, features: int, heads: int, window: int, hidden: int, compressed: int, squeezed: int, shifted: bool
     ) -> None:
         super().__init__()
-        self.shifted = shifted
         self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
-        self.attn = WindowAttention(features, heads, window)
+        self.attn = WindowAttention(features, heads, window, shifted)
         self.conv_block = ConvolutionBlock(features, compressed, squeezed)
-        self.mlp = Mlp(features, hidden)
+        self.mlp = mlp(features, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the shape of ``x``, (N, H, W, features)."""
         normalised = self.norm1(x)
-        x = x + self.attn(normalised, self.shifted) + CONVOLUTION_SCALE * self.conv_block(normalised)
+        x = x + self.attn(normalised) + CONVOLUTION_SCALE * self.conv_block(normalised)
         total: Tensor = x + self.mlp(self.norm2(x))
         return total
 
@@ -112,7 +92,7 @@ class OverlappingAttention(nn.Module):
         self.qkv = nn.Linear(features, 3 * features)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((window + overlap - 1) ** 2, heads))
         self.proj = nn.Linear(features, features)
-        self.mlp = Mlp(features, hidden)
+        self.mlp = mlp(features, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the shape of ``x``, (N, H, W, features)."""
@@ -143,50 +123,26 @@ class OverlappingAttention(nn.Module):
         return self.relative_position_bias_table[index].permute(2, 0, 1).to(like.dtype)
 
 
-class HybridGroup(Group):
-    """Blocks, and attention to overlapping windows after them."""
-
-    def __init__(self, *blocks: nn.Module, overlap_attn: nn.Module) -> None:
-        super().__init__(*blocks)
-        self.overlap_attn = overlap_attn
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        result: Tensor = self.overlap_attn(super().forward(x))
-        return result
-
-
-class Hat(ImageTransformer):
-    """Layers of hybrid groups."""
-
-    def __init__(
-        self,
-        channels: int,
-        features: int,
-        depths: tuple[int, ...],
-        heads: tuple[int, ...],
-        window: int,
-        overlap: int,
-        hidden: int,
-        compressed: int,
-        squeezed: int,
-        **tail: int | tuple[int, ...],
-    ) -> None:
-        layers = []
-        for depth, split in zip(depths, heads, strict=True):
-            blocks = (
-                Block(features, split, window, hidden, compressed, squeezed, bool(number % 2))
-                for number in range(depth)
-            )
-            overlapping = OverlappingAttention(features, split, window, overlap, hidden)
-            layers.append(Layer(HybridGroup(*blocks, overlap_attn=overlapping), features, "1conv"))
-        super().__init__(channels, features, layers, "1conv", "pixelshuffle", **tail)  # type: ignore[arg-type]
-        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(features)})
-
-    def embedded(self, x: Tensor) -> Tensor:
-        """Return ``x`` normalised by pixel."""
-        normalised: Tensor = self.patch_embed["norm"](x)
-        return normalised
+def _module(spec: NetworkSpec) -> nn.Module:
+    sizes = dict(spec.hyperparameters)
+    features, window, hidden = sizes["features"], sizes.pop("window"), sizes.pop("hidden")
+    overlap, compressed, squeezed = (sizes.pop(name) for name in ("overlap", "compressed", "squeezed"))
+    layers = []
+    for depth, heads in zip(sizes.pop("depths"), sizes.pop("heads"), strict=True):
+        blocks = (
+            HybridBlock(features, heads, window, hidden, compressed, squeezed, bool(number % 2))
+            for number in range(depth)
+        )
+        overlapping = OverlappingAttention(features, heads, window, overlap, hidden)
+        layers.append(residual_group(features, "1conv", blocks, overlap_attn=overlapping))
+    return ImageTransformer(
+        spec.in_channels,
+        embedding=patch_embedding(features),
+        layers=layers,
+        connection="1conv",
+        upsampler="pixelshuffle",
+        **sizes,
+    )
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
@@ -204,10 +160,6 @@ def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
 
 
 _FIRST = "layers.0.residual_group."
-
-
-def _detect(state: StateDict) -> bool:
-    return f"{_FIRST}blocks.0.conv_block.cab.0.weight" in state and f"{_FIRST}overlap_attn.qkv.weight" in state
 
 
 def _spec(state: StateDict) -> NetworkSpec:
@@ -234,12 +186,9 @@ def _spec(state: StateDict) -> NetworkSpec:
     return sizes.described(channels, factors, tail_features)
 
 
-class HatSizes(Sizes, frozen=True):
+class HatSizes(TransformerSizes, frozen=True):
     """``overlap``: side of the larger windows. ``compressed``, ``squeezed``: features inside the channel attention."""
 
-    features: Positive = 180
-    depths: Several = (6, 6, 6, 6, 6, 6)
-    heads: Several = (6, 6, 6, 6, 6, 6)
     window: Positive = 16
     overlap: Positive = 24
     hidden: Wide = 360
@@ -252,22 +201,17 @@ class HatSizes(Sizes, frozen=True):
 
     def described(self, channels: int, factors: tuple[int, ...], tail_features: int = TAIL_FEATURES) -> NetworkSpec:
         """Return the network of these sizes with that upsampler. Raises ValueError."""
-        if len(self.depths) != len(self.heads) or any(self.features % split for split in self.heads):
-            raise ValueError(f"needs heads for each of {len(self.depths)} layers, and features that they divide")
+        self.require_heads()
         if self.overlap < self.window or (self.overlap - self.window) % 2:
             raise ValueError("needs an overlap that is larger than the window by an even number")
         return NetworkSpec(
-            architecture="hat",
-            scale=math.prod(factors),
-            in_channels=channels,
-            out_channels=channels,
+            "hat",
+            math.prod(factors),
+            channels,
+            channels,
             receptive_radius=UNBOUNDED,
             size_multiple=self.window,
-            hyperparameters={
-                **asdict(self),
-                "factors": factors,
-                "tail_features": tail_features,
-            },
+            hyperparameters={**asdict(self), "factors": factors, "tail_features": tail_features},
             halo=SHORT_HALO,
         )
 
@@ -281,9 +225,9 @@ HAT = Architecture(
     name="hat",
     canonical=_canonical,
     published=_published,
-    detect=_detect,
+    detect=holds(f"{_FIRST}blocks.0.conv_block.cab.0.weight", f"{_FIRST}overlap_attn.qkv.weight"),
     spec=_spec,
-    module=lambda spec: Hat(spec.in_channels, **spec.hyperparameters),
+    module=_module,
     sizes=HatSizes,
     examples=(*map(_small, (1, 2, 3, 4)), _small(2, channels=1)),
     initialise=draw,

@@ -23,6 +23,7 @@ from upscale_cli.networks.architecture import (
     affordable_halo,
     convolution,
     count,
+    holds,
 )
 from upscale_cli.networks.realplksr import ChannelNorm
 from upscale_cli.networks.upsamplers import DYSAMPLE_REACH, DySample, dysample_sizes, shuffle_scale
@@ -78,14 +79,6 @@ class GeometricShuffle(nn.Module):
         return F.pixel_shuffle(self.in_to_k(x).unflatten(1, (ENSEMBLE, -1)).mean(1), self.scale)
 
 
-def _upsampler(kind: str, features: int, channels: int, scale: int) -> nn.Module:
-    if kind == "gps":
-        return GeometricShuffle(features, channels, scale)
-    if kind == "dys":
-        return DySample(features, channels, scale, DYSAMPLE_GROUPS)
-    return nn.Sequential(nn.Conv2d(features, channels * scale**2, 3, padding=1), nn.PixelShuffle(scale))
-
-
 class Mosr(nn.Module):
     """Gated blocks at LR size, a shortcut beside them, and the upsampler."""
 
@@ -111,7 +104,14 @@ class Mosr(nn.Module):
             nn.Conv2d(features, features, 1),
         )
         self.shortcut = Shortcut(channels, features)
-        self.upsampler = _upsampler(upsampler, features, channels, scale)
+        self.upsampler: nn.Module
+        if upsampler == "gps":
+            self.upsampler = GeometricShuffle(features, channels, scale)
+        elif upsampler == "dys":
+            self.upsampler = DySample(features, channels, scale, DYSAMPLE_GROUPS)
+        else:
+            last = nn.Conv2d(features, channels * scale**2, 3, padding=1)
+            self.upsampler = nn.Sequential(last, nn.PixelShuffle(scale))
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
@@ -126,10 +126,6 @@ def _draw(module: nn.Module) -> None:
             nn.init.trunc_normal_(layer.weight, std=0.02)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
-
-
-def _detect(state: StateDict) -> bool:
-    return "gblocks.0.weight" in state and "gblocks.1.fc1.weight" in state
 
 
 def _end(state: StateDict, channels: int) -> tuple[Kind, int]:
@@ -176,33 +172,31 @@ class MosrSizes(Sizes, frozen=True):
         radius = 1 + self.blocks * (2 + self.kernel // 2) + 2
         sampled = self.upsampler == "dys"
         return NetworkSpec(
-            architecture="mosr",
-            scale=scale,
-            in_channels=channels,
-            out_channels=channels,
+            "mosr",
+            scale,
+            channels,
+            channels,
             receptive_radius=UNBOUNDED if sampled else radius + 1,
             hyperparameters=asdict(self),
             halo=affordable_halo(radius + DYSAMPLE_REACH) if sampled else None,
         )
 
 
-def _small(scale: int, blocks: int, upsampler: Kind = "ps", channels: int = 3) -> NetworkSpec:
-    sizes = MosrSizes(features=8, blocks=blocks, hidden=12, local=8, kernel=5, upsampler=upsampler)
-    return sizes.spec(scale, channels)
+def _small(blocks: int, upsampler: Kind = "ps") -> MosrSizes:
+    return MosrSizes(features=8, blocks=blocks, hidden=12, local=8, kernel=5, upsampler=upsampler)
 
 
 MOSR = Architecture(
     name="mosr",
-    canonical=dict,
-    detect=_detect,
+    detect=holds("gblocks.0.weight", "gblocks.1.fc1.weight"),
     spec=_spec,
     module=lambda spec: Mosr(spec.in_channels, spec.scale, **spec.hyperparameters),
     sizes=MosrSizes,
     examples=(
-        *(_small(scale, blocks=2) for scale in (1, 2, 3, 4)),
-        *(_small(scale, blocks=1, upsampler="gps") for scale in (2, 3)),
-        *(_small(scale, blocks=1, upsampler="dys") for scale in (2, 4)),
-        _small(2, blocks=1, channels=1),
+        *map(_small(blocks=2).spec, (1, 2, 3, 4)),
+        *map(_small(blocks=1, upsampler="gps").spec, (2, 3)),
+        *map(_small(blocks=1, upsampler="dys").spec, (2, 4)),
+        _small(blocks=1).spec(2, channels=1),
     ),
     initialise=_draw,
 )

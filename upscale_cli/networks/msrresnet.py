@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -13,48 +12,36 @@ from upscale_cli.networks.architecture import (
     Positive,
     Sizes,
     StateDict,
-    convolution,
     count,
     doublings,
     draw_scaled_he,
+    features_and_channels,
+    holds,
     renamed,
+    shuffled_radius,
 )
+from upscale_cli.networks.layers import residual_block
+from upscale_cli.networks.upsamplers import shuffle_scale
 
 SLOPE = 0.1
 INITIAL_SCALE = 0.1
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions and a residual."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
-        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` plus the residual, of the same shape."""
-        residual: Tensor = self.conv2(F.relu(self.conv1(x)))
-        return x + residual
-
-
 class MSRResNet(nn.Module):
     """Residual blocks at LR size, then a convolution and a pixel shuffle by ``factor``, ``steps`` times."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, features: int, blocks: int, steps: int, factor: int
-    ) -> None:
+    def __init__(self, channels: int, features: int, blocks: int, steps: int, factor: int) -> None:
         super().__init__()
         self.steps, self.factor = steps, factor
-        self.conv_first = nn.Conv2d(in_channels, features, 3, padding=1)
-        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.conv_first = nn.Conv2d(channels, features, 3, padding=1)
+        self.body = nn.Sequential(*(residual_block(features) for _ in range(blocks)))
         for number in range(1, steps + 1):
             setattr(self, f"upconv{number}", nn.Conv2d(features, features * factor**2, 3, padding=1))
         self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
-        self.conv_last = nn.Conv2d(features, out_channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """Return (N, out, factor^steps·H, factor^steps·W) of ``lr``, (N, C, H, W) in [0, 1]."""
+        """Return (N, C, factor^steps·H, factor^steps·W) of ``lr``, (N, C, H, W) in [0, 1]."""
         features: Tensor = self.body(F.leaky_relu(self.conv_first(lr), SLOPE))
         for number in range(1, self.steps + 1):
             shuffled = F.pixel_shuffle(getattr(self, f"upconv{number}")(features), self.factor)
@@ -76,35 +63,12 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
     return renamed(state, _OTHER_LAYOUTS)
 
 
-def _detect(state: StateDict) -> bool:
-    return "body.0.conv1.weight" in state and "conv_first.weight" in state and "upconv1.weight" in state
-
-
 def _spec(state: StateDict) -> NetworkSpec:
-    features, in_channels = convolution(state, "conv_first.weight")
-    out_channels, _ = convolution(state, "conv_last.weight")
-    made, _ = convolution(state, "upconv1.weight")
+    features, channels = features_and_channels(state, "conv_first.weight", "conv_last.weight")
     blocks = count(state, r"^body\.(\d+)\.conv1\.weight$")
-    steps = count(state, r"^upconv(\d+)\.weight$")
-    factor = math.isqrt(made // features)
-    if factor**2 * features != made or factor == 0:
-        raise ValueError("upconv1 does not fit any scale")
-    if out_channels != in_channels:  # the enlarged input is added to the result
-        raise ValueError(f"{in_channels} channels go in and {out_channels} come out")
-    return _described(in_channels, features, blocks, steps, factor)
-
-
-def _described(channels: int, features: int, blocks: int, steps: int, factor: int) -> NetworkSpec:
-    tail = 2  # of the last two convolutions, in output pixels
-    for _ in range(steps):
-        tail = math.ceil(tail / factor) + 1
-    return NetworkSpec(
-        architecture="msrresnet",
-        scale=factor**steps,
-        in_channels=channels,
-        out_channels=channels,
-        receptive_radius=1 + 2 * blocks + tail,
-        hyperparameters={"features": features, "blocks": blocks, "steps": steps, "factor": factor},
+    factor = shuffle_scale(state, "upconv1.weight", features)
+    return MSRResNetSizes(features=features, blocks=blocks).described(
+        channels, count(state, r"^upconv(\d+)\.weight$"), factor
     )
 
 
@@ -117,24 +81,28 @@ class MSRResNetSizes(Sizes, frozen=True):
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes; the scale is 3 or a power of two."""
         steps, factor = (1, 3) if scale == 3 else (doublings(scale), 2)
-        return _described(channels, self.features, self.blocks, steps, factor)
+        return self.described(channels, steps, factor)
+
+    def described(self, channels: int, steps: int, factor: int) -> NetworkSpec:
+        """Return the network of these sizes that enlarges by ``factor``, ``steps`` times."""
+        return NetworkSpec(
+            "msrresnet",
+            factor**steps,
+            channels,
+            channels,
+            receptive_radius=1 + 2 * self.blocks + shuffled_radius((factor,) * steps, last=2),
+            hyperparameters={**asdict(self), "steps": steps, "factor": factor},
+        )
 
 
-def _module(spec: NetworkSpec) -> nn.Module:
-    return MSRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
-
-
+_SMALL = MSRResNetSizes(features=6, blocks=2)
 MSRRESNET = Architecture(
     name="msrresnet",
     canonical=_canonical,
-    detect=_detect,
+    detect=holds("body.0.conv1.weight", "conv_first.weight", "upconv1.weight"),
     spec=_spec,
-    module=_module,
+    module=lambda spec: MSRResNet(spec.in_channels, **spec.hyperparameters),
     sizes=MSRResNetSizes,
-    examples=(
-        MSRResNetSizes(features=6, blocks=2).spec(4),
-        MSRResNetSizes(features=6, blocks=2).spec(3),
-        MSRResNetSizes(features=6, blocks=1).spec(2),
-    ),
+    examples=(*map(_SMALL.spec, (4, 3)), MSRResNetSizes(features=6, blocks=1).spec(2)),
     initialise=lambda module: draw_scaled_he(module, INITIAL_SCALE),
 )

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -16,11 +17,14 @@ from upscale_cli.networks.architecture import (
     StateDict,
     convolution,
     count,
+    holds,
 )
+from upscale_cli.networks.layers import Residual, Weighted
 from upscale_cli.networks.upsamplers import shuffle_scale
 
 # Kernel sizes of the two convolutions that mix channels, by the paper's names.
-MIXERS = {"CCM": (3, 1), "ICCM": (1, 3), "DCCM": (3, 3)}
+Mixer = Literal["CCM", "ICCM", "DCCM"]
+MIXERS: dict[Mixer, tuple[int, int]] = {"CCM": (3, 1), "ICCM": (1, 3), "DCCM": (3, 3)}
 INITIAL_DEVIATION = 0.02
 
 
@@ -37,17 +41,9 @@ class PartialLargeKernel(nn.Module):
         return torch.cat((self.conv(x[:, :channels]), x[:, channels:]), 1)
 
 
-class ElementAttention(nn.Module):
-    """Every value weighted by a sigmoid of its neighbourhood."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.f = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.Sigmoid())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        weighted: Tensor = x * self.f(x)
-        return weighted
+def element_attention(features: int) -> nn.Module:
+    """Return what weighs every value by a sigmoid of its neighbourhood."""
+    return Weighted(f=nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.Sigmoid()))
 
 
 def channel_mixer(features: int, kernels: tuple[int, int], activation: nn.Module) -> nn.Sequential:
@@ -60,20 +56,13 @@ def channel_mixer(features: int, kernels: tuple[int, int], activation: nn.Module
     )
 
 
-class Block(nn.Module):
-    """Channels mixed, a large kernel over a part of them, attention by element, a 1×1 convolution, and a residual."""
-
-    def __init__(self, features: int, mixer: str, kernel: int, partial: int, attention: bool) -> None:
-        super().__init__()
-        self.channe_mixer = channel_mixer(features, MIXERS[mixer], nn.GELU())  # spelt as in the files
-        self.lk = PartialLargeKernel(partial, kernel)
-        self.attn = ElementAttention(features) if attention else nn.Identity()
-        self.refine = nn.Conv2d(features, features, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        residual: Tensor = self.refine(self.attn(self.lk(self.channe_mixer(x))))
-        return x + residual
+def _block(features: int, mixer: Mixer, kernel: int, partial: int, attention: bool) -> Residual:
+    return Residual(
+        channe_mixer=channel_mixer(features, MIXERS[mixer], nn.GELU()),  # spelt as in the files
+        lk=PartialLargeKernel(partial, kernel),
+        attn=element_attention(features) if attention else nn.Identity(),
+        refine=nn.Conv2d(features, features, 1),
+    )
 
 
 class Plksr(nn.Module):
@@ -85,7 +74,7 @@ class Plksr(nn.Module):
         scale: int,
         features: int,
         blocks: int,
-        mixer: str,
+        mixer: Mixer,
         kernel: int,
         partial: int,
         attention: bool,
@@ -94,7 +83,7 @@ class Plksr(nn.Module):
         self.scale = scale
         self.feats = nn.Sequential(
             nn.Conv2d(channels, features, 3, padding=1),
-            *(Block(features, mixer, kernel, partial, attention) for _ in range(blocks)),
+            *(_block(features, mixer, kernel, partial, attention) for _ in range(blocks)),
             nn.Conv2d(features, channels * scale**2, 3, padding=1),
         )
 
@@ -110,10 +99,6 @@ def draw(module: nn.Module) -> None:
             nn.init.trunc_normal_(layer.weight, std=INITIAL_DEVIATION)
 
 
-def _detect(state: StateDict) -> bool:
-    return "feats.0.weight" in state and "feats.1.channe_mixer.0.weight" in state
-
-
 def _spec(state: StateDict) -> NetworkSpec:
     features, channels = convolution(state, "feats.0.weight")
     blocks = count(state, r"^feats\.(\d+)\.channe_mixer\.0\.weight$")
@@ -124,37 +109,14 @@ def _spec(state: StateDict) -> NetworkSpec:
     mixer = next((name for name, sizes in MIXERS.items() if sizes == kernels), None)
     if mixer is None:
         raise ValueError(f"its channel mixers have kernels of {kernels[0]} and {kernels[1]}")
-    return _described(
-        channels,
-        shuffle_scale(state, f"feats.{blocks + 1}.weight", channels),
+    return PlksrSizes(
         features=features,
         blocks=blocks,
         mixer=mixer,
         kernel=state["feats.1.lk.conv.weight"].shape[-1],
         partial=partial,
         attention="feats.1.attn.f.0.weight" in state,
-    )
-
-
-def _described(
-    channels: int, scale: int, features: int, blocks: int, mixer: str, kernel: int, partial: int, attention: bool
-) -> NetworkSpec:
-    block = sum(size // 2 for size in MIXERS[mixer]) + kernel // 2 + attention
-    return NetworkSpec(
-        architecture="plksr",
-        scale=scale,
-        in_channels=channels,
-        out_channels=channels,
-        receptive_radius=2 + blocks * block,
-        hyperparameters={
-            "features": features,
-            "blocks": blocks,
-            "mixer": mixer,
-            "kernel": kernel,
-            "partial": partial,
-            "attention": attention,
-        },
-    )
+    ).spec(shuffle_scale(state, f"feats.{blocks + 1}.weight", channels), channels)
 
 
 class PlksrSizes(Sizes, frozen=True):
@@ -162,7 +124,7 @@ class PlksrSizes(Sizes, frozen=True):
 
     features: Positive = 64
     blocks: Positive = 28
-    mixer: Literal["CCM", "ICCM", "DCCM"] = "DCCM"
+    mixer: Mixer = "DCCM"
     kernel: Positive = 17
     partial: Positive = 16
     attention: bool = True
@@ -171,16 +133,15 @@ class PlksrSizes(Sizes, frozen=True):
         """Return the network of these sizes, for any scale."""
         if self.kernel % 2 == 0 or self.partial > self.features:
             raise ValueError("needs an odd kernel over no more than all features")
-        return _described(
-            channels, scale, self.features, self.blocks, self.mixer, self.kernel, self.partial, self.attention
-        )
+        mixing = sum(size // 2 for size in MIXERS[self.mixer])
+        radius = 2 + self.blocks * (mixing + self.kernel // 2 + self.attention)
+        return NetworkSpec("plksr", scale, channels, channels, radius, hyperparameters=asdict(self))
 
 
 _SMALL = PlksrSizes(features=8, blocks=2, mixer="CCM", kernel=5, partial=2)
 PLKSR = Architecture(
     name="plksr",
-    canonical=dict,
-    detect=_detect,
+    detect=holds("feats.0.weight", "feats.1.channe_mixer.0.weight"),
     spec=_spec,
     module=lambda spec: Plksr(spec.in_channels, spec.scale, **spec.hyperparameters),
     sizes=PlksrSizes,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -19,45 +20,24 @@ from upscale_cli.networks.architecture import (
     affordable_halo,
     convolution,
     count,
+    holds,
 )
-from upscale_cli.networks.edsr import HeadBodyTail, basicsr, described, ends
-from upscale_cli.networks.upsamplers import factors_of
+from upscale_cli.networks.edsr import Ends, HeadBodyTail, basicsr, described, ends_of, new_ends
+from upscale_cli.networks.layers import Residual, Weighted, squeeze_and_excite
+
+_ATTENTION = "body.0.body.0.body.3.conv_du"
 
 
-class ChannelAttention(nn.Module):
-    """Every channel weighted by a function of all channels' means."""
-
-    def __init__(self, features: int, squeezed: int) -> None:
-        super().__init__()
-        self.conv_du = nn.Sequential(
-            nn.Conv2d(features, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, features, 1), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        weighted: Tensor = x * self.conv_du(x.mean((2, 3), keepdim=True))
-        return weighted
-
-
-class Residual(nn.Module):
-    """Layers and a residual around them."""
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        total: Tensor = x + self.body(x)
-        return total
-
-
-def _group(features: int, blocks: int, squeezed: int) -> Residual:
+def _group(features: int, blocks: int, squeezed: int) -> nn.Module:
     def convolve() -> nn.Module:
         return nn.Conv2d(features, features, 3, padding=1)
 
-    inner = (Residual(convolve(), nn.ReLU(), convolve(), ChannelAttention(features, squeezed)) for _ in range(blocks))
-    return Residual(*inner, convolve())
+    def block() -> nn.Module:
+        attention = nn.Sequential(*squeeze_and_excite(features, squeezed))
+        weighted = Weighted(mean=nn.AdaptiveAvgPool2d(1), conv_du=attention)
+        return Residual(body=nn.Sequential(convolve(), nn.ReLU(), convolve(), weighted))
+
+    return Residual(body=nn.Sequential(*(block() for _ in range(blocks)), convolve()))
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
@@ -75,18 +55,10 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
     return basicsr(state, rules)
 
 
-def _detect(state: StateDict) -> bool:
-    return "body.0.body.0.body.3.conv_du.0.weight" in state and "tail.1.weight" in state
-
-
 def _spec(state: StateDict) -> NetworkSpec:
-    channels, factors, unshuffle, value_range = ends(state)
-    squeezed, features = convolution(state, "body.0.body.0.body.3.conv_du.0.weight")
+    squeezed, features = convolution(state, f"{_ATTENTION}.0.weight")
     return _described(
-        channels,
-        factors,
-        unshuffle,
-        value_range,
+        ends_of(state),
         features=features,
         groups=count(state, r"^body\.(\d+)\.body\.0\.body\.0\.weight$"),
         blocks=count(state, r"^body\.0\.body\.(\d+)\.body\.0\.weight$"),
@@ -94,20 +66,10 @@ def _spec(state: StateDict) -> NetworkSpec:
     )
 
 
-def _described(
-    channels: int,
-    factors: tuple[int, ...],
-    unshuffle: int,
-    value_range: int,
-    features: int,
-    groups: int,
-    blocks: int,
-    squeezed: int,
-) -> NetworkSpec:
-    sizes = {"features": features, "groups": groups, "blocks": blocks, "squeezed": squeezed}
+def _described(ends: Ends, groups: int, blocks: int, **features: int) -> NetworkSpec:
     radius = groups * (2 * blocks + 1)
-    spec = described("rcan", channels, radius, factors, unshuffle, value_range, **sizes)
-    halo = unshuffle * affordable_halo(spec.receptive_radius // unshuffle)
+    spec = described("rcan", ends, radius, groups=groups, blocks=blocks, **features)
+    halo = ends.unshuffle * affordable_halo(spec.receptive_radius // ends.unshuffle)
     return replace(spec, receptive_radius=UNBOUNDED, halo=halo)
 
 
@@ -129,22 +91,21 @@ class RcanSizes(Sizes, frozen=True):
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes; the scale is 3 or a power of two."""
-        sizes = {name: getattr(self, name) for name in ("features", "groups", "blocks", "squeezed")}
-        return _described(channels, factors_of(scale), 1, 255 if self.norm else 0, **sizes)
+        sizes = asdict(self)
+        return _described(new_ends(scale, channels, sizes.pop("norm")), **sizes)
 
 
-_SMALL = RcanSizes(features=8, groups=1, blocks=2, squeezed=2)
 RCAN = Architecture(
     name="rcan",
     canonical=_canonical,
-    detect=_detect,
+    detect=holds(f"{_ATTENTION}.0.weight", "tail.1.weight"),
     spec=_spec,
     module=_module,
     sizes=RcanSizes,
     examples=(
-        *map(_SMALL.spec, (1, 2, 3, 4, 8)),
-        _described(3, (2, 2), 2, 0, features=8, groups=2, blocks=1, squeezed=2),
-        _described(3, (2, 2), 4, 1, features=8, groups=1, blocks=1, squeezed=2),
+        *map(RcanSizes(features=8, groups=1, blocks=2, squeezed=2).spec, (1, 2, 3, 4, 8)),
+        _described(Ends(3, (2, 2), unshuffle=2), features=8, groups=2, blocks=1, squeezed=2),
+        _described(Ends(3, (2, 2), unshuffle=4, value_range=1), features=8, groups=1, blocks=1, squeezed=2),
         RcanSizes(features=8, groups=1, blocks=1, squeezed=1, norm=False).spec(2, channels=1),
     ),
 )

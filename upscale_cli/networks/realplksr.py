@@ -21,8 +21,10 @@ from upscale_cli.networks.architecture import (
     affordable_halo,
     convolution,
     count,
+    holds,
 )
-from upscale_cli.networks.plksr import ElementAttention, PartialLargeKernel, channel_mixer, draw
+from upscale_cli.networks.layers import Residual
+from upscale_cli.networks.plksr import PartialLargeKernel, channel_mixer, draw, element_attention
 from upscale_cli.networks.upsamplers import DYSAMPLE_REACH, DySample, shuffle_scale
 
 NORM_GROUPS = 4
@@ -42,23 +44,16 @@ class ChannelNorm(nn.Module):
         return pixels.permute(0, 3, 1, 2)
 
 
-class Block(nn.Module):
-    """PLKSR's block, normalised by channel before, or by groups after."""
-
-    def __init__(self, features: int, kernel: int, partial: int, attention: bool, layer_norm: bool) -> None:
-        super().__init__()
-        self.layer_norm = ChannelNorm(features) if layer_norm else nn.Identity()
-        self.channel_mixer = channel_mixer(features, (3, 3), nn.Mish())
-        self.lk = PartialLargeKernel(partial, kernel)
-        self.attn = ElementAttention(features) if attention else nn.Identity()
-        self.refine = nn.Conv2d(features, features, 1)
-        self.norm = nn.Identity() if layer_norm else nn.GroupNorm(NORM_GROUPS, features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        mixed = self.lk(self.channel_mixer(self.layer_norm(x)))
-        residual: Tensor = self.norm(self.refine(self.attn(mixed)))
-        return x + residual
+def _block(features: int, kernel: int, partial: int, attention: bool, layer_norm: bool) -> Residual:
+    """Return PLKSR's block, normalised by channel before, or by groups after."""
+    return Residual(
+        layer_norm=ChannelNorm(features) if layer_norm else nn.Identity(),
+        channel_mixer=channel_mixer(features, (3, 3), nn.Mish()),
+        lk=PartialLargeKernel(partial, kernel),
+        attn=element_attention(features) if attention else nn.Identity(),
+        refine=nn.Conv2d(features, features, 1),
+        norm=nn.Identity() if layer_norm else nn.GroupNorm(NORM_GROUPS, features),
+    )
 
 
 class RealPlksr(nn.Module):
@@ -81,7 +76,7 @@ class RealPlksr(nn.Module):
         made = channels * scale**2
         self.feats = nn.Sequential(
             nn.Conv2d(channels, features, 3, padding=1),
-            *(Block(features, kernel, partial, attention, layer_norm) for _ in range(blocks)),
+            *(_block(features, kernel, partial, attention, layer_norm) for _ in range(blocks)),
             nn.Identity(),  # a dropout in training elsewhere
             nn.Conv2d(features, made, 3, padding=1),
         )
@@ -93,10 +88,6 @@ class RealPlksr(nn.Module):
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
         result: Tensor = self.to_img(self.feats(lr) + lr.repeat_interleave(self.scale**2, 1))
         return result
-
-
-def _detect(state: StateDict) -> bool:
-    return "feats.0.weight" in state and "feats.1.channel_mixer.0.weight" in state
 
 
 def _spec(state: StateDict) -> NetworkSpec:
@@ -135,10 +126,10 @@ class RealPlksrSizes(Sizes, frozen=True):
         reach = radius + (DYSAMPLE_REACH if self.dysample else 0)
         bounded = self.layer_norm and not self.dysample
         return NetworkSpec(
-            architecture="realplksr",
-            scale=scale,
-            in_channels=channels,
-            out_channels=channels,
+            "realplksr",
+            scale,
+            channels,
+            channels,
             receptive_radius=radius if bounded else UNBOUNDED,
             hyperparameters=asdict(self),
             halo=None if bounded else affordable_halo(reach),
@@ -148,8 +139,7 @@ class RealPlksrSizes(Sizes, frozen=True):
 _SMALL = RealPlksrSizes(features=8, blocks=2, kernel=5, partial=2)
 REALPLKSR = Architecture(
     name="realplksr",
-    canonical=dict,
-    detect=_detect,
+    detect=holds("feats.0.weight", "feats.1.channel_mixer.0.weight"),
     spec=_spec,
     module=lambda spec: RealPlksr(spec.in_channels, spec.scale, **spec.hyperparameters),
     sizes=RealPlksrSizes,

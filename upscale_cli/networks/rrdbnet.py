@@ -11,6 +11,7 @@ import re
 
 import torch
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -23,8 +24,10 @@ from upscale_cli.networks.architecture import (
     count,
     doublings,
     draw_scaled_he,
+    holds,
     renamed,
 )
+from upscale_cli.networks.layers import Residual
 
 RESIDUAL_SCALE = 0.2
 SLOPE = 0.2
@@ -51,18 +54,10 @@ class DenseBlock(nn.Module):
         return torch.add(x, residual, alpha=RESIDUAL_SCALE)
 
 
-class ResidualInResidual(nn.Module):
-    """Three dense blocks and a residual around them."""
-
-    def __init__(self, features: int, growth: int) -> None:
-        super().__init__()
-        self.rdb1 = DenseBlock(features, growth)
-        self.rdb2 = DenseBlock(features, growth)
-        self.rdb3 = DenseBlock(features, growth)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` plus the scaled residual, of the same shape."""
-        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL_SCALE)
+def residual_in_residual(features: int, growth: int) -> Residual:
+    """Return three dense blocks and a scaled residual around them."""
+    rdb1, rdb2, rdb3 = (DenseBlock(features, growth) for _ in range(3))
+    return Residual(RESIDUAL_SCALE, rdb1=rdb1, rdb2=rdb2, rdb3=rdb3)
 
 
 class RRDBNet(nn.Module):
@@ -82,7 +77,7 @@ class RRDBNet(nn.Module):
         self.unshuffle = unshuffle
         self.doublings = doublings
         self.conv_first = nn.Conv2d(in_channels * unshuffle**2, features, 3, padding=1)
-        self.body = nn.Sequential(*(ResidualInResidual(features, growth) for _ in range(blocks)))
+        self.body = nn.Sequential(*(residual_in_residual(features, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(features, features, 3, padding=1)
         for number in range(1, doublings + 1):
             setattr(self, f"conv_up{number}", nn.Conv2d(features, features, 3, padding=1))
@@ -129,10 +124,6 @@ def _first_generation_tail(state: StateDict) -> tuple[tuple[str, str], ...]:
     return tuple((rf"^model\.{number}\.", f"{name}.") for number, name in zip(numbers, names, strict=False))
 
 
-def _detect(state: StateDict) -> bool:
-    return "body.0.rdb1.conv1.weight" in state and "conv_first.weight" in state
-
-
 def _spec(state: StateDict) -> NetworkSpec:
     features, seen = convolution(state, "conv_first.weight")
     out_channels, _ = convolution(state, "conv_last.weight")
@@ -141,35 +132,8 @@ def _spec(state: StateDict) -> NetworkSpec:
     unshuffle = math.isqrt(seen // out_channels)
     if unshuffle not in (1, 2, 4) or unshuffle**2 * out_channels != seen:
         unshuffle = 1
-    blocks = count(state, r"^body\.(\d+)\.rdb1\.conv1\.weight$")
-    doublings = count(state, r"^conv_up(\d+)\.weight$")
-    return _described((seen // unshuffle**2, out_channels), features, blocks, growth, doublings, unshuffle)
-
-
-def _described(
-    channels: tuple[int, int], features: int, blocks: int, growth: int, doublings: int, unshuffle: int = 1
-) -> NetworkSpec:
-    if 2**doublings < unshuffle:
-        raise ValueError("more unshuffling than doubling")
-    return NetworkSpec(
-        architecture="rrdbnet",
-        scale=2**doublings // unshuffle,
-        in_channels=channels[0],
-        out_channels=channels[1],
-        receptive_radius=unshuffle * (1 + 15 * blocks + 1 + 2),
-        size_multiple=unshuffle,
-        hyperparameters={
-            "features": features,
-            "blocks": blocks,
-            "growth": growth,
-            "doublings": doublings,
-            "unshuffle": unshuffle,
-        },
-    )
-
-
-def _module(spec: NetworkSpec) -> nn.Module:
-    return RRDBNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
+    sizes = RRDBNetSizes(features=features, blocks=count(state, r"^body\.(\d+)\.rdb1\.conv1\.weight$"), growth=growth)
+    return sizes.described((seen // unshuffle**2, out_channels), count(state, r"^conv_up(\d+)\.weight$"), unshuffle)
 
 
 class RRDBNetSizes(Sizes, frozen=True):
@@ -181,23 +145,36 @@ class RRDBNetSizes(Sizes, frozen=True):
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes; the scale is a power of two."""
-        return _described((channels, channels), self.features, self.blocks, self.growth, doublings(scale))
+        return self.described((channels, channels), doublings(scale))
+
+    def described(self, channels: tuple[int, int], doublings: int, unshuffle: int = 1) -> NetworkSpec:
+        """Return the network of these sizes. ``channels``: (in, out). Raises ValueError."""
+        if 2**doublings < unshuffle:
+            raise ValueError("more unshuffling than doubling")
+        return NetworkSpec(
+            "rrdbnet",
+            2**doublings // unshuffle,
+            *channels,
+            receptive_radius=unshuffle * (1 + 15 * self.blocks + 1 + 2),
+            size_multiple=unshuffle,
+            hyperparameters={**asdict(self), "doublings": doublings, "unshuffle": unshuffle},
+        )
 
 
 _SMALL = RRDBNetSizes(features=8, blocks=1, growth=4)
 RRDBNET = Architecture(
     name="rrdbnet",
     canonical=_canonical,
-    detect=_detect,
+    detect=holds("body.0.rdb1.conv1.weight", "conv_first.weight"),
     spec=_spec,
-    module=_module,
+    module=lambda spec: RRDBNet(spec.in_channels, spec.out_channels, **spec.hyperparameters),
     sizes=RRDBNetSizes,
     examples=(
         *map(_SMALL.spec, (1, 2, 4, 8, 16)),
-        _described((3, 3), features=8, blocks=2, growth=4, doublings=2, unshuffle=2),
-        _described((3, 3), features=8, blocks=1, growth=4, doublings=2, unshuffle=4),
+        RRDBNetSizes(features=8, blocks=2, growth=4).described((3, 3), doublings=2, unshuffle=2),
+        _SMALL.described((3, 3), doublings=2, unshuffle=4),
         _SMALL.spec(4, channels=1),
-        _described((1, 1), features=8, blocks=1, growth=4, doublings=2, unshuffle=2),
+        _SMALL.described((1, 1), doublings=2, unshuffle=2),
     ),
     initialise=lambda module: draw_scaled_he(module.get_submodule("body"), INITIAL_SCALE),
 )

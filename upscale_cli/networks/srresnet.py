@@ -6,11 +6,10 @@ the trunk, output through tanh). Which one a file holds is seen from the layer a
 
 from __future__ import annotations
 
-import math
 import re
 
 import torch
-import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks.architecture import (
@@ -22,39 +21,28 @@ from upscale_cli.networks.architecture import (
     convolution,
     count,
     doublings,
+    holds,
     renamed,
+    shuffled_radius,
 )
+from upscale_cli.networks.layers import Residual, chain
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions with BatchNorm and a residual."""
-
-    def __init__(self, features: int, slopes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(features)
-        self.prelu = nn.PReLU(slopes)
-        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
-        self.bn2 = nn.BatchNorm2d(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` plus the residual, of the same shape."""
-        residual: Tensor = self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(x)))))
-        return x + residual
+def residual_block(features: int, slopes: int) -> Residual:
+    """Return a residual of two convolutions with BatchNorm."""
+    return Residual(
+        conv1=nn.Conv2d(features, features, 3, padding=1),
+        bn1=nn.BatchNorm2d(features),
+        prelu=nn.PReLU(slopes),
+        conv2=nn.Conv2d(features, features, 3, padding=1),
+        bn2=nn.BatchNorm2d(features),
+    )
 
 
-class Doubling(nn.Module):
-    """Convolution, pixel shuffle, PReLU: twice the height and width."""
-
-    def __init__(self, features: int, slopes: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(features, features * 4, 3, padding=1)
-        self.prelu = nn.PReLU(slopes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, features, 2H, 2W)."""
-        doubled: Tensor = self.prelu(F.pixel_shuffle(self.conv(x), 2))
-        return doubled
+def doubling(features: int, slopes: int) -> nn.Sequential:
+    """Return layers from (N, features, H, W) to (N, features, 2H, 2W)."""
+    conv = nn.Conv2d(features, features * 4, 3, padding=1)
+    return chain(conv=conv, shuffle=nn.PixelShuffle(2), prelu=nn.PReLU(slopes))
 
 
 class SRResNet(nn.Module):
@@ -66,10 +54,10 @@ class SRResNet(nn.Module):
         super().__init__()
         self.tanh = tanh
         self.first = nn.Sequential(nn.Conv2d(in_channels, features, 9, padding=4), nn.PReLU(slopes))
-        self.blocks = nn.Sequential(*(ResidualBlock(features, slopes) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(residual_block(features, slopes) for _ in range(blocks)))
         after_trunk = nn.PReLU(slopes) if tanh else nn.BatchNorm2d(features)
         self.trunk = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), after_trunk)
-        self.upsample = nn.Sequential(*(Doubling(features, slopes) for _ in range(doublings)))
+        self.upsample = nn.Sequential(*(doubling(features, slopes) for _ in range(doublings)))
         self.last = nn.Conv2d(features, out_channels, 9, padding=4)
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -132,42 +120,17 @@ def _signed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _detect(state: StateDict) -> bool:
-    return "blocks.0.bn1.running_mean" in state and "first.0.weight" in state and "trunk.0.weight" in state
-
-
 def _spec(state: StateDict) -> NetworkSpec:
     features, in_channels = convolution(state, "first.0.weight")
     out_channels, _ = convolution(state, "last.weight")
-    blocks = count(state, r"^blocks\.(\d+)\.conv1\.weight$")
-    doublings = count(state, r"^upsample\.(\d+)\.conv\.weight$")
     slopes = state["first.1.weight"].numel()
     if slopes not in (1, features):
         raise ValueError(f"its activations have {slopes} slopes for {features} features")
-    return _described(
-        (in_channels, out_channels), features, blocks, doublings, slopes, tanh="trunk.1.running_mean" not in state
-    )
-
-
-def _described(
-    channels: tuple[int, int], features: int, blocks: int, doublings: int, slopes: int = 1, tanh: bool = False
-) -> NetworkSpec:
-    tail = 4  # of the last convolution, in output pixels
-    for _ in range(doublings):
-        tail = math.ceil(tail / 2) + 1
-    return NetworkSpec(
-        architecture="srresnet",
-        scale=2**doublings,
-        in_channels=channels[0],
-        out_channels=channels[1],
-        receptive_radius=4 + 2 * blocks + 1 + tail,
-        hyperparameters={
-            "features": features,
-            "blocks": blocks,
-            "doublings": doublings,
-            "slopes": slopes,
-            "tanh": tanh,
-        },
+    return SRResNetSizes(features=features, blocks=count(state, r"^blocks\.(\d+)\.conv1\.weight$")).described(
+        (in_channels, out_channels),
+        doublings=count(state, r"^upsample\.(\d+)\.conv\.weight$"),
+        slopes=slopes,
+        tanh="trunk.1.running_mean" not in state,
     )
 
 
@@ -179,25 +142,31 @@ class SRResNetSizes(Sizes, frozen=True):
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes; the scale is a power of two."""
-        return _described((channels, channels), self.features, self.blocks, doublings(scale))
+        return self.described((channels, channels), doublings(scale))
+
+    def described(self, channels: tuple[int, int], doublings: int, slopes: int = 1, tanh: bool = False) -> NetworkSpec:
+        """Return the network of these sizes. ``channels``: (in, out)."""
+        return NetworkSpec(
+            "srresnet",
+            2**doublings,
+            *channels,
+            receptive_radius=4 + 2 * self.blocks + 1 + shuffled_radius((2,) * doublings, last=4),
+            hyperparameters={**asdict(self), "doublings": doublings, "slopes": slopes, "tanh": tanh},
+        )
 
 
-def _module(spec: NetworkSpec) -> nn.Module:
-    return SRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters)
-
-
-_RGB = (3, 3)
+_SMALL = SRResNetSizes(features=6, blocks=2)
 SRRESNET = Architecture(
     name="srresnet",
     canonical=_canonical,
-    detect=_detect,
+    detect=holds("blocks.0.bn1.running_mean", "first.0.weight", "trunk.0.weight"),
     spec=_spec,
-    module=_module,
+    module=lambda spec: SRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters),
     sizes=SRResNetSizes,
     examples=(
-        _described(_RGB, features=6, blocks=2, doublings=1, tanh=True),
-        _described(_RGB, features=6, blocks=2, doublings=2, tanh=True),
-        _described(_RGB, features=6, blocks=1, doublings=3, slopes=6),
-        SRResNetSizes(features=6, blocks=2).spec(4),
+        _SMALL.described((3, 3), doublings=1, tanh=True),
+        _SMALL.described((3, 3), doublings=2, tanh=True),
+        SRResNetSizes(features=6, blocks=1).described((3, 3), doublings=3, slopes=6),
+        _SMALL.spec(4),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 import torch
 from msgspec.structs import asdict
@@ -17,8 +18,6 @@ from upscale_cli.networks.architecture import (
     Architecture,
     NetworkSpec,
     Positive,
-    Several,
-    Sizes,
     StateDict,
     Wide,
     affordable_halo,
@@ -26,24 +25,26 @@ from upscale_cli.networks.architecture import (
     count,
     renamed,
 )
+from upscale_cli.networks.layers import chain
 from upscale_cli.networks.transformer import (
     TAIL_FEATURES,
+    Block,
     Connection,
-    Group,
     ImageTransformer,
+    Layer,
+    TransformerSizes,
     Upsampler,
-    connect,
     connection_of,
     tail_for,
     tail_of,
     tail_reach,
 )
+from upscale_cli.networks.upsamplers import unshuffle_factor
 from upscale_cli.networks.windows import (
-    Mlp,
     WindowAttention,
     draw,
+    mlp,
     published_mask,
-    published_side,
     reach,
     relative_positions,
 )
@@ -54,62 +55,25 @@ JPEG_WINDOW, JPEG_RANGE = 7, 255
 _DERIVED = re.compile(r"\.(attn_mask|attn\.relative_position_index)$")
 
 
-class Block(nn.Module):
-    """Window attention and two linear layers, each normalised before and with a residual around it."""
-
-    def __init__(self, features: int, heads: int, window: int, hidden: int, shifted: bool) -> None:
-        super().__init__()
-        self.shifted = shifted
-        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
-        self.attn = WindowAttention(features, heads, window)
-        self.mlp = Mlp(features, hidden)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``, (N, H, W, features)."""
-        x = x + self.attn(self.norm1(x), self.shifted)
-        total: Tensor = x + self.mlp(self.norm2(x))
-        return total
+def _module(spec: NetworkSpec) -> nn.Module:
+    sizes = dict(spec.hyperparameters)
+    window, hidden, features = sizes.pop("window"), sizes.pop("hidden"), sizes["features"]
+    layers = []
+    for depth, heads in zip(sizes.pop("depths"), sizes.pop("heads"), strict=True):
+        attentions = (WindowAttention(features, heads, window, bool(number % 2)) for number in range(depth))
+        blocks = (Block(features, attention, "mlp", mlp(features, hidden)) for attention in attentions)
+        layers.append(residual_group(features, sizes["connection"], blocks))
+    return ImageTransformer(spec.in_channels, embedding=patch_embedding(features), layers=layers, **sizes)
 
 
-class Layer(nn.Module):
-    """Blocks, a convolution, and a residual."""
-
-    def __init__(self, blocks: nn.Module, features: int, connection: str) -> None:
-        super().__init__()
-        self.residual_group = blocks
-        self.conv = connect(features, connection)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``, (N, H, W, features)."""
-        residual: Tensor = self.conv(self.residual_group(x).permute(0, 3, 1, 2))
-        return x + residual.permute(0, 2, 3, 1)
+def residual_group(features: int, connection: str, blocks: Iterable[nn.Module], **after: nn.Module) -> Layer:
+    """Return a layer of blocks, and of what comes ``after`` them, under the names of the files."""
+    return Layer("residual_group", chain(blocks=nn.Sequential(*blocks), **after), features, connection)
 
 
-class SwinIR(ImageTransformer):
-    """Layers of blocks whose windows lie on the picture's grid and half a window beside it, by turns."""
-
-    def __init__(
-        self,
-        channels: int,
-        features: int,
-        depths: tuple[int, ...],
-        heads: tuple[int, ...],
-        window: int,
-        hidden: int,
-        connection: str,
-        **tail: int | str | tuple[int, ...],
-    ) -> None:
-        layers = []
-        for depth, split in zip(depths, heads, strict=True):
-            blocks = (Block(features, split, window, hidden, bool(number % 2)) for number in range(depth))
-            layers.append(Layer(Group(*blocks), features, connection))
-        super().__init__(channels, features, layers, connection, **tail)  # type: ignore[arg-type]
-        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(features)})
-
-    def embedded(self, x: Tensor) -> Tensor:
-        """Return ``x`` normalised by pixel."""
-        normalised: Tensor = self.patch_embed["norm"](x)
-        return normalised
+def patch_embedding(features: int) -> tuple[str, nn.Module]:
+    """Return what normalises each pixel before the layers, and its name in files."""
+    return "patch_embed", chain(norm=nn.LayerNorm(features))
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
@@ -123,7 +87,7 @@ def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     first = "conv_first.1." if sizes["unshuffle"] > 1 else "conv_first."
     published = renamed(state, ((r"^conv_first\.", first),))
     window = (sizes["window"], sizes["window"])
-    positions, mask = relative_positions(window, torch.device("cpu")), published_mask(window, published_side(window))
+    positions, mask = relative_positions(window, torch.device("cpu")), published_mask(window)
     for layer, depth in enumerate(sizes["depths"]):
         for number in range(depth):
             block = f"layers.{layer}.residual_group.blocks.{number}"
@@ -155,9 +119,7 @@ def _spec(state: StateDict) -> NetworkSpec:
     first = "residual_group.blocks.0."
     tables = [state[f"layers.{number}.{first}attn.relative_position_bias_table"] for number in numbers]
     channels = convolution(state, "conv_last.weight")[0] if "conv_last.weight" in state else seen
-    unshuffle = math.isqrt(seen // channels)
-    if unshuffle**2 * channels != seen or unshuffle == 0:
-        raise ValueError(f"{seen} channels go in and {channels} come out")
+    unshuffle = unshuffle_factor(seen, channels)
     upsampler, factors, tail_features = tail_of(state, channels)
     sizes = SwinIRSizes(
         features=features,
@@ -171,12 +133,9 @@ def _spec(state: StateDict) -> NetworkSpec:
     return sizes.described(channels, factors, tail_features, unshuffle)
 
 
-class SwinIRSizes(Sizes, frozen=True):
-    """``depths``: blocks of each layer, and ``heads`` of theirs. ``hidden``: of the two linear layers."""
+class SwinIRSizes(TransformerSizes, frozen=True):
+    """``hidden``: features of the two linear layers of a block."""
 
-    features: Positive = 180
-    depths: Several = (6, 6, 6, 6, 6, 6)
-    heads: Several = (6, 6, 6, 6, 6, 6)
     window: Positive = 8
     hidden: Wide = 360
     connection: Connection = "1conv"
@@ -190,17 +149,16 @@ class SwinIRSizes(Sizes, frozen=True):
         self, channels: int, factors: tuple[int, ...], tail_features: int = TAIL_FEATURES, unshuffle: int = 1
     ) -> NetworkSpec:
         """Return the network of these sizes with that upsampler. Raises ValueError."""
-        if len(self.depths) != len(self.heads) or any(self.features % split for split in self.heads):
-            raise ValueError(f"needs heads for each of {len(self.depths)} layers, and features that they divide")
+        self.require_heads()
         scale, remainder = divmod(math.prod(factors), unshuffle)
         if remainder or not scale:
             raise ValueError(f"unshuffles by {unshuffle} and enlarges {math.prod(factors)} times")
         radius = unshuffle * self._reach(tail_reach(self.upsampler, factors))
         return NetworkSpec(
-            architecture="swinir",
-            scale=scale,
-            in_channels=channels,
-            out_channels=channels,
+            "swinir",
+            scale,
+            channels,
+            channels,
             receptive_radius=radius,
             size_multiple=self.window * unshuffle,
             hyperparameters={
@@ -234,7 +192,7 @@ SWINIR = Architecture(
     published=_published,
     detect=_detect,
     spec=_spec,
-    module=lambda spec: SwinIR(spec.in_channels, **spec.hyperparameters),
+    module=_module,
     sizes=SwinIRSizes,
     examples=(
         *map(_small, (1, 2, 3, 4)),

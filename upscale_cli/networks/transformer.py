@@ -8,7 +8,17 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import StateDict, convolution, count, doublings, tail_radius
+from upscale_cli.networks.architecture import (
+    Positive,
+    Several,
+    Sizes,
+    StateDict,
+    convolution,
+    count,
+    doublings,
+    nearest_radius,
+    shuffled_radius,
+)
 from upscale_cli.networks.edsr import RGB_MEAN
 from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffle_scale, shuffles
 
@@ -32,30 +42,52 @@ def connect(features: int, connection: str) -> nn.Module:
     )
 
 
-class Group(nn.Module):
-    """Blocks, one after the other."""
+class Block(nn.Module):
+    """Attention and linear layers, each normalised before and with a residual around it. ``name``: that of the latter
+    in files.
+    """
 
-    def __init__(self, *blocks: nn.Module) -> None:
+    def __init__(self, features: int, attn: nn.Module, name: str, linear: nn.Module) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
+        self.name = name
+        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
+        self.attn = attn
+        self.add_module(name, linear)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        for block in self.blocks:
-            x = block(x)
-        return x
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        x = x + self.attn(self.norm1(x))
+        total: Tensor = x + self.get_submodule(self.name)(self.norm2(x))
+        return total
+
+
+class Layer(nn.Module):
+    """Blocks, a convolution, and a residual. ``name``: of the blocks in files."""
+
+    def __init__(self, name: str, blocks: nn.Module, features: int, connection: str) -> None:
+        super().__init__()
+        self.name = name
+        self.add_module(name, blocks)
+        self.conv = connect(features, connection)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the shape of ``x``, (N, H, W, features)."""
+        residual: Tensor = self.conv(self.get_submodule(self.name)(x).permute(0, 3, 1, 2))
+        return x + residual.permute(0, 2, 3, 1)
 
 
 class ImageTransformer(nn.Module):
     """Layers between two convolutions and a residual, at LR size; then the upsampler, whose keys are the files'.
 
-    The layers take and give (N, H, W, features). ``value_range``: what 1 becomes inside.
+    The layers take and give (N, H, W, features). ``embedding``: the name, in files, and the layers that normalise each
+    pixel before them. ``value_range``: what 1 becomes inside.
     """
 
     def __init__(
         self,
         channels: int,
         features: int,
+        embedding: tuple[str, nn.Module],
         layers: Iterable[nn.Module],
         connection: str,
         upsampler: str,
@@ -68,41 +100,39 @@ class ImageTransformer(nn.Module):
         self.upsampler, self.factors = upsampler, factors
         self.unshuffle, self.value_range = unshuffle, value_range
         self.conv_first = nn.Conv2d(channels * unshuffle**2, features, 3, padding=1)
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.Sequential(*layers)
         self.norm = nn.LayerNorm(features)
         self.conv_after_body = connect(features, connection)
-        if upsampler == "none":
-            self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
-        elif upsampler == "pixelshuffledirect":
-            (factor,) = factors
-            last = nn.Conv2d(features, channels * factor**2, 3, padding=1)
-            self.upsample = nn.Sequential(last, nn.PixelShuffle(factor))
-        else:
-            first = nn.Conv2d(features, tail_features, 3, padding=1)
-            self.conv_before_upsample = nn.Sequential(first, nn.LeakyReLU(FIRST_SLOPE))
-            self._add_tail(tail_features, channels)
+        self._add_tail(features, channels, tail_features)
+        self.embedding, embed = embedding
+        self.add_module(self.embedding, embed)
 
-    def _add_tail(self, features: int, channels: int) -> None:
+    def _add_tail(self, features: int, channels: int, tail_features: int) -> None:
+        def convolve(seen: int, made: int) -> nn.Module:
+            return nn.Conv2d(seen, made, 3, padding=1)
+
+        if self.upsampler == "none":
+            self.conv_last = convolve(features, channels)
+            return
+        if self.upsampler == "pixelshuffledirect":
+            (factor,) = self.factors
+            self.upsample = nn.Sequential(convolve(features, channels * factor**2), nn.PixelShuffle(factor))
+            return
+        self.conv_before_upsample = nn.Sequential(convolve(features, tail_features), nn.LeakyReLU(FIRST_SLOPE))
         if self.upsampler == "pixelshuffle":
-            self.upsample = nn.Sequential(*shuffles(features, self.factors))
+            self.upsample = nn.Sequential(*shuffles(tail_features, self.factors))
         else:
             for number, _ in enumerate(self.factors, 1):
-                setattr(self, f"conv_up{number}", nn.Conv2d(features, features, 3, padding=1))
-            self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
-        self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
-
-    def embedded(self, x: Tensor) -> Tensor:
-        """Return what the layers begin with; ``x`` is (N, H, W, features)."""
-        raise NotImplementedError
+                setattr(self, f"conv_up{number}", convolve(tail_features, tail_features))
+            self.conv_hr = convolve(tail_features, tail_features)
+        self.conv_last = convolve(tail_features, channels)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1], multiples of the window."""
         mean = lr.new_tensor(RGB_MEAN).view(1, 3, 1, 1) if lr.shape[1] == 3 else 0.0
         signed = (lr - mean) * self.value_range
         first = self.conv_first(F.pixel_unshuffle(signed, self.unshuffle))
-        features = self.embedded(first.permute(0, 2, 3, 1))
-        for layer in self.layers:
-            features = layer(features)
+        features = self.layers(self.get_submodule(self.embedding)(first.permute(0, 2, 3, 1)))
         result = self._enlarged(first + self.conv_after_body(self.norm(features).permute(0, 3, 1, 2)))
         return (result + signed if self.upsampler == "none" else result) / self.value_range + mean
 
@@ -152,13 +182,23 @@ def tail_reach(upsampler: str, factors: tuple[int, ...]) -> int:
     if upsampler in ("none", "pixelshuffledirect"):
         return 1
     if upsampler == "pixelshuffle":
-        return tail_radius(factors) + 1
-    radius = 2  # of the last two convolutions, in output pixels
-    for factor in factors:
-        radius = -(-(radius + 1) // factor)
-    return radius + 1
+        return shuffled_radius(factors) + 1
+    return nearest_radius(factors) + 1
 
 
 def connection_of(state: StateDict) -> Connection:
     """Return how the convolutions before residuals are made."""
     return "1conv" if "conv_after_body.weight" in state else "3conv"
+
+
+class TransformerSizes(Sizes, frozen=True):
+    """``depths``: blocks of each layer, and ``heads`` of theirs."""
+
+    features: Positive = 180
+    depths: Several = (6, 6, 6, 6, 6, 6)
+    heads: Several = (6, 6, 6, 6, 6, 6)
+
+    def require_heads(self) -> None:
+        """Raise ValueError unless there are heads for each layer, among which the features can be shared out."""
+        if len(self.depths) != len(self.heads) or any(self.features % split for split in self.heads):
+            raise ValueError(f"needs heads for each of {len(self.depths)} layers, and features that they divide")

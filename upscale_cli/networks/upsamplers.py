@@ -77,6 +77,14 @@ def shuffle_scale(state: StateDict, key: str, channels: int) -> int:
     return scale
 
 
+def unshuffle_factor(seen: int, channels: int) -> int:
+    """Return by how much pixels are unshuffled where ``channels`` become ``seen``. Raises ValueError."""
+    factor = math.isqrt(seen // channels)
+    if factor**2 * channels != seen or factor == 0:
+        raise ValueError(f"{seen} channels go in and {channels} come out")
+    return factor
+
+
 def shuffles(features: int, factors: tuple[int, ...]) -> list[nn.Module]:
     """Return layers that enlarge by each of ``factors``: a 3×3 convolution and a pixel shuffle."""
     layers: list[nn.Module] = []

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscale_cli.networks.layers import chain
+
 Window = tuple[int, int]
 
 MASKED = -100.0  # added to the scores of pixels that only the roll brought into one window
@@ -44,21 +46,16 @@ def relative_positions(window: Window, device: torch.device) -> Tensor:
     return (down + high - 1) * (2 * wide - 1) + across + wide - 1
 
 
-def published_mask(window: Window, side: int) -> Tensor:
-    """Return (windows, pixels, pixels) as files hold it, for shifted windows in a picture of ``side``: -100 or 0.
-
-    It keeps apart what comes from both edges of the picture. Programs compute it anew for other sizes.
+def published_mask(window: Window) -> Tensor:
+    """Return (windows, pixels, pixels) as files hold it, for shifted windows in pictures as authors trained with: -100
+    or 0. It keeps apart what comes from both edges of the picture. Programs compute it anew for other sizes.
     """
+    unit = math.lcm(*window)
+    side = 126 if unit == 7 else unit * max(2, PUBLISHED_SIDE // unit)
     pixels = torch.arange(side)
     rows, columns = ((pixels >= side - length).long() + (pixels >= side - length // 2).long() for length in window)
     parts = windows_of((3 * rows[:, None] + columns)[None, :, :, None], window).reshape(-1, window[0] * window[1])
     return (parts[:, None] != parts[:, :, None]) * torch.tensor(MASKED)
-
-
-def published_side(window: Window) -> int:
-    """Return the side of the pictures that authors trained with, a multiple of the window's height and width."""
-    unit = math.lcm(*window)
-    return 126 if unit == 7 else unit * max(2, PUBLISHED_SIDE // unit)
 
 
 def attention(qkv: Tensor, heads: int, window: Window, bias: Tensor, shifted: bool) -> Tensor:
@@ -104,33 +101,25 @@ def _seams(window: Window, shift: Window, like: Tensor) -> tuple[Tensor, Tensor]
 
 
 class WindowAttention(nn.Module):
-    """Attention in square windows, with a learned bias by relative position."""
+    """Attention in square windows, ``shifted`` or on the grid, with a learned bias by relative position."""
 
-    def __init__(self, features: int, heads: int, window: int) -> None:
+    def __init__(self, features: int, heads: int, window: int, shifted: bool) -> None:
         super().__init__()
-        self.heads, self.window = heads, (window, window)
+        self.heads, self.window, self.shifted = heads, (window, window), shifted
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.qkv = nn.Linear(features, 3 * features)
         self.proj = nn.Linear(features, features)
 
-    def forward(self, x: Tensor, shifted: bool) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return features of the shape of ``x``, (N, H, W, features)."""
         bias = self.relative_position_bias_table[relative_positions(self.window, x.device)].permute(2, 0, 1)
-        result: Tensor = self.proj(attention(self.qkv(x), self.heads, self.window, bias, shifted))
+        result: Tensor = self.proj(attention(self.qkv(x), self.heads, self.window, bias, self.shifted))
         return result
 
 
-class Mlp(nn.Module):
-    """Two linear layers with ``hidden`` features between them."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(features, hidden), nn.Linear(hidden, features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the shape of ``x``."""
-        result: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return result
+def mlp(features: int, hidden: int) -> nn.Module:
+    """Return two linear layers with ``hidden`` features between them."""
+    return chain(fc1=nn.Linear(features, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, features))
 
 
 def draw(module: nn.Module) -> None:
