@@ -45,7 +45,6 @@ def fetch(
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(record, cache, notify):
             if not (target.is_file() and is_trusted(record, target)):
-                _require_online(record)
                 _download_from_any(record, target, Transfer(record, progress, notify, connection))
     return target
 
@@ -64,13 +63,10 @@ def _locked(record: WeightsRecord, cache: Path, notify: Notify) -> Iterator[None
         lock.release()
 
 
-def _require_online(record: WeightsRecord) -> None:
-    if os.environ.get("UPSCALE_OFFLINE", "") not in ("", "0"):
-        raise DownloadError(f"{record.name} is not in the cache and UPSCALE_OFFLINE forbids downloads.", "Unset it.")
-
-
 def _download_from_any(record: WeightsRecord, target: Path, transfer: Transfer) -> None:
     """Put the right file at ``target``, from the mirror or else an address of the manifest. Raises DownloadError."""
+    if os.environ.get("UPSCALE_OFFLINE", "") not in ("", "0"):
+        raise DownloadError(f"{record.name} is not in the cache and UPSCALE_OFFLINE forbids downloads.", "Unset it.")
     mirror = os.environ.get("UPSCALE_MIRROR", "").rstrip("/")
     addresses = [f"{mirror}/{quote(record.file)}", *record.urls] if mirror else record.urls
     partial = partial_path(record, target.parent)

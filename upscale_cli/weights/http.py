@@ -57,12 +57,6 @@ class Interruption(Exception):
         self.response = response
 
 
-def _require_safe(url: str, may_be_local: bool) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (may_be_local and parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise Refusal(f"{url} is not https")
-
-
 class SafeSession(requests.Session):
     """A session that refuses all but https, on every redirect too; http only where ``url`` itself is this machine."""
 
@@ -72,7 +66,10 @@ class SafeSession(requests.Session):
 
     def get_adapter(self, url: str | bytes) -> requests.adapters.BaseAdapter:
         """Return what sends the next request. Raises Refusal where ``url`` is not safe."""
-        _require_safe(str(url), self._is_local)
+        parts = urlsplit(str(url))
+        is_safe = parts.scheme == "https" or (self._is_local and parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not is_safe:
+            raise Refusal(f"{url!s} is not https")
         return super().get_adapter(str(url))
 
 

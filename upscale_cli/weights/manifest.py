@@ -129,18 +129,15 @@ def read_manifest(places: Sequence[Path]) -> Manifest:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         fault = ascii(str(error))[1:-1]  # it may quote the file
-        raise WeightsError(f"{path} is no valid manifest: {fault:.300}.", _hint(str(error))) from error
+        field = str(error).split("`")[1] if "unknown field" in str(error) else ""
+        near = difflib.get_close_matches(field, WeightsRecord.__struct_fields__, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else "Correct the record."
+        raise WeightsError(f"{path} is no valid manifest: {fault:.300}.", hint) from error
     except OSError as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror or error}.", "Install upscale again.") from error
     for problem in problems(manifest):
         raise WeightsError(f"{path} is no valid manifest: {problem}.", "Correct the record.")
     return manifest
-
-
-def _hint(message: str) -> str:
-    field = message.split("`")[1] if "unknown field" in message else ""
-    near = difflib.get_close_matches(field, WeightsRecord.__struct_fields__, n=1)
-    return f"Did you mean `{near[0]}`?" if near else "Correct the record."
 
 
 def problems(manifest: Manifest) -> list[str]:

@@ -44,25 +44,19 @@ def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str 
         raise UsageError("There is nothing to mix.", "Name the networks as NAME=SHARE.")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise UsageError(f"The shares sum to {sum(shares):g}, not to 1.", "Divide each by their sum.")
+    first = loaded[0]
     for other in loaded[1:]:
-        _require_one_kind(loaded[0], other)
+        if (first.spec.architecture, first.spec.scale) != (other.spec.architecture, other.spec.scale):
+            kinds = " and ".join(f"{w.name} is {w.spec.architecture} x{w.spec.scale}" for w in (first, other))
+            difference = _first_difference(first.tensors, other.tensors)
+            raise WeightsError(f"{kinds}: they cannot be mixed ({difference}).", "Mix networks of one kind.")
     tensors = mix([weights.tensors for weights in loaded], shares, layers)
     name = " + ".join(f"{share:.4g} {weights.name}" for weights, share in zip(loaded, shares, strict=True))
-    return Mixture(name, loaded[0].spec, tensors, _facts(loaded, shares, layers), _notices(shares))
-
-
-def _require_one_kind(a: LoadedWeights, b: LoadedWeights) -> None:
-    if (a.spec.architecture, a.spec.scale) != (b.spec.architecture, b.spec.scale):
-        kinds = " and ".join(f"{w.name} is {w.spec.architecture} x{w.spec.scale}" for w in (a, b))
-        difference = _first_difference(a.tensors, b.tensors)
-        raise WeightsError(f"{kinds}: they cannot be mixed ({difference}).", "Mix networks of one kind.")
-
-
-def _notices(shares: Sequence[float]) -> tuple[Notice, ...]:
-    if all(0 <= share <= 1 for share in shares):
-        return ()
-    left = ", ".join(f"{share:g}" for share in shares)
-    return (note(f"The shares {left} leave 0 to 1: extrapolation may look strange."),)
+    notices = []
+    if not all(0 <= share <= 1 for share in shares):
+        stated = ", ".join(f"{share:g}" for share in shares)
+        notices.append(note(f"The shares {stated} leave 0 to 1: extrapolation may look strange."))
+    return Mixture(name, first.spec, tensors, _facts(loaded, shares, layers), tuple(notices))
 
 
 def _facts(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str) -> dict[str, str]:

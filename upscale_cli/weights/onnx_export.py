@@ -55,17 +55,12 @@ def save_onnx(path: Path, weights: LoadedWeights, half: bool = False) -> None:
         in_half(weights.tensors, weights.name)
     module = built(weights).module.to(dtype)
     with atomic.replacing(path) as temporary:
-        _trace(module, _example(weights.spec, dtype), temporary)
+        side = max(weights.spec.size_multiple, 4)  # an example of several windows, higher than wide
+        _trace(module, torch.rand(1, weights.spec.in_channels, 4 * side, 3 * side, dtype=dtype), temporary)
         model = onnx.load(temporary)
         onnx.helper.set_model_props(model, _metadata(weights, half))
         onnx.checker.check_model(model)
         onnx.save(model, temporary, format="protobuf")
-
-
-def _example(spec: NetworkSpec, dtype: torch.dtype) -> Tensor:
-    """Return an input of several windows, higher than wide."""
-    side = max(spec.size_multiple, 4)
-    return torch.rand(1, spec.in_channels, 4 * side, 3 * side, dtype=dtype)
 
 
 def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
@@ -83,10 +78,7 @@ def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_axes={
-                INPUT: {2: "height", 3: "width"},
-                OUTPUT: {2: "enlarged_height", 3: "enlarged_width"},
-            },
+            dynamic_axes={INPUT: {2: "height", 3: "width"}, OUTPUT: {2: "enlarged_height", 3: "enlarged_width"}},
         )
 
 

@@ -34,22 +34,23 @@ class Query:
 
 def search(records: Sequence[WeightsRecord], query: Query) -> list[WeightsRecord]:
     """Return the records that fit, in their order. Raises UsageError for a value that no record has."""
-    _require_known("architecture", query.architecture, {record.architecture for record in records})
-    _require_known("scale", query.scale, {record.scale for record in records if record.scale})
-    _require_known("licence", query.licence, {licence_of(record) for record in records})
-    _require_known("tag", query.tag, {label for record in records for label in record.labels if " " not in label})
+    known: dict[str, set[str | int]] = {
+        "architecture": {record.architecture for record in records},
+        "scale": {record.scale for record in records if record.scale},
+        "licence": {licence_of(record) for record in records},
+        "tag": {label for record in records for label in record.labels if " " not in label},
+    }
+    for what, values in known.items():
+        asked = getattr(query, what)
+        if asked is not None and not any(_matches(value, asked) for value in values):
+            listed = ", ".join(map(str, sorted(values, key=lambda value: (isinstance(value, str), value))))
+            raise UsageError(f"No network has the {what} {asked}.", f"There are: {listed}.")
     return [record for record in records if _fits(record, query)]
 
 
 def licence_of(record: WeightsRecord) -> str:
     """Return the licence, "none" where none is stated."""
     return record.licence or "none"
-
-
-def _require_known(what: str, asked: str | int | None, known: Iterable[str | int]) -> None:
-    if asked is not None and not any(_matches(value, asked) for value in known):
-        listed = ", ".join(map(str, sorted(known, key=lambda value: (isinstance(value, str), value))))
-        raise UsageError(f"No network has the {what} {asked}.", f"There are: {listed}.")
 
 
 def _matches(value: str | int | None, asked: str | int | None) -> bool:

@@ -46,7 +46,12 @@ def open_state(path: Path) -> OpenedState:
     head = _head(path)
     if not head:
         raise WeightsError(f"The weights {path} are empty.", "Get the file again.")
-    content, facts = _load_safetensors(path) if _is_safetensors(head) else _load_pickle_with_facts(path)
+    facts: Any
+    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 2**32:
+        content, facts = _load_safetensors(path)
+    else:
+        content = _load_pickle(path)
+        facts = content.get("facts") if isinstance(content, Mapping) else None
     tensors = unwrapped(content, path)
     _require_numbers(tensors, path)
     return OpenedState(tensors, _readable(facts))
@@ -82,10 +87,6 @@ def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
-def _is_safetensors(head: bytes) -> bool:
-    return len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 2**32
-
-
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -93,11 +94,6 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]
             return tensors, file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise damaged(path) from error
-
-
-def _load_pickle_with_facts(path: Path) -> tuple[Any, Any]:
-    content = _load_pickle(path)
-    return content, content.get("facts") if isinstance(content, Mapping) else None
 
 
 def _load_pickle(path: Path) -> Any:
@@ -114,8 +110,8 @@ def _load_pickle(path: Path) -> Any:
 def unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
     """Return the state dict inside ``content``, without wrappers and key prefixes; all but tensors is left out."""
     for _ in range(MOST_WRAPPERS):  # a mapping may contain itself
-        if isinstance(content, Mapping) and (wrapper := _wrapper(content)):
-            content = content[wrapper]
+        inside = [content.get(name) for name in WRAPPERS] if isinstance(content, Mapping) else []
+        content = next((part for part in inside if isinstance(part, Mapping) and part), content)
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors or not all(isinstance(key, str) and key.isprintable() for key in tensors):
         raise WeightsError(f"{path} holds no network weights.", "Give a state dict as .pth or .safetensors.")
@@ -134,10 +130,6 @@ def _require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
             raise WeightsError(f"The tensor {key} of {path} is larger than the file.", "Get another file.")
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsError(f"The tensor {key} of {path} has values that are not finite.", "Get the file again.")
-
-
-def _wrapper(content: Mapping[Any, Any]) -> str | None:
-    return next((name for name in WRAPPERS if isinstance(content.get(name), Mapping) and content[name]), None)
 
 
 def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
