@@ -7,15 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from upscale_cli.cli.bar import Bar
 from upscale_cli.cli.console import Console, Style, duration
-from upscale_cli.cli.options import Heading, path, style_options, threads_option
+from upscale_cli.cli.options import Function, Heading, path, style_options, threads_option
 from upscale_cli.cli.outputs import require_folder
 from upscale_cli.cli.records import StepRecord, ValidationRecord
 from upscale_cli.errors import UsageError
@@ -26,60 +25,53 @@ if TYPE_CHECKING:
     from upscale_cli.training.validation import Figures
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What the command line changes in a recipe: the options that are short for settings, and settings."""
+def _short(key: str, *flags: str, **settings: Any) -> Callable[[Function], Function]:
+    """Add an option that is short for --set KEY=VALUE; ``shortcuts`` collects their values by key, paths absolute."""
 
-    hr: tuple[str, ...]
-    lr: tuple[str, ...]
-    kernel: str | None
-    start: str | None
-    validation_hr: str | None
-    validation_lr: str | None
-    iterations: int | None
-    seed: int | None
-    settings: tuple[str, ...]
+    def absolute(text: str) -> str:
+        is_name = key == "start" and not Path(text).is_file()
+        return text if is_name else str(Path(text).absolute())
 
-    def as_settings(self) -> list[str]:
-        """Return all changes as settings, the explicit ones last."""
-        start = _absolute(self.start) if self.start and Path(self.start).is_file() else self.start
-        values: dict[str, object] = {
-            "data.hr": [_absolute(folder) for folder in self.hr] or None,
-            "data.lr": [_absolute(folder) for folder in self.lr] or None,
-            "validation.hr": _absolute(self.validation_hr),
-            "validation.lr": _absolute(self.validation_lr),
-            "degradation.kind": "kernels" if self.kernel else None,
-            "degradation.kernels": _absolute(self.kernel),
-            "start": start,
-            "schedule.iterations": self.iterations,
-            "run.seed": self.seed,
-        }
-        return [*(f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None), *self.settings]
+    def collect(context: click.Context, option: click.Parameter, given: tuple[str, ...] | str | int | None) -> None:
+        shortcuts: dict[str, object] = context.params.setdefault("shortcuts", {})
+        if isinstance(given, str):
+            given = absolute(given) if given else None
+        if given not in (None, ()):
+            shortcuts[key] = [absolute(text) for text in given] if isinstance(given, tuple) else given
 
-
-def _absolute(given: str | None) -> str | None:
-    return str(Path(given).absolute()) if given else None
+    return click.option(*flags, expose_value=False, callback=collect, **settings)
 
 
 @click.command(cls=Heading, no_args_is_help=True)
 @click.argument("recipe", required=False)
-@click.option(
-    "--hr", multiple=True, metavar="DIR", help="Folder of sharp pictures, searched with its subfolders; repeatable."
+@_short(
+    "data.hr",
+    "--hr",
+    multiple=True,
+    metavar="DIR",
+    help="Folder of sharp pictures, searched with its subfolders; repeatable.",
 )
-@click.option(
-    "--lr", multiple=True, metavar="DIR", help="Their LR pictures, one folder per --hr.  [default: made from HR]"
+@_short(
+    "data.lr",
+    "--lr",
+    multiple=True,
+    metavar="DIR",
+    help="Their LR pictures, one folder per --hr.  [default: made from HR]",
 )
-@click.option("--kernel", metavar="FILE|DIR", help="Degrade with these blur kernels (see `upscale kernel`).")
-@click.option("--from", "start", metavar="FILE|NAME", help="Weights to start from; `scratch` for none.")
+@_short(
+    "degradation.kernels",
+    "--kernel",
+    metavar="FILE|DIR",
+    help="Degrade with these blur kernels (see `upscale kernel`).",
+)
+@_short("start", "--from", "start", metavar="FILE|NAME", help="Weights to start from; `scratch` for none.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. data.batch=8; repeatable."
 )
-@click.option("--iterations", type=click.IntRange(1), help="Short for --set schedule.iterations=N.")
-@click.option("--seed", type=click.IntRange(0), help="Short for --set run.seed=N.")
-@click.option("--validate", "validation_hr", metavar="DIR", help="HR pictures to measure on, never to learn from.")
-@click.option(
-    "--validate-lr", "validation_lr", metavar="DIR", help="Their LR pictures.  [default: MATLAB's bicubic of HR]"
-)
+@_short("schedule.iterations", "--iterations", type=click.IntRange(1), help="Short for --set schedule.iterations=N.")
+@_short("run.seed", "--seed", type=click.IntRange(0), help="Short for --set run.seed=N.")
+@_short("validation.hr", "--validate", metavar="DIR", help="HR pictures to measure on, never to learn from.")
+@_short("validation.lr", "--validate-lr", metavar="DIR", help="Their LR pictures.  [default: MATLAB's bicubic of HR]")
 @click.option("-o", "--output", type=path(), help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--resume", type=path(), metavar="DIR", help="Go on with the run in DIR, by its own recipe.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds a run.")
@@ -92,15 +84,8 @@ def _absolute(given: str | None) -> str | None:
 def train(
     *,
     recipe: str | None,
-    hr: tuple[str, ...],
-    lr: tuple[str, ...],
-    kernel: str | None,
-    start: str | None,
+    shortcuts: dict[str, object],
     settings: tuple[str, ...],
-    iterations: int | None,
-    seed: int | None,
-    validation_hr: str | None,
-    validation_lr: str | None,
     output: Path | None,
     resume: Path | None,
     overwrite: bool,
@@ -123,57 +108,46 @@ def train(
     upscale train my.toml --resume runs/small
     torchrun --nproc-per-node 4 -m upscale_cli train esrgan-psnr --hr photos/
     """
+    from upscale_cli.training.recipe_file import load_recipe, names, to_toml
+
     console = Console(style)
     if as_list:
-        _list(console)
+        for listed in map(load_recipe, names()):
+            start = f"; starts from {listed.starts_from}" if listed.starts_from else ""
+            console.result(f"{listed.name:<16}{listed.about}{start}")
+            console.result(f"{'':<16}{listed.paper}")
         return
-    changes = Changes(hr, lr, kernel, start, validation_hr, validation_lr, iterations, seed, settings)
-    if resume is None:
-        chosen = _named(recipe, changes)
-    elif output is None and not overwrite:
-        chosen = _resumed(resume, recipe, changes)
-    else:
+    if "degradation.kernels" in shortcuts:
+        shortcuts["degradation.kind"] = "kernels"
+    changes = [*(f"{key}={json.dumps(value)}" for key, value in shortcuts.items()), *settings]
+    if resume and (output or overwrite):
         raise UsageError("--resume goes on in its own folder.", "Leave out -o and --overwrite.")
-    if show:
-        from upscale_cli.training.recipe_file import to_toml
-
-        click.echo(to_toml(chosen), nl=False)
-        return
+    if not resume and recipe is None:
+        raise UsageError("No recipe was named.", "See `upscale train --list`.")
+    chosen = _resumed(resume, recipe, changes) if resume else load_recipe(str(recipe), changes)
     folder = resume or output or Path("runs") / chosen.name
-    if only_check:
-        _check(chosen, device, console)
+    if show:
+        click.echo(to_toml(chosen), nl=False)
+    elif only_check:
+        from upscale_cli import device as devices
+        from upscale_cli.training import setup
+
+        setup.check_all(chosen, devices.select(device))
+        console.tell(f"{chosen.name} can run: its settings, folders and memory are in order.")
     else:
         require_folder(folder)
         _train(chosen, folder, overwrite, device, threads, console)
 
 
 train.headings = {
-    "Pictures": ("hr", "lr", "kernel", "validation_hr", "validation_lr"),
+    "Pictures": ("hr", "lr", "kernel", "validate", "validate_lr"),
     "Training": ("start", "settings", "iterations", "seed"),
     "The run": ("output", "resume", "overwrite", "device", "threads"),
     "Recipes": ("as_list", "show", "only_check"),
 }
 
 
-def _list(console: Console) -> None:
-    from upscale_cli.training.recipe_file import load_recipe, names
-
-    for recipe in (load_recipe(name) for name in names()):
-        start = f"; starts from {recipe.starts_from}" if recipe.starts_from else ""
-        console.result(f"{recipe.name:<16}{recipe.about}{start}")
-        console.result(f"{'':<16}{recipe.paper}")
-
-
-def _named(recipe: str | None, changes: Changes) -> Recipe:
-    """Return the recipe of that name or file, with ``changes``."""
-    from upscale_cli.training.recipe_file import load_recipe
-
-    if recipe is None:
-        raise UsageError("No recipe was named.", "See `upscale train --list`.")
-    return load_recipe(recipe, changes.as_settings())
-
-
-def _resumed(folder: Path, recipe: str | None, changes: Changes) -> Recipe:
+def _resumed(folder: Path, recipe: str | None, changes: list[str]) -> Recipe:
     """Return the recipe of the run in ``folder``, with ``changes``."""
     from upscale_cli.training.recipe import checked
     from upscale_cli.training.recipe_file import changed, to_table
@@ -182,15 +156,7 @@ def _resumed(folder: Path, recipe: str | None, changes: Changes) -> Recipe:
     stored = open_checkpoint(latest_checkpoint(folder) or folder / CHECKPOINT).recipe
     if recipe is not None and Path(recipe).stem != stored.name:
         raise UsageError(f"{folder} holds a run of {stored.name}.", "Leave out the recipe.")
-    return checked(changed(to_table(stored), changes.as_settings()), stored.name)
-
-
-def _check(recipe: Recipe, device: str, console: Console) -> None:
-    from upscale_cli import device as devices
-    from upscale_cli.training import setup
-
-    setup.check_all(recipe, devices.select(device))
-    console.tell(f"{recipe.name} can run: its settings, folders and memory are in order.")
+    return checked(changed(to_table(stored), changes), stored.name)
 
 
 def _train(recipe: Recipe, folder: Path, anew: bool, device: str, threads: int | None, console: Console) -> None:
