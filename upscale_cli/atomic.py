@@ -16,6 +16,7 @@ from upscale_cli.errors import OutputError
 
 HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 TEMPORARY = re.compile(rf"\.upscale-{HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\..*)?")
+ELSEWHERE = "Choose another place with -o."
 
 
 @contextmanager
@@ -39,10 +40,30 @@ def replacing(target: Path, former: Path | None = None) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         reason = error.strerror or error
-        raise OutputError(f"Cannot write {target}: {reason}.", "Choose another place with -o.") from error
+        raise OutputError(f"Cannot write {target}: {reason}.", ELSEWHERE) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def require_possible(target: Path) -> None:
+    """Raise OutputError where ``target`` is a folder, or no file can be made there; its folder need not exist yet."""
+    try:
+        is_folder = target.is_dir()
+    except OSError as error:
+        raise OutputError(f"Cannot write {target}: {error.strerror}.", "Choose another name with -o.") from error
+    if is_folder:
+        raise OutputError(f"{target} is a folder.", "Choose another name with -o.")
+    require_folder(target.parent)
+
+
+def require_folder(folder: Path) -> None:
+    """Raise OutputError where no file can be made in ``folder``, which need not exist yet."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file, not a folder for results.", ELSEWHERE)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {existing} cannot be written.", ELSEWHERE)
 
 
 def write_bytes(target: Path, data: bytes) -> None:

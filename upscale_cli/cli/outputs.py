@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from upscale_cli import atomic
 from upscale_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = (".safetensors", ".pth")
 ONNX = ".onnx"
-ELSEWHERE = "Choose another place with -o."
 
 
 def require_file(path: Path, overwrite: bool, makes_folder: bool = False) -> None:
@@ -21,35 +20,18 @@ def require_file(path: Path, overwrite: bool, makes_folder: bool = False) -> Non
 
     Its folder must exist, unless the command ``makes_folder``.
     """
-    try:
-        is_folder, exists = path.is_dir(), path.exists()
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.", "Choose another name with -o.") from error
-    if is_folder:
-        raise OutputError(f"{path} is a folder.", "Choose another name with -o.")
-    if exists and not overwrite:
+    atomic.require_possible(path)
+    if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already.", "Add --overwrite, or choose another name with -o.")
     if not makes_folder and not path.parent.exists():
         raise OutputError(f"There is no folder {path.parent}.", "Create it, or choose another place with -o.")
-    require_folder(path.parent)
-
-
-def require_folder(folder: Path) -> None:
-    """Raise OutputError where no file can be made in ``folder``, which may not exist yet."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise OutputError(f"{existing} is a file, not a folder for results.", ELSEWHERE)
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {existing} cannot be written.", ELSEWHERE)
 
 
 def require_picture(path: Path, overwrite: bool) -> Format:
     """Return the format that the name of ``path`` asks for. Raises UsageError, and what ``require_file`` raises."""
     from upscale_cli.images import formats
 
-    kind = formats.of_path(path)
-    if kind is None:
-        raise UsageError(f"{path} has no extension of a picture format.", f"Known formats: {formats.NAMES}.")
+    kind = formats.of_target(path)
     require_file(path, overwrite)
     return kind
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from upscale_cli import atomic
 from upscale_cli.cli.bar import Bar
 from upscale_cli.cli.console import Console, Style, duration
 from upscale_cli.cli.options import Function, Heading, path, style_options, threads_option
-from upscale_cli.cli.outputs import require_folder
 from upscale_cli.cli.records import StepRecord, ValidationRecord
 from upscale_cli.errors import UsageError
 from upscale_cli.notices import note
@@ -135,7 +135,7 @@ def train(
         setup.check_all(chosen, devices.select(device))
         console.tell(f"{chosen.name} can run: its settings, folders and memory are in order.")
     else:
-        require_folder(folder)
+        atomic.require_folder(folder)
         _train(chosen, folder, overwrite, device, threads, console)
 
 

@@ -83,6 +83,14 @@ def of_path(path: Path) -> Format | None:
     return next((known for known in FORMATS if path.suffix.lower() in known.extensions), None)
 
 
+def of_target(path: Path) -> Format:
+    """Return the format that the extension of a file to be written names. Raises UsageError for an unknown one."""
+    kind = of_path(path)
+    if kind is None:
+        raise UsageError(f"{path} has no extension of a picture format.", f"Known formats: {NAMES}.")
+    return kind
+
+
 def of_content(data: Buffer) -> Format | None:
     """Return the format of a file's bytes, whatever its name, None for an unknown one."""
     return next((known for known in FORMATS if re.match(known.magic, data[:16], re.DOTALL)), None)

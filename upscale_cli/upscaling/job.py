@@ -194,8 +194,7 @@ def _advice(outcome: Outcome, options: UpscaleOptions) -> tuple[Notice, ...]:
 
 def write_options(path: Path, options: UpscaleOptions) -> WriteOptions:
     """Return how to write ``path``, whose extension names a format; of a run's formats the lossy ones take quality."""
-    kind = formats.of_path(path)
-    assert kind is not None, "targets are planned with an extension of a known format"
+    kind = formats.of_target(path)
     return WriteOptions(kind, options.quality if kind.lossy else None, options.depth)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from upscale_cli import atomic
 from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.images.formats import Format
@@ -77,29 +78,29 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     Raises InputError (missing inputs, nothing found), UsageError (collisions, several pictures into one file, a
     target that is an input) and OutputError (places that cannot be written).
     """
-    named = [_Found(path, by_pattern=by_pattern) for text in inputs for path, by_pattern in _expand(text)]
-    arguments = [item.path for item in named]
-    _require_folder_for_several(arguments, naming)
+    named = [item for text in inputs for item in _expand(text)]
+    _require_folder_for_several(named, naming)
     found, ignored = _find(named, naming)
     found = _without_own_results(found)
     if not found:
         raise InputError(f"There are no pictures in {', '.join(inputs)}.", "Add -r to look into subfolders.")
-    jobs = [_job(item, len(arguments) == 1, naming) for item in found]
+    jobs = [_job(item, len(named) == 1, naming) for item in found]
     _require_distinct(jobs)
-    _require_writable(jobs)
-    single = len(arguments) == 1 and found[0].root is None
+    for output in (output for job in jobs for output in job.outputs):
+        atomic.require_possible(output)
+    single = len(named) == 1 and found[0].root is None
     folders = dict.fromkeys(_folder_for(item.root, naming) for item in found if item.root is not None)
-    return replace(_without_existing(jobs, naming, single, ignored), folders=tuple(folders))
+    return replace(_without_existing(jobs, naming, single), ignored=ignored, folders=tuple(folders))
 
 
-def _expand(text: str) -> list[tuple[Path, bool]]:
-    """Return the paths that ``text`` means, and whether it is a pattern."""
+def _expand(text: str) -> list[_Found]:
+    """Return what ``text`` names: a file, a folder, or all that match a pattern."""
     if not text.strip():
         raise UsageError("An empty path is no picture.", "Name a picture or folder; . is the current folder.")
     path = Path(text)
     try:
         path.stat()
-        return [(path, False)]
+        return [_Found(path)]
     except (FileNotFoundError, NotADirectoryError):
         pass  # it may be a pattern
     except (OSError, ValueError) as error:
@@ -107,9 +108,9 @@ def _expand(text: str) -> list[tuple[Path, bool]]:
         raise InputError(f"Cannot read {text}: {reason}.", "Check the path and its permissions.") from error
     if glob.has_magic(text):
         pattern = _with_real_folders_escaped(path)
-        matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207  (absolute patterns too)
+        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207  (absolute patterns too)
         if matches:
-            return [(match, True) for match in matches]
+            return [_Found(match, by_pattern=True) for match in sorted(map(Path, matches))]
         raise InputError(f"No file matches {text}.", "Check the pattern.")
     raise InputError(f"There is no file or folder {text}.", "Check the path.")
 
@@ -120,10 +121,10 @@ def _with_real_folders_escaped(path: Path) -> str:
     return str(Path(glob.escape(str(there))) / path.relative_to(there))
 
 
-def _require_folder_for_several(arguments: Sequence[Path], naming: Naming) -> None:
+def _require_folder_for_several(named: Sequence[_Found], naming: Naming) -> None:
     if naming.output is None or not _is_file_name(naming.output) or formats.of_path(Path(naming.output)) is None:
         return
-    if len(arguments) > 1 or arguments[0].is_dir():
+    if len(named) > 1 or named[0].path.is_dir():
         raise UsageError(
             f"{naming.output} is one picture, but several are to be made.",
             f"For a folder, write {naming.output}{os.sep}.",
@@ -148,12 +149,12 @@ def _find(named: Iterable[_Found], naming: Naming) -> tuple[list[_Found], int]:
 def _without_own_results(found: Sequence[_Found]) -> list[_Found]:
     """Leave out what patterns and folders found of earlier runs: names of other pictures found, and a size."""
     stems = {item.path.with_suffix("") for item in found}
-    return [item for item in found if not ((item.root or item.by_pattern) and _is_result_of(item.path, stems))]
 
+    def is_result(path: Path) -> bool:
+        match = OWN_RESULT.fullmatch(path.stem)
+        return match is not None and path.with_name(match[1]) in stems
 
-def _is_result_of(path: Path, stems: set[Path]) -> bool:
-    match = OWN_RESULT.fullmatch(path.stem)
-    return match is not None and path.with_name(match[1]) in stems
+    return [item for item in found if not ((item.root or item.by_pattern) and is_result(item.path))]
 
 
 def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
@@ -186,23 +187,22 @@ def _folder_for(argument: Path, naming: Naming) -> Path:
 def _job(item: _Found, alone: bool, naming: Naming) -> Job:
     if item.root is not None:
         inside = item.path.relative_to(item.root)
-        name = _renamed(inside, naming.suffix or "", naming)
-        target = _folder_for(item.root, naming) / name
+        target = _folder_for(item.root, naming) / _renamed(inside, naming.suffix or "", naming)
     elif naming.output is None:
         suffix = f"_{naming.label}" if naming.suffix is None else naming.suffix
         target = _renamed(item.path, suffix, naming)
     elif alone and _is_file_name(naming.output):
-        target = _checked_file(Path(naming.output), naming)
+        target = Path(naming.output)
+        kind = formats.of_target(target)
+        if naming.format and naming.format != kind:
+            reason = f"{target} and --format {naming.format.name} contradict each other."
+            raise UsageError(reason, "Leave one of them out.")
     else:
         target = Path(naming.output) / _renamed(Path(item.path.name), naming.suffix or "", naming)
-    return Job(item.path, target, _comparison_beside(target) if naming.compare else None)
-
-
-def _comparison_beside(target: Path) -> Path:
-    """Return the path of the comparison: a JPEG beside a JPEG, else a PNG, which always holds the double width."""
-    kind = formats.of_path(target)
-    extension = target.suffix if kind and kind.name == "jpeg" else ".png"
-    return target.with_name(f"{target.stem}_compare{extension}")
+    if not naming.compare:
+        return Job(item.path, target)
+    extension = target.suffix if formats.of_target(target).name == "jpeg" else ".png"  # which holds the double width
+    return Job(item.path, target, target.with_name(f"{target.stem}_compare{extension}"))
 
 
 def _renamed(path: Path, suffix: str, naming: Naming) -> Path:
@@ -214,15 +214,6 @@ def _renamed(path: Path, suffix: str, naming: Naming) -> Path:
 
 def _is_file_name(output: str) -> bool:
     return bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
-
-
-def _checked_file(target: Path, naming: Naming) -> Path:
-    kind = formats.of_path(target)
-    if kind is None:
-        raise UsageError(f"{target} has no extension of a picture format.", f"Known formats: {formats.NAMES}.")
-    if naming.format and naming.format != kind:
-        raise UsageError(f"{target} and --format {naming.format.name} contradict each other.", "Leave one of them out.")
-    return target
 
 
 def _require_distinct(jobs: Sequence[Job]) -> None:
@@ -246,32 +237,16 @@ def _key(path: Path) -> str:
     return str(path.parent.resolve() / path.name).casefold()
 
 
-def _require_writable(jobs: Sequence[Job]) -> None:
-    for output in (output for job in jobs for output in job.outputs):
-        try:
-            is_folder = output.is_dir()
-        except OSError as error:
-            raise OutputError(f"Cannot write {output}: {error.strerror}.", "Choose another name with -o.") from error
-        if is_folder:
-            raise OutputError(f"{output} is a folder.", "Choose another name with -o.")
-    for folder in dict.fromkeys(job.target.parent for job in jobs):
-        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        if not existing.is_dir():
-            raise OutputError(f"{existing} is a file, not a folder for results.", "Choose another place with -o.")
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise OutputError(f"The folder {existing} cannot be written.", "Choose another place with -o.")
-
-
-def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool, ignored: int) -> Plan:
+def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool) -> Plan:
     there = {output for job in jobs for output in job.outputs if output.exists()}
     if naming.existing == "overwrite" or not there:
-        return Plan(tuple(jobs), (), ignored)
+        return Plan(tuple(jobs))
     skipped = tuple(job for job in jobs if there.issuperset(job.outputs))
     if naming.existing == "auto" and single and skipped:
         raise OutputError(f"{min(there)} exists already.", "Add --overwrite, or choose another name with -o.")
     _require_own_comparisons(jobs, there)
     missing = [replace(job, reuses_result=job.target in there) for job in jobs if not there.issuperset(job.outputs)]
-    return Plan(tuple(missing), skipped, ignored, _stale([job for job in jobs if job.target in there]))
+    return Plan(tuple(missing), skipped, notices=_stale([job for job in jobs if job.target in there]))
 
 
 def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
