@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from upscale_cli import Upscaler
-from upscale_cli.evaluation import to_8_bits
 from upscale_cli.images import formats
+from upscale_cli.images.convert import with_depth
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
@@ -83,7 +83,7 @@ def sheet(
     cells: list[Picture] = []
     labels: list[str] = []
     for part in parts:
-        pixels = to_8_bits(read_picture(part.path).color)
+        pixels = with_depth(read_picture(part.path).color, 8)
         cells += row(pixels, part.corner, networks, scale, crop)
         labels += names
         if jpeg:

@@ -10,6 +10,7 @@ import numpy as np
 from upscale_cli.degradation import chains
 from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import InputError
+from upscale_cli.images.convert import with_depth
 from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Pixels
 from upscale_cli.images.read import read_picture
@@ -58,7 +59,7 @@ def degraded_case(hr_path: Path, scale: int, seed: list[int]) -> Case:
 
 def compared(hr_path: Path, sr_path: Path, scale: int, border: int) -> Scores:
     """Return the scores of a result, HR cropped to its size as papers do. Raises InputError for other sizes."""
-    hr, sr = (to_8_bits(read_picture(path).color) for path in (hr_path, sr_path))
+    hr, sr = (with_depth(read_picture(path).color, 8) for path in (hr_path, sr_path))
     surplus = hr.shape[0] - sr.shape[0], hr.shape[1] - sr.shape[1]
     if not (0 <= surplus[0] < scale and 0 <= surplus[1] < scale):
         sizes = f"{hr_path} is {hr.shape[1]}x{hr.shape[0]} and {sr_path} {sr.shape[1]}x{sr.shape[0]}"
@@ -76,11 +77,5 @@ def read_hr(path: Path, scale: int) -> Pixels:
 
 def read_rgb8(path: Path) -> Pixels:
     """Read a picture as uint8 (H, W, 3), without transparency. Raises InputError."""
-    pixels = to_8_bits(read_picture(path).color)
+    pixels = with_depth(read_picture(path).color, 8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def to_8_bits(pixels: Pixels) -> Pixels:
-    """Return uint8 or uint16 ``pixels`` as uint8."""
-    reduced: Pixels = pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
-    return reduced

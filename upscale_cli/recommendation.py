@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from upscale_cli.images.convert import with_depth
 from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
@@ -105,8 +106,7 @@ def _middle(picture: Picture) -> tuple[Plane, NDArray[np.bool_]]:
     """Return the middle in levels of 255 (H, W, C), and which of its pixels are seen; all where none is."""
     top, left = (max(0, side - LARGEST_SIDE) // 2 for side in (picture.height, picture.width))
     inside = np.s_[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
-    levels = 257 if picture.color.dtype == np.uint16 else 1
-    color = np.round(picture.color[inside] / levels).astype(np.float32)
+    color = with_depth(picture.color[inside], 8).astype(np.float32)
     seen = np.ones(color.shape[:2], bool) if picture.alpha is None else picture.alpha[inside] > 0
     return color, seen if seen.any() else np.ones_like(seen)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from upscale_cli.errors import UsageError
 if TYPE_CHECKING:
     from upscale_cli.evaluation import Case
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.scoring import Distance, Enlarge, Result
+    from upscale_cli.upscaling.scoring import Distance, Enlarge
 
 DEFAULT_SCALE = 4
 COLUMNS = {  # measure: heading, format
@@ -29,17 +29,6 @@ COLUMNS = {  # measure: heading, format
     "lpips": ("LPIPS", ".4f"),
     "seconds": ("s/picture", ".2f"),
 }
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What networks are measured on, and how; None: the default, which depends on the network."""
-
-    hr: Path
-    lr: Path | None
-    scale: int | None
-    border: int | None
-    lpips: Distance | None
 
 
 @click.command("eval", cls=Heading, no_args_is_help=True)
@@ -93,8 +82,9 @@ def evaluate(
         raise UsageError("--model needs HR pictures to compare with.", "Add --hr DIR.")
     from upscale_cli.upscaling.scoring import lpips_distance
 
-    protocol = Protocol(hr, lr, scale, border, lpips_distance() if with_lpips else None)
-    _print(_scored((*models, *paths), protocol, options, console), "network", markdown, console)
+    lpips = lpips_distance() if with_lpips else None
+    scores = _scored((*models, *paths), hr, lr, scale, border, lpips, options, console)
+    _print(scores, "network", markdown, console)
 
 
 evaluate.headings = {
@@ -118,43 +108,51 @@ def _compared(paths: Sequence[str], scale: int, border: int | None, console: Con
             bar.show(len(scores), f"{len(scores)}/{len(pairs)}", [sr.name])
             measured = compared(hr, sr, scale, scale if border is None else border)
             scores.append(ScoreRecord(hr.stem, **asdict(measured)))
-    psnr_y, ssim_y, psnr_rgb, ssim_rgb = (fmean(getattr(score, name) for score in scores) for name in asdict(measured))
-    return [*scores, MeanRecord("mean", psnr_y, ssim_y, psnr_rgb, ssim_rgb)]
+    return [*scores, _mean(scores)]
 
 
 def _scored(
-    models: Sequence[str], protocol: Protocol, options: UpscaleOptions, console: Console
+    models: Sequence[str],
+    hr: Path,
+    lr: Path | None,
+    scale: int | None,
+    border: int | None,
+    lpips: Distance | None,
+    options: UpscaleOptions,
+    console: Console,
 ) -> Iterator[ScoreRecord]:
     """Yield the scores, and their mean, of bicubic, once for each scale, and of every network."""
     from upscale_cli.evaluation import find_cases, load_case
-    from upscale_cli.upscaling.scoring import bicubic, network
+    from upscale_cli.upscaling.scoring import bicubic, network, scored
     from upscale_cli.upscaling.upscaler import Upscaler
 
-    files = find_cases(protocol.hr, protocol.lr)
+    files = find_cases(hr, lr)
     cases: dict[int, list[Case]] = {}
+
+    def of_method(method: str, enlarge: Enlarge, scale: int) -> Iterator[ScoreRecord]:
+        scores: list[ScoreRecord] = []
+        with console.bar(len(files)) as bar:
+            for case in cases[scale]:
+                bar.show(len(scores), f"{len(scores)}/{len(files)}", [method])
+                values = scored(enlarge, case, scale if border is None else border, lpips)
+                scores.append(ScoreRecord(case.name, model=method, **values))
+        yield from (*scores, _mean(scores))
+
     for model in models:
         asked = replace(options, model=model)
         upscaler = Upscaler.from_options(asked, on_download=console.download, notify=console.notify)
-        scale = protocol.scale or upscaler.spec.scale
-        if scale not in cases:
-            cases[scale] = [load_case(hr, lr, scale) for hr, lr in files]
-            yield from _of_method(f"bicubic x{scale}", bicubic(scale), cases[scale], scale, protocol, console)
-        yield from _of_method(model, network(upscaler, scale), cases[scale], scale, protocol, console)
+        used = scale or upscaler.spec.scale
+        if used not in cases:
+            cases[used] = [load_case(*pair, used) for pair in files]
+            yield from of_method(f"bicubic x{used}", bicubic(used), used)
+        yield from of_method(model, network(upscaler, used), used)
 
 
-def _of_method(
-    method: str, enlarge: Enlarge, cases: Sequence[Case], scale: int, protocol: Protocol, console: Console
-) -> Iterator[ScoreRecord]:
-    from upscale_cli.upscaling.scoring import mean, scored
-
-    border = scale if protocol.border is None else protocol.border
-    results: list[Result] = []
-    with console.bar(len(cases)) as bar:
-        for case in cases:
-            bar.show(len(results), f"{len(results)}/{len(cases)}", [method])
-            results.append(scored(method, enlarge, case, border, protocol.lpips))
-    yield from (ScoreRecord(result.picture, model=method, **result.values) for result in results)
-    yield MeanRecord("mean", model=method, **mean(results).values)
+def _mean(scores: Sequence[ScoreRecord]) -> MeanRecord:
+    """Return the means of what was measured."""
+    measured = [measure for measure in COLUMNS if getattr(scores[0], measure) is not None]
+    means = {measure: fmean(getattr(score, measure) for score in scores) for measure in measured}
+    return MeanRecord("mean", model=scores[0].model, **means)
 
 
 def _print(scores: Iterator[ScoreRecord] | list[ScoreRecord], kind: str, markdown: bool, console: Console) -> None:

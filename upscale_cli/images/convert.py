@@ -26,9 +26,9 @@ def over_white(color: Pixels, alpha: Pixels) -> Pixels:
     return np.rint(color * share + top * (1 - share)).astype(color.dtype)
 
 
-def opaque_8_bit(picture: Picture) -> Picture:
-    """Return the picture opaque and with 8 bits per channel, without metadata."""
-    return Picture(StoredPixels(picture, 8, picture.color.shape[2]).rows(0, picture.height))
+def opaque_rgb8(picture: Picture) -> Pixels:
+    """Return the pixels as uint8 (H, W, 3), transparency laid over white."""
+    return StoredPixels(picture, 8, 3).rows(0, picture.height)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from statistics import fmean
+from dataclasses import asdict
 
 import torch
 
@@ -21,15 +20,6 @@ Enlarge = Callable[[Picture], Pixels]
 Distance = Callable[[Pixels, Pixels], float]
 
 
-@dataclass(frozen=True)
-class Result:
-    """The measures of one method on one picture, by name, and the seconds it took."""
-
-    method: str
-    picture: str
-    values: dict[str, float]
-
-
 def network(upscaler: Upscaler, scale: int) -> Enlarge:
     """Return the function that enlarges as ``upscale`` does."""
     return lambda picture: upscaler.upscale_picture(picture, Size(scale=scale)).color
@@ -42,8 +32,8 @@ def bicubic(scale: int) -> Enlarge:
     )
 
 
-def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distance | None = None) -> Result:
-    """Enlarge the LR picture of ``case`` and return how the result compares with HR."""
+def scored(enlarge: Enlarge, case: Case, border: int, lpips: Distance | None) -> dict[str, float]:
+    """Enlarge the LR picture of ``case`` and return the measures of the result, by name, and the seconds it took."""
     started = time.perf_counter()
     sr = enlarge(Picture(case.lr))
     seconds = time.perf_counter() - started
@@ -51,13 +41,7 @@ def scored(method: str, enlarge: Enlarge, case: Case, border: int, lpips: Distan
     if lpips is not None:
         inside = slice(border, -border or None)
         values["lpips"] = lpips(sr[inside, inside], case.hr[inside, inside])
-    return Result(method, case.name, values)
-
-
-def mean(results: list[Result]) -> Result:
-    """Return the mean of one method over all pictures."""
-    names = results[0].values
-    return Result(results[0].method, "mean", {name: fmean(r.values[name] for r in results) for name in names})
+    return values
 
 
 def lpips_distance() -> Distance:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from upscale_cli import atomic
 from upscale_cli.errors import UsageError
-from upscale_cli.images.convert import opaque_8_bit
+from upscale_cli.images.convert import opaque_rgb8
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.metrics import Scores, score
@@ -62,13 +62,7 @@ def sweep(
         mixture = mixed([first, second], [1 - alpha, alpha], layers)
         upscaler = make(built(mixture))
         result = upscaler.upscale_picture(picture, Size(scale=scale))
-        yield Step(alpha, result, _scores(result, hr, scale))
-
-
-def _scores(result: Picture, hr: Picture | None, border: int) -> Scores | None:
-    if hr is None:
-        return None
-    return score(opaque_8_bit(result).color, opaque_8_bit(hr).color, border)
+        yield Step(alpha, result, score(opaque_rgb8(result), opaque_rgb8(hr), scale) if hr else None)
 
 
 def chosen_crop(picture: Picture, scale: int, crop: Crop | None) -> Crop:
@@ -87,16 +81,9 @@ def sheet(steps: Sequence[Step], crop: Crop, scale: int) -> Picture:
     """Return a contact sheet of the crop of every step, unscaled, with its α and PSNR under it."""
     rows = slice(crop.y * scale, (crop.y + crop.height) * scale)
     columns = slice(crop.x * scale, (crop.x + crop.width) * scale)
-    return contact_sheet([_rgb(step.picture, rows, columns) for step in steps], [_label(step) for step in steps])
-
-
-def _rgb(picture: Picture, rows: slice, columns: slice) -> Picture:
-    color = opaque_8_bit(picture).color[rows, columns]
-    return Picture(color if color.shape[2] == 3 else color.repeat(3, 2))
-
-
-def _label(step: Step) -> str:
-    return f"α = {step.alpha:g}" + (f"   {step.scores.psnr_y:.2f} dB" if step.scores else "")
+    cells = [Picture(opaque_rgb8(step.picture)[rows, columns]) for step in steps]
+    figures = [f"   {step.scores.psnr_y:.2f} dB" if step.scores else "" for step in steps]
+    return contact_sheet(cells, [f"α = {step.alpha:g}{psnr}" for step, psnr in zip(steps, figures, strict=True)])
 
 
 def plot(steps: Sequence[Step], path: Path) -> None:
