@@ -11,12 +11,12 @@ import click
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.options import overwrite_option, path, style_options, upscale_options
 from upscale_cli.cli.outputs import require_file, require_picture, require_weights
-from upscale_cli.errors import DownloadError, UsageError
+from upscale_cli.errors import UsageError
 from upscale_cli.notices import note
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.sweep import Crop, Step
+    from upscale_cli.upscaling.sweep import Crop
     from upscale_cli.weights.load import LoadedWeights
 
 SWEEP = "0,0.2,0.4,0.6,0.8,1"
@@ -82,9 +82,8 @@ def interp(
       upscale interp --mix a.pth=0.5 b.pth=0.3 c.pth=0.2 -o mixed.safetensors
       upscale interp --sweep 0,0.2,0.4,0.6,0.8,1 --image photo.jpg -o sweep.png
     """
-    chosen = [
-        name for name, given in (("alpha", alpha is not None), ("mix", mixed), ("sweep", sweep is not None)) if given
-    ]
+    asked = {"alpha": alpha is not None, "mix": mixed, "sweep": sweep is not None}
+    chosen = [name for name, given in asked.items() if given]
     if len(chosen) != 1:
         raise UsageError("Exactly one of --alpha, --mix and --sweep says what to make.", "Give one of them.")
     if not mixed and len(networks) not in (0, 2):
@@ -99,26 +98,25 @@ def interp(
     for name, value in only_of_a_sweep.items():
         if value:
             raise UsageError(f"--{name} works with --sweep only.", "Leave it out.")
-    target = output or Path(_default_name(alpha))
+    what = "mix" if alpha is None else f"{alpha:g}".replace(".", "")  # ESRGAN's name for 0.8 is interp_08
+    target = output or Path(f"interp_{what}.safetensors")
     require_weights(target, overwrite)
     _write_mix(networks, alpha, layers, target, console)
 
 
-def _default_name(alpha: float | None) -> str:
-    """Return a name as ESRGAN gives it: interp_08 for an alpha of 0.8."""
-    return "interp_mix.safetensors" if alpha is None else f"interp_{f'{alpha:g}'.replace('.', '')}.safetensors"
-
-
 def _write_mix(networks: tuple[str, ...], alpha: float | None, layers: str, target: Path, console: Console) -> None:
-    from upscale_cli.weights.mixture import mixed
+    from upscale_cli.weights.mixture import load_default_pair, mixed
     from upscale_cli.weights.state_dict import save_state
+
+    loaded: Sequence[LoadedWeights]
 
     if alpha is None:
         named = [_share(text) for text in networks]
         loaded, shares = _load([name for name, _ in named], console), [share for _, share in named]
     else:
-        loaded = _load(networks, console) if networks else _load_default(console)
         shares = [1 - alpha, alpha]
+        # A file must not hold other networks than its name suggests.
+        loaded = _load(networks, console) or load_default_pair(console.download, console.notify, or_embedded=False)
     mix = mixed(loaded, shares, layers)
     for notice in mix.notices:
         console.notify(notice)
@@ -138,23 +136,6 @@ def _load(names: Sequence[str], console: Console) -> list[LoadedWeights]:
     from upscale_cli.weights.load import load
 
     return [load(name, console.download, console.notify) for name in names]
-
-
-def _load_default(console: Console) -> list[LoadedWeights]:
-    """Return ESRGAN's pair. Raises DownloadError: a file must not hold other networks than its name suggests."""
-    from upscale_cli.weights.manifest import load_manifest
-    from upscale_cli.weights.mixture import DEFAULT_PAIR
-
-    pair = load_manifest().pair(load_manifest().find(DEFAULT_PAIR))
-    assert pair is not None, "the manifest names a partner of its default pair"
-    names = [record.name for record in pair]
-    console.notify(note(f"Mixing {' and '.join(names)}."))
-    try:
-        return _load(names, console)
-    except DownloadError as error:
-        raise DownloadError(
-            error.message, "Go online, or name two networks, such as lite-x4 and lite-x4-restore."
-        ) from error
 
 
 def _sweep(
@@ -181,7 +162,7 @@ def _sweep(
     if hr is not None:
         require_file(plotted, overwrite)
     lr, ground_truth = read_picture(image), read_picture(hr) if hr else None
-    first, second = _load(networks, console) if networks else load_default_pair(console.download, console.notify)
+    first, second = _load(networks, console) or load_default_pair(console.download, console.notify)
     if not all(0 <= alpha <= 1 for alpha in alphas):
         console.notify(note("Alphas outside 0 to 1 extrapolate, which may look strange."))
     shown = sweep.chosen_crop(lr, second.spec.scale, crop)
@@ -192,13 +173,10 @@ def _sweep(
         ):
             steps.append(step)
             bar.show(len(steps), f"{len(steps)}/{len(alphas)}", [f"alpha {step.alpha:g}"])
-            _show_scores(step, console)
+            if step.scores:
+                measures = f"PSNR Y {step.scores.psnr_y:6.2f}   SSIM Y {step.scores.ssim_y:.4f}"
+                console.tell(f"alpha {step.alpha:<6g} {measures}")
     write_image(sweep.sheet(steps, shown, second.spec.scale), target, WriteOptions(kind))
     if ground_truth is not None:
         sweep.plot(steps, plotted)
     console.tell(f"{first.name} to {second.name} -> {target}" + (f", {plotted}" if ground_truth else ""))
-
-
-def _show_scores(step: Step, console: Console) -> None:
-    if step.scores:
-        console.tell(f"alpha {step.alpha:<6g} PSNR Y {step.scores.psnr_y:6.2f}   SSIM Y {step.scores.ssim_y:.4f}")

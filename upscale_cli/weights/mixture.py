@@ -109,10 +109,12 @@ def _first_difference(a: StateDict, b: StateDict) -> str | None:
     return None
 
 
-def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights, LoadedWeights]:
+def load_default_pair(
+    progress: Progress, notify: Notify, or_embedded: bool = True
+) -> tuple[LoadedWeights, LoadedWeights]:
     """Return ESRGAN's (PSNR-trained, GAN-trained) pair; where it cannot be downloaded an embedded pair, with a warning.
 
-    ``notify`` gets which. Raises DownloadError where there is neither.
+    ``notify`` gets which. Raises DownloadError where there is neither, or the embedded one is not wanted.
     """
     manifest = load_manifest()
     pair = manifest.pair(manifest.find(DEFAULT_PAIR))
@@ -120,6 +122,9 @@ def load_default_pair(progress: Progress, notify: Notify) -> tuple[LoadedWeights
     try:
         loaded = load(pair[0].name, progress, notify), load(pair[1].name, progress, notify)
     except DownloadError as error:
+        if not or_embedded:
+            hint = "Go online, or name two networks, such as lite-x4 and lite-x4-restore."
+            raise DownloadError(error.message, hint) from error
         pair = next((found for record in manifest.embedded if (found := manifest.pair(record))), None)
         if pair is None:
             raise
