@@ -174,7 +174,7 @@ def _allow(seconds: int, memory: int | None = None) -> None:
 
 
 def _send_image(stream: IO[bytes], image: Picture | Animation) -> None:
-    frames, reply = (image,) if isinstance(image, Picture) else image.frames, Reply()
+    frames, reply = image.frames, Reply()
     if isinstance(image, Animation):
         reply.durations_ms, reply.loop_count = image.durations_ms, image.loop_count
     reply.metadata = frames[0].metadata

@@ -66,6 +66,11 @@ class Picture:
         """Bits per channel: 8 or 16."""
         return int(self.color.dtype.itemsize) * 8
 
+    @property
+    def frames(self) -> tuple[Picture]:
+        """The picture alone, as an animation has several."""
+        return (self,)
+
 
 def _is_pixels(pixels: Any) -> bool:
     return isinstance(pixels, np.ndarray) and pixels.dtype in (np.uint8, np.uint16)

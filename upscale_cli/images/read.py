@@ -53,7 +53,7 @@ def read_image(
 def read_picture(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
     """Return the picture in the file, or the first frame of the animation. Raises InputError."""
     image = read_image(path, max_megapixels)
-    return image.frames[0] if isinstance(image, Animation) else image
+    return image.frames[0]
 
 
 def picture_size(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class WriteOptions:
 def write_image(image: Picture | Animation, path: Path, options: WriteOptions) -> list[Notice]:
     """Write to ``path``. Returns one sentence for each thing that the format cannot hold. Raises OutputError."""
     kind, quality = options.format, options.quality or options.format.quality or 0
-    frames, notices = (image,) if isinstance(image, Picture) else image.frames, []
+    frames, notices = image.frames, []
     if len(frames) > 1 and not kind.animation:
         frames = frames[:1]
         notices.append(note(f"{kind.name} holds no animation: only the first frame was written."))

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from upscale_cli import atomic
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
 from upscale_cli.images.jpeg_quality import jpeg_quality
@@ -111,7 +112,7 @@ def read(job: Job, options: UpscaleOptions, reading: Reading | None = None) -> I
     try:
         return (reading or read_image)(job.source, options.max_megapixels)
     except ONE_PICTURES_FAULT as error:
-        return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
+        return _failure(job, error)
 
 
 def enlarge(
@@ -122,10 +123,7 @@ def enlarge(
     on_share: OnShare = lambda share, detail: None,
 ) -> Enlarged | Outcome:
     """Return ``image`` at ``size``, or the outcome where that fails. ``on_share`` gets a share that never falls."""
-    if job.reuses_result:
-        return _with_existing_result(job, image)
-    frames = [image] if isinstance(image, Picture) else list(image.frames)
-    reached = 0.0
+    frames, reached = image.frames, 0.0
 
     def preparing(share: float, detail: str) -> None:
         nonlocal reached
@@ -134,9 +132,9 @@ def enlarge(
 
     start = time.perf_counter()
     try:
-        size.pixels(
-            frames[0].height, frames[0].width
-        )  # an impossible size is refused before anything is trained for it
+        if job.reuses_result:
+            return _enlarged(job, image, read_image(job.target))
+        size.pixels(frames[0].height, frames[0].width)  # an impossible size is refused before anything is trained
         upscaler = upscaler_for(frames[0], preparing)
         prepared, results = reached, []
         for number, frame in enumerate(frames):
@@ -147,38 +145,33 @@ def enlarge(
 
             results.append(upscaler.upscale_picture(frame, size, of_frame))
     except ONE_PICTURES_FAULT as error:
-        return _failure(job, _of_picture(job, error))
+        return _failure(job, error, names_file=job.reuses_result)
     after = results[0] if isinstance(image, Picture) else replace(image, frames=tuple(results))
-    sizes = (frames[0].width, frames[0].height), (results[0].width, results[0].height)
-    return Enlarged(image, after, Outcome(job, upscaler.name, time.perf_counter() - start, *sizes))
+    return _enlarged(job, image, after, upscaler.name, time.perf_counter() - start)
 
 
-def _with_existing_result(job: Job, image: Image) -> Enlarged | Outcome:
-    try:
-        result = read_image(job.target)
-    except ONE_PICTURES_FAULT as error:
-        return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
-    before, after = _first(image), _first(result)
-    sizes = (before.width, before.height), (after.width, after.height)
-    return Enlarged(image, result, Outcome(job, None, 0.0, *sizes))
+def _enlarged(job: Job, before: Image, after: Image, model: str | None = None, seconds: float = 0.0) -> Enlarged:
+    first, enlarged = before.frames[0], after.frames[0]
+    sizes = (first.width, first.height), (enlarged.width, enlarged.height)
+    return Enlarged(before, after, Outcome(job, model, seconds, *sizes))
 
 
 def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
     """Write the result, and the comparison where the job has one, and return the outcome."""
-    job = enlarged.outcome.job
+    job, model = enlarged.outcome.job, enlarged.outcome.model
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         notices = []
         if not job.reuses_result:
             notices = write_image(enlarged.after, job.target, write_options(job.target, options))
         if job.comparison:
-            beside = side_by_side(_first(enlarged.before), _first(enlarged.after), enlarged.outcome.model or "result")
+            beside = side_by_side(enlarged.before.frames[0], enlarged.after.frames[0], model or "result")
             write_image(beside, job.comparison, write_options(job.comparison, options))
     except OSError as error:
         reason = error.strerror or str(error)
-        return _failure(job, OutputError(f"Cannot write {job.target}: {reason}.", "Choose another place with -o."))
+        return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))
     except ONE_PICTURES_FAULT as error:
-        return _failure(job, error if isinstance(error, UpscaleError) else _of_picture(job, error))
+        return _failure(job, error)
     return replace(enlarged.outcome, notices=(*notices, *_advice(enlarged.outcome, options)))
 
 
@@ -205,19 +198,13 @@ def require_writable_formats(jobs: Sequence[Job], options: UpscaleOptions) -> No
         WriteOptions(kinds[0], options.quality)
 
 
-def _first(image: Image) -> Picture:
-    return image if isinstance(image, Picture) else image.frames[0]
-
-
-def _failure(job: Job, error: UpscaleError) -> Outcome:
-    return Outcome(job, error=error)
-
-
-def _of_picture(job: Job, error: Exception) -> UpscaleError:
-    """Return ``error`` with the picture it came up with."""
-    if isinstance(error, UpscaleError):
-        known = type(error)(f"{job.source}: {error.message}", error.hint)
-    else:
+def _failure(job: Job, error: Exception, names_file: bool = True) -> Outcome:
+    """Return the outcome of ``job`` where ``error`` ended it, with its picture unless the error names a file."""
+    if not isinstance(error, UpscaleError):
         known = UpscaleError(f"{job.source}: {type(error).__name__}: {error}.", "Please report this with the picture.")
+    elif names_file:
+        return Outcome(job, error=error)
+    else:
+        known = type(error)(f"{job.source}: {error.message}", error.hint)
     known.__cause__ = error
-    return known
+    return Outcome(job, error=known)

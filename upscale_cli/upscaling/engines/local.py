@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from itertools import islice
 from threading import Event
 
-from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify
 from upscale_cli.upscaling import job as jobs_room
 from upscale_cli.upscaling.engines.engine import Listener, Progress
@@ -88,8 +87,7 @@ def _abandon(stop: Event, *pools: Executor) -> None:
 
 
 def _reporting(job: Job, image: Image, listener: Listener, stop: Event) -> Callable[[float, str], None]:
-    frames = (image,) if isinstance(image, Picture) else image.frames
-    megapixels = sum(frame.height * frame.width for frame in frames) / 1e6
+    megapixels = sum(frame.height * frame.width for frame in image.frames) / 1e6
 
     def on_share(share: float, detail: str) -> None:
         if stop.is_set():
