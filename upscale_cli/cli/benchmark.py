@@ -35,12 +35,7 @@ WIDTHS = (22, 12, 12, 9, 8, 10, 9, 14, 12)
 @click.option("--skip-plain", is_flag=True, help="Leave out the plain fp32 loop, the slowest.")
 @style_options(json_help="One JSON object per line.", quiet_help="No line on the machine.")
 def benchmark(
-    models: tuple[str, ...],
-    size: tuple[int, int],
-    options: UpscaleOptions,
-    repeat: int,
-    skip_plain: bool,
-    style: Style,
+    models: tuple[str, ...], size: tuple[int, int], options: UpscaleOptions, repeat: int, skip_plain: bool, style: Style
 ) -> None:
     """Measure speed and memory.
 

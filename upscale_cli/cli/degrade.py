@@ -16,12 +16,7 @@ from upscale_cli.errors import InputError
 @click.argument("picture", type=path())
 @click.option("-n", "--count", type=click.IntRange(1, 400), default=16, show_default=True, help="Degraded versions.")
 @click.option(
-    "-s",
-    "--scale",
-    type=click.IntRange(1, 16),
-    default=4,
-    show_default=True,
-    help="How much smaller they become.",
+    "-s", "--scale", type=click.IntRange(1, 16), default=4, show_default=True, help="How much smaller they become."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other versions.")
 @click.option(

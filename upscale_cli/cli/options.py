@@ -102,11 +102,7 @@ _field(
     help="Side of tiles in input pixels, 0 for none, or auto.",
 )
 _field("--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]")
-_field(
-    "--device",
-    show_default=True,
-    help="auto, cpu, cuda, cuda:1 or mps; for pictures several: cuda:0,cuda:1.",
-)
+_field("--device", show_default=True, help="auto, cpu, cuda, cuda:1 or mps; for pictures several: cuda:0,cuda:1.")
 
 
 def upscale_options(*names: str) -> Decorator[Any]:

@@ -116,11 +116,7 @@ def read(job: Job, options: UpscaleOptions, reading: Reading | None = None) -> I
 
 
 def enlarge(
-    job: Job,
-    image: Image,
-    size: Size,
-    upscaler_for: UpscalerFor,
-    on_share: OnShare = lambda share, detail: None,
+    job: Job, image: Image, size: Size, upscaler_for: UpscalerFor, on_share: OnShare = lambda share, detail: None
 ) -> Enlarged | Outcome:
     """Return ``image`` at ``size``, or the outcome where that fails. ``on_share`` gets a share that never falls."""
     frames, reached = image.frames, 0.0

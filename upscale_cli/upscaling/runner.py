@@ -136,10 +136,7 @@ class NetworkRunner:
         return max(SMALLEST_AUTO_TILE, math.isqrt(int(memory / self._bytes_per_pixel)) - 2 * self.halo)
 
     def run(
-        self,
-        pixels: Pixels,
-        dtype: DTypeLike | None = None,
-        on_tile: pipeline.OnTile = lambda done, total: None,
+        self, pixels: Pixels, dtype: DTypeLike | None = None, on_tile: pipeline.OnTile = lambda done, total: None
     ) -> Pixels:
         """Return ``pixels`` (H, W, C), memory-mapped or not, enlarged: (scale·H, scale·W, C) of ``dtype``.
 
@@ -151,13 +148,7 @@ class NetworkRunner:
         side = self.tile_side(*grid.padded)
         queue = TileQueue(grid, side, self._batch(side))
         return pipeline.run(
-            self.lanes,
-            pixels,
-            queue,
-            self.spec.scale,
-            dtype or pixels.dtype,
-            on_tile=on_tile,
-            on_split=self._split,
+            self.lanes, pixels, queue, self.spec.scale, dtype or pixels.dtype, on_tile=on_tile, on_split=self._split
         )
 
     def _batch(self, side: int) -> int:
