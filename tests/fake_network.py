@@ -57,6 +57,8 @@ class FakeLane:
     sending, computing and fetching a tile take. Counts the bytes that move.
     """
 
+    device = CPU
+
     def __init__(
         self, scale: int = 1, radius: int = 0, limit: float = float("inf"), seconds: tuple[float, float] = (0, 0)
     ) -> None:
@@ -87,9 +89,3 @@ class FakeLane:
         time.sleep(self.seconds[0])
         self.fetched.append(result.nbytes)
         return result
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, MemoryError)
-
-    def release(self) -> None:
-        pass

@@ -19,8 +19,8 @@ ROWS = (
     ("benchmarking", "recommendation"),  # measure with what the next row does
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference"),
-    ("kernels", "networks", "images", "video", "device", "pipeline", "transfer"),
-    ("atomic", "metrics", "resize", "orientation", "tiling"),
+    ("kernels", "networks", "images", "video", "pipeline", "transfer"),
+    ("atomic", "metrics", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}

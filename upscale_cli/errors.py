@@ -1,15 +1,4 @@
-"""Errors that a user can mend, with the exit code of each.
-
-    UpscaleError            1   also: some pictures of a folder failed
-    ├── UsageError          2   options that are wrong or cannot work together
-    ├── InputError          3   a picture (or folder) that cannot be read
-    ├── OutputError         4   a place that cannot be written
-    ├── WeightsError        5   a weights file that cannot be used, an unknown model
-    │   └── DownloadError   6   weights that could not be fetched or verified
-    └── DeviceError         7   a device that is missing or too small
-
-Ctrl-C and SIGTERM exit with 130.
-"""
+"""Errors that a user can mend, with the exit code of each."""
 
 from __future__ import annotations
 

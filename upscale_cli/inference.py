@@ -11,7 +11,6 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 
-from upscale_cli import device as devices
 from upscale_cli import levels
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks.architecture import NetworkSpec
@@ -108,14 +107,6 @@ class DeviceNetwork:
         if np.dtype(dtype) == np.uint8:
             return torch.uint8
         return torch.int32 if self.device.type == "mps" else torch.uint16
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Return whether ``error`` says that memory does not suffice."""
-        return devices.is_out_of_memory(error)
-
-    def release(self) -> None:
-        """Give cached memory back, so that smaller tiles can succeed."""
-        devices.release_memory(self.device)
 
 
 def _run(module: nn.Module, kind: torch.dtype, planes: Tensor) -> Tensor:

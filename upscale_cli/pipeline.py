@@ -13,9 +13,11 @@ from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from upscale_cli import device as devices
 from upscale_cli.tiling import Tile, TileQueue, cut_out
 
 OnTile = Callable[[int, int], None]
@@ -25,6 +27,8 @@ T = TypeVar("T")
 class Lane(Protocol):
     """A device with a network on it. ``send`` and ``fetch`` run in threads of their own beside ``compute``."""
 
+    device: torch.device
+
     def send(self, tiles: NDArray[Any]) -> Tensor:
         """Return integer ``tiles`` (n, h, w, C) on the device."""
 
@@ -33,12 +37,6 @@ class Lane(Protocol):
 
     def fetch(self, tiles: Tensor, result: Any, dtype: DTypeLike) -> NDArray[Any]:
         """Return the results in main memory."""
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Return whether ``error`` says that memory does not suffice."""
-
-    def release(self) -> None:
-        """Release cached memory, so that smaller tiles can succeed."""
 
 
 @dataclass
@@ -116,10 +114,10 @@ def _drain(lane: Lane, picture: _Picture) -> None:
         try:
             return step()
         except (RuntimeError, MemoryError) as error:
-            if not lane.is_out_of_memory(error):
+            if not devices.is_out_of_memory(error):
                 raise
         side = queue.split(group)
-        lane.release()
+        devices.release_memory(lane.device)
         if side:
             picture.on_split(side)
         return None

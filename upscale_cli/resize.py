@@ -7,7 +7,7 @@ benchmarks (MATLAB's ``imresize``), the way from a network's scale to the scale 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -74,32 +74,26 @@ def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tens
     return inside[:, used], weight[:, used].float()
 
 
-def _matrix(index: Tensor, weight: Tensor) -> tuple[int, int, Tensor]:
-    """Return the source positions [start, stop) that a block of taps uses, and its weights (outputs, stop - start)."""
-    start, stop = int(index.min()), int(index.max()) + 1
-    dense = torch.zeros(index.shape[0], stop - start)
-    dense.scatter_add_(1, index - start, weight)
-    return start, stop, dense
+def _bands(in_size: int, out_size: int, scale: float, kind: Filter) -> Iterator[tuple[int, int, Tensor]]:
+    """Yield, for every ``BLOCK`` outputs, the source positions [start, stop) that they use, and their weights.
+
+    These are (outputs, stop - start): products of matrices are far faster than gathering taps.
+    """
+    all_indices, all_weights = _taps(in_size, out_size, scale, kind)
+    for first in range(0, out_size, BLOCK):
+        index, weight = all_indices[first : first + BLOCK], all_weights[first : first + BLOCK]
+        start, stop = int(index.min()), int(index.max()) + 1
+        yield start, stop, torch.zeros(len(index), stop - start).scatter_add_(1, index - start, weight)
 
 
-def _resize_rows(image: Tensor, rows: slice, out_size: int, scale: float, kind: Filter) -> Tensor:
-    """Return output rows ``rows`` of (..., H, W). Products of matrices are far faster than gathering taps."""
-    index, weight = _taps(image.shape[-2], out_size, scale, kind)
-    blocks = []
-    for first in range(rows.start, rows.stop, BLOCK):
-        block = slice(first, min(first + BLOCK, rows.stop))
-        start, stop, dense = _matrix(index[block], weight[block])
-        blocks.append(dense.to(image.device) @ image[..., start:stop, :])
-    return torch.cat(blocks, -2)
+def _resize_rows(image: Tensor, out_size: int, scale: float, kind: Filter) -> Tensor:
+    bands = _bands(image.shape[-2], out_size, scale, kind)
+    return torch.cat([dense.to(image.device) @ image[..., start:stop, :] for start, stop, dense in bands], -2)
 
 
 def _resize_columns(image: Tensor, out_size: int, scale: float, kind: Filter) -> Tensor:
-    index, weight = _taps(image.shape[-1], out_size, scale, kind)
-    blocks = []
-    for first in range(0, out_size, BLOCK):
-        start, stop, dense = _matrix(index[first : first + BLOCK], weight[first : first + BLOCK])
-        blocks.append(image[..., start:stop] @ dense.to(image.device).T)
-    return torch.cat(blocks, -1)
+    bands = _bands(image.shape[-1], out_size, scale, kind)
+    return torch.cat([image[..., start:stop] @ dense.to(image.device).T for start, stop, dense in bands], -1)
 
 
 def resize(
@@ -112,7 +106,7 @@ def resize(
     """
     vertical, horizontal = scale or (size[0] / image.shape[-2], size[1] / image.shape[-1])
     if (size[0], vertical) != (image.shape[-2], 1):
-        image = _resize_rows(image, slice(0, size[0]), size[0], vertical, kind)
+        image = _resize_rows(image, size[0], vertical, kind)
     if (size[1], horizontal) != (image.shape[-1], 1):
         image = _resize_columns(image, size[1], horizontal, kind)
     return image
@@ -125,15 +119,11 @@ def resize_pixels(pixels: NDArray[Any], size: tuple[int, int], kind: Filter, dty
     """
     height, width, channels = pixels.shape
     result = np.empty((*size, channels), dtype)
-    index, weight = _taps(height, size[0], size[0] / height, kind)
-    for first in range(0, size[0], BLOCK):
-        rows = slice(first, min(first + BLOCK, size[0]))
-        start, stop, dense = _matrix(index[rows], weight[rows])
-        planes = levels.to_planes(pixels[start:stop]).contiguous()
-        strip = dense @ planes
+    for number, (start, stop, dense) in enumerate(_bands(height, size[0], size[0] / height, kind)):
+        strip = dense @ levels.to_planes(pixels[start:stop]).contiguous()
         if size[1] != width:
             strip = _resize_columns(strip, size[1], size[1] / width, kind)
-        result[rows] = levels.to_pixels(strip, dtype)
+        result[number * BLOCK : (number + 1) * BLOCK] = levels.to_pixels(strip, dtype)
     return result
 
 
