@@ -7,41 +7,28 @@ Every input follows from its number. None may run code, crash, end in a tracebac
 
 from __future__ import annotations
 
-import argparse
-import faulthandler
 import json
 import os
 import pickle
 import random
 import struct
 import subprocess
-import sys
-import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save
+from soak import Soak, Use
 
 from upscale_cli import UpscaleError, Upscaler
 from upscale_cli.networks import ARCHITECTURES, build
 
-SECONDS, MEGABYTES = 5, 1500  # the limits of one input; PyTorch alone takes 400 MB
 PICTURE = np.full((12, 12, 3), 90, np.uint8)
 
 State = dict[str, Any]
-
-
-class Result(NamedTuple):
-    number: int
-    mutation: str
-    outcome: str
-    seconds: float
-    megabytes: float
 
 
 class Call:
@@ -304,83 +291,28 @@ MUTATIONS: tuple[Callable[[random.Random, Path, Path], None], ...] = (
 )
 
 
-def attempt(number: int, folder: Path, seconds: float = SECONDS) -> Result:
-    """Make the input of that number, and use it."""
+def make(number: int, folder: Path) -> tuple[str, Use]:
+    """Write the file of that number into ``folder``."""
     mutation, rng = MUTATIONS[number % len(MUTATIONS)], random.Random(number)
     path, mark = folder / rng.choice(["x.pth", "x.safetensors"]), folder / "it-ran"
     mutation(rng, path, mark)
-    started = time.monotonic()
-    faulthandler.dump_traceback_later(seconds, exit=True)
-    try:
-        Upscaler(path, device="cpu").upscale(PICTURE)
-        outcome = "enlarged"
-    except UpscaleError as error:
-        outcome = f"refused: {error}"
-        assert len(outcome) < 600, outcome
-        assert outcome.isprintable(), outcome
-    faulthandler.cancel_dump_traceback_later()
-    assert not mark.exists(), "code ran"
-    path.unlink()
-    return Result(number, mutation.__name__, outcome, time.monotonic() - started, peak_megabytes())
+
+    def use() -> str:
+        try:
+            Upscaler(path, device="cpu").upscale(PICTURE)
+            outcome = "enlarged"
+        except UpscaleError as error:
+            outcome = f"refused: {error}"
+            assert len(outcome) < 600, outcome
+            assert outcome.isprintable(), outcome
+        assert not mark.exists(), "code ran"
+        path.unlink()
+        return outcome
+
+    return mutation.__name__, use
 
 
-def peak_megabytes() -> float:
-    """The most memory that this process has held; ru_maxrss begins with that of the process that started it."""
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
-
-
-def work(first: int, end: int, seconds: float) -> None:
-    """Print the result of each input as a line of JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(first, end):
-            sys.stdout.write(json.dumps(attempt(number, Path(folder), seconds)) + "\n")
-            sys.stdout.flush()
-
-
-def results(first: int, end: int, seconds: float = SECONDS) -> Iterator[Result]:
-    """The results of a range of inputs, from processes that may die of them."""
-    while first < end:
-        numbers = ("--first", str(first), "--end", str(end), "--seconds", str(seconds))
-        command = [sys.executable, str(Path(__file__)), *numbers]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        for line in done.stdout.splitlines():
-            result = Result(*json.loads(line))
-            first = result.number + 1
-            yield result
-        if done.returncode:
-            reason = "\n".join(done.stderr.splitlines()[-12:])
-            name = MUTATIONS[first % len(MUTATIONS)].__name__
-            yield Result(first, name, f"died with {done.returncode}: {reason}", 0, 0)
-            first += 1
-
-
-def faults(first: int, end: int) -> list[Result]:
-    """Those inputs of a range that were not answered as they should be."""
-    return [
-        result
-        for result in results(first, end)
-        if result.outcome.startswith("died") or result.seconds > SECONDS or result.megabytes > MEGABYTES
-    ]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--soak", type=int, help="how many inputs to try")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input")
-    parser.add_argument("--end", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="allowed to each")
-    options = parser.parse_args()
-    if options.end is not None:
-        work(options.first, options.end, options.seconds)
-        return 0
-    wrong = faults(options.first, options.first + (options.soak or 200))
-    for result in wrong:
-        sys.stdout.write(f"{result}\n")
-    sys.stdout.write(f"{len(wrong)} faults\n")
-    return bool(wrong)
-
+SOAK = Soak(__file__, make, seconds=5, megabytes=1500)  # PyTorch alone takes 400 MB
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(SOAK.main(__doc__))
