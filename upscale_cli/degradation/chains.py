@@ -218,6 +218,7 @@ def bicubic_inside(hr: Tensor, scale: int) -> Tensor:
 
 
 USM_SIZE, USM_WEIGHT, USM_THRESHOLD = 51, 0.5, 10.0
+USM_SIGMA = 0.3 * ((USM_SIZE - 1) * 0.5 - 1) + 0.8  # as cv2.getGaussianKernel(51, 0) has it
 
 
 @torch.no_grad()
@@ -238,13 +239,7 @@ def _smooth(images: Tensor) -> Tensor:
     """Return ``images`` under the Gaussian of ``unsharp``, by columns and by rows."""
     planes = pad_mirrored(images, USM_SIZE // 2, edge_twice=False).flatten(0, 1)[None]
     count = planes.shape[1]
-    line = _opencv_gaussian(USM_SIZE).to(images).expand(count, 1, USM_SIZE)
+    line = torch.exp(-0.5 * (torch.arange(USM_SIZE) - USM_SIZE // 2) ** 2 / USM_SIGMA**2)
+    line = (line / line.sum()).to(images).expand(count, 1, USM_SIZE)
     planes = F.conv2d(planes, line[..., None], groups=count)
     return F.conv2d(planes, line[:, :, None], groups=count).view_as(images)
-
-
-def _opencv_gaussian(size: int) -> Tensor:
-    """Return ``cv2.getGaussianKernel(size, 0)``."""
-    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
-    line = torch.exp(-0.5 * (torch.arange(size) - size // 2) ** 2 / sigma**2)
-    return line / line.sum()

@@ -45,9 +45,7 @@ class PairPool:
         if swapped <= 0:
             return lr, hr
         places = torch.from_numpy(rng.choice(len(self) - stored, swapped, replace=False)).to(lr.device)
-        return self._swap(lr, hr, slice(stored, stored + swapped), places)
-
-    def _swap(self, lr: Tensor, hr: Tensor, which: slice, places: Tensor) -> tuple[Tensor, Tensor]:
+        which = slice(stored, stored + swapped)
         assert self._lr is not None
         assert self._hr is not None
         lr_out, hr_out = lr.clone(), hr.clone()

@@ -1,9 +1,8 @@
-"""Which picture belongs to which: true pictures and results, HR and LR, by their names."""
+"""Which picture belongs to which by their names: ground truth and results, HR and LR."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from upscale_cli.errors import InputError
@@ -11,19 +10,17 @@ from upscale_cli.images.formats import EXTENSIONS
 
 
 def pictures_in(folder: Path, recursive: bool = False) -> list[Path]:
-    """The pictures of a folder, sorted; hidden ones are left out. Raises InputError where there are none."""
-    found = sorted(path for path in _files(folder, recursive) if path.suffix.lower() in EXTENSIONS)
-    if not found:
-        raise InputError(f"There are no pictures in {folder}.", "Check the path.")
-    return found
-
-
-def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Return the pictures of a folder, sorted; hidden ones are left out. Raises InputError where there are none."""
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.", "Check the path.")
+    found = []
     for path in folder.rglob("*") if recursive else folder.iterdir():
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.suffix.lower() in EXTENSIONS and path.is_file():
+            found.append(path)
+    if not found:
+        raise InputError(f"There are no pictures in {folder}.", "Check the path.")
+    return sorted(found)
 
 
 def paired(truth: Path, other: Path, recursive: bool = False, kind: str = "result") -> list[tuple[Path, Path]]:
@@ -55,7 +52,7 @@ def _key(path: Path, root: Path) -> Key:
 
 
 def _partners(truths: dict[Path, Key], others: dict[Path, Key]) -> dict[Path, list[Path]]:
-    """Those of exactly the same name; for the rest, the longest true name that a name begins with."""
+    """Return the others of exactly the same name, and for the rest those whose name begins with it: the longest one."""
     by_key = {key: path for path, key in truths.items()}
     owned: dict[Path, list[Path]] = {path: [] for path in truths}
     for path, key in others.items():
@@ -70,6 +67,6 @@ def _partners(truths: dict[Path, Key], others: dict[Path, Key]) -> dict[Path, li
 
 
 def _is_named_after(key: Key, truth: Key) -> bool:
-    """Whether the name is the true picture's, with LR, SR or nothing for its HR, and perhaps more after it."""
+    """Return whether the name is the ground truth's, with LR, SR or nothing for its HR, and perhaps more after it."""
     base = re.sub(r"_HR$", "", truth[1])
     return key[0] == truth[0] and re.match(re.escape(base) + r"(x\d+)?([\W_].*)?$", key[1]) is not None

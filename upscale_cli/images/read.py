@@ -147,18 +147,13 @@ def _by_opencv(path: Path, data: bytes, known: Format, header: Header) -> Pixels
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path} has pixels of type {pixels.dtype}.", "Convert it to 8 or 16 bits per channel.")
     full_range = np.rint(np.arange(2**header.depth) * (65535 / (2**header.depth - 1))).astype(np.uint16)
-    for strip in _strips(pixels):
+    for top in range(0, len(pixels), _STRIP):
+        strip = pixels[top : top + _STRIP]  # changed where it is
         if known.name == "avif":
             strip[...] = full_range.take(strip, mode="clip")
         if strip.ndim == 3 and strip.shape[2] >= 3:
             strip[...] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB if strip.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return pixels
-
-
-def _strips(pixels: Pixels) -> Iterator[Pixels]:
-    """Yield some rows at a time, to be changed where they are."""
-    for top in range(0, len(pixels), _STRIP):
-        yield pixels[top : top + _STRIP]
 
 
 def _upright(pixels: Pixels, turned: int) -> Pixels:

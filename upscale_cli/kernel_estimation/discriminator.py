@@ -59,17 +59,18 @@ def initial(channels: int, generator: torch.Generator) -> Discriminator:
 
 
 def normalised(network: Discriminator) -> list[Tensor]:
-    """Return first, blocks' and last weights divided by their largest singular values (Miyato et al. 2018)."""
-    return [_divided(network, index, w) for index, w in enumerate((network.first, network.blocks, network.last))]
+    """Return first, blocks' and last weights divided by their largest singular values (Miyato et al. 2018).
 
-
-def _divided(network: Discriminator, index: int, weight: Tensor) -> Tensor:
-    """Return ``weight``, a stack of matrices, divided, after one step of power iteration."""
-    with torch.no_grad():
-        right = F.normalize(weight.mT @ network.vectors[index], dim=-2, eps=NORM_EPSILON)
-        left = F.normalize(weight @ right, dim=-2, eps=NORM_EPSILON)
+    The values are known from one step of power iteration, which ``network.vectors`` take part in.
+    """
+    divided = []
+    for index, weight in enumerate((network.first, network.blocks, network.last)):
+        with torch.no_grad():
+            right = F.normalize(weight.mT @ network.vectors[index], dim=-2, eps=NORM_EPSILON)
+            left = F.normalize(weight @ right, dim=-2, eps=NORM_EPSILON)
         network.vectors[index] = left
-    return weight / (left.mT @ weight @ right)
+        divided.append(weight / (left.mT @ weight @ right))
+    return divided
 
 
 def judge(images: Tensor, network: Discriminator, weights: list[Tensor]) -> Tensor:

@@ -72,8 +72,10 @@ def train(
     image = image * 2 - 1
     large = crops.draw(crops.gradients_after_downsampling(image), CROP, iterations, rng)
     small = crops.draw(crops.gradient_map(image), SMALL_CROP, iterations, rng)
+    size, step = generator.KERNEL_SIZE, generator.SCALE
     for iteration, (large_at, small_at) in enumerate(zip(large, small, strict=True)):
-        windows = _windows(_crop(image, large_at, CROP))
+        # All windows that the generator weighs (positions, 169), at every second pixel of every channel.
+        windows = _crop(image, large_at, CROP).unfold(1, size, step).unfold(2, size, step).reshape(-1, size**2)
         loss, kernel = _step(game, windows, _crop(image, small_at, SMALL_CROP), iteration, rng)
         on_step(Progress(iteration, iterations, loss, kernel))
     return generator.composed(game.layers).detach()
@@ -95,12 +97,6 @@ def _new_game(channels: int, fit: spectrum.Fit, noise: float, rng: torch.Generat
 def _crop(image: Tensor, place: tuple[int, int], size: int) -> Tensor:
     top, left = place
     return image[:, top : top + size, left : left + size]
-
-
-def _windows(crop: Tensor) -> Tensor:
-    """Return all windows that the generator weighs (positions, 169), at every second pixel of every channel."""
-    size, step = generator.KERNEL_SIZE, generator.SCALE
-    return crop.unfold(1, size, step).unfold(2, size, step).reshape(-1, size * size)
 
 
 def _step(game: Game, windows: Tensor, real: Tensor, iteration: int, rng: torch.Generator) -> tuple[float, Tensor]:

@@ -52,14 +52,11 @@ def centred(values: NDArray[Any], scale: int | None = None) -> BlurKernel:
     if scale is not None and scale not in SCALES:
         raise NotAKernelError(f"its scale is not one of {SCALES[0]} to {SCALES[-1]}")
     weights = normalised(values)
-    scale = scale or _implied_scale(weights)
+    if scale is None:
+        implied = 1 + sum(center_of_mass(weights)) - 2 * (len(weights) // 2)
+        is_whole = abs(implied - round(implied)) < 0.2
+        scale = round(implied) if is_whole and DEFAULT_SCALE <= round(implied) <= SCALES[-1] else DEFAULT_SCALE
     return BlurKernel(moved_to_center(weights, scale), scale)
-
-
-def _implied_scale(weights: Values) -> int:
-    implied = 1 + sum(center_of_mass(weights)) - 2 * (len(weights) // 2)
-    whole = round(implied)
-    return whole if abs(implied - whole) < 0.2 and DEFAULT_SCALE <= whole <= SCALES[-1] else DEFAULT_SCALE
 
 
 def for_scale(kernel: BlurKernel, scale: int) -> BlurKernel:

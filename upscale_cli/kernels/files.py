@@ -30,17 +30,8 @@ MATLAB_NAME, MATLAB_SCALE = "Kernel", "Scale"
 LARGEST_FILE = 4 * 2**20  # bytes; .mat may hold other things beside the kernel
 # What json, NumPy and SciPy raise for damaged files, beside ValueError.
 DAMAGED = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    SyntaxError,
-    RecursionError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    tokenize.TokenError,
+    *(ValueError, TypeError, LookupError, ArithmeticError, EOFError, SyntaxError, RecursionError, MemoryError),
+    *(struct.error, zlib.error, tokenize.TokenError),
 )
 
 Content = tuple[NDArray[Any], int | None]  # values, and the scale if it is stated
