@@ -186,16 +186,12 @@ def build_trainable(spec: NetworkSpec, state: StateDict) -> nn.Module:
 def _loaded(make: Callable[[NetworkSpec], nn.Module], spec: NetworkSpec, state: StateDict) -> nn.Module:
     with torch.device("meta"):  # shapes without memory: they are compared before anything is allocated
         module = make(spec)
-    complete = _with_counters(module, state)
+    # BatchNorm's step counters, which files of old PyTorch versions lack.
+    counters = {key: torch.tensor(0) for key in module.state_dict() if key.endswith(".num_batches_tracked")}
+    complete = counters | dict(state)
     _require_same_tensors(module, complete)
     module.load_state_dict(complete, strict=True, assign=True)
     return module
-
-
-def _with_counters(module: nn.Module, state: StateDict) -> dict[str, Tensor]:
-    """Return ``state`` with BatchNorm's step counters, which files of old PyTorch versions lack."""
-    counters = {key: torch.tensor(0) for key in module.state_dict() if key.endswith(".num_batches_tracked")}
-    return counters | dict(state)
 
 
 def _require_same_tensors(module: nn.Module, state: StateDict) -> None:

@@ -114,13 +114,10 @@ class OverlappingAttention(nn.Module):
         pairs = around.reshape(n, 2, self.heads, features // self.heads, self.overlap**2, rows * columns)
         keys, values = pairs.permute(1, 0, 5, 2, 4, 3).flatten(1, 2)
         split = queries.reshape(n * rows * columns, self.window**2, self.heads, -1).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(split, keys, values, attn_mask=self._bias(qkv))
+        index = overlapping_positions(self.window, self.overlap, qkv.device)
+        bias = self.relative_position_bias_table[index].permute(2, 0, 1).to(qkv.dtype)  # (heads, window², overlap²)
+        mixed = F.scaled_dot_product_attention(split, keys, values, attn_mask=bias)
         return picture_of(mixed.transpose(1, 2).reshape(n, rows, columns, self.window**2, features), window)
-
-    def _bias(self, like: Tensor) -> Tensor:
-        """Return (heads, window², overlap²)."""
-        index = overlapping_positions(self.window, self.overlap, like.device)
-        return self.relative_position_bias_table[index].permute(2, 0, 1).to(like.dtype)
 
 
 def _module(spec: NetworkSpec) -> nn.Module:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
@@ -65,31 +65,28 @@ def _block(features: int, mixer: Mixer, kernel: int, partial: int, attention: bo
     )
 
 
-class Plksr(nn.Module):
-    """Blocks at LR size, whose result is added to the nearest enlargement of the input before the pixel shuffle."""
+class ResidualUpsampler(nn.Module):
+    """Layers at LR size, whose result is added to the nearest enlargement of the input before ``to_img`` enlarges."""
 
-    def __init__(
-        self,
-        channels: int,
-        scale: int,
-        features: int,
-        blocks: int,
-        mixer: Mixer,
-        kernel: int,
-        partial: int,
-        attention: bool,
-    ) -> None:
+    def __init__(self, scale: int, feats: Iterable[nn.Module], to_img: nn.Module) -> None:
         super().__init__()
-        self.scale = scale
-        self.feats = nn.Sequential(
-            nn.Conv2d(channels, features, 3, padding=1),
-            *(_block(features, mixer, kernel, partial, attention) for _ in range(blocks)),
-            nn.Conv2d(features, channels * scale**2, 3, padding=1),
-        )
+        self.scale, self.feats, self.to_img = scale, nn.Sequential(*feats), to_img
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
-        return F.pixel_shuffle(self.feats(lr) + lr.repeat_interleave(self.scale**2, 1), self.scale)
+        result: Tensor = self.to_img(self.feats(lr) + lr.repeat_interleave(self.scale**2, 1))
+        return result
+
+
+def _module(spec: NetworkSpec) -> nn.Module:
+    sizes = dict(spec.hyperparameters)
+    features, blocks = sizes["features"], sizes.pop("blocks")
+    layers = (
+        nn.Conv2d(spec.in_channels, features, 3, padding=1),
+        *(_block(**sizes) for _ in range(blocks)),
+        nn.Conv2d(features, spec.in_channels * spec.scale**2, 3, padding=1),
+    )
+    return ResidualUpsampler(spec.scale, layers, nn.PixelShuffle(spec.scale))
 
 
 def draw(module: nn.Module) -> None:
@@ -143,7 +140,7 @@ PLKSR = Architecture(
     name="plksr",
     detect=holds("feats.0.weight", "feats.1.channe_mixer.0.weight"),
     spec=_spec,
-    module=lambda spec: Plksr(spec.in_channels, spec.scale, **spec.hyperparameters),
+    module=_module,
     sizes=PlksrSizes,
     examples=(
         *map(_SMALL.spec, (1, 2, 3, 4)),

@@ -24,7 +24,7 @@ from upscale_cli.networks.architecture import (
     holds,
 )
 from upscale_cli.networks.layers import Residual
-from upscale_cli.networks.plksr import PartialLargeKernel, channel_mixer, draw, element_attention
+from upscale_cli.networks.plksr import PartialLargeKernel, ResidualUpsampler, channel_mixer, draw, element_attention
 from upscale_cli.networks.upsamplers import DYSAMPLE_REACH, DySample, shuffle_scale
 
 NORM_GROUPS = 4
@@ -56,38 +56,21 @@ def _block(features: int, kernel: int, partial: int, attention: bool, layer_norm
     )
 
 
-class RealPlksr(nn.Module):
-    """Blocks at LR size, whose result is added to the nearest enlargement of the input before it is shuffled."""
-
-    def __init__(
-        self,
-        channels: int,
-        scale: int,
-        features: int,
-        blocks: int,
-        kernel: int,
-        partial: int,
-        attention: bool,
-        layer_norm: bool,
-        dysample: bool,
-    ) -> None:
-        super().__init__()
-        self.scale = scale
-        made = channels * scale**2
-        self.feats = nn.Sequential(
-            nn.Conv2d(channels, features, 3, padding=1),
-            *(_block(features, kernel, partial, attention, layer_norm) for _ in range(blocks)),
-            nn.Identity(),  # a dropout in training elsewhere
-            nn.Conv2d(features, made, 3, padding=1),
-        )
-        self.to_img: nn.Module = nn.PixelShuffle(scale)
-        if dysample:
-            self.to_img = DySample(made, channels if scale > 1 else 0, scale, groups=channels if scale % 2 else 4)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
-        result: Tensor = self.to_img(self.feats(lr) + lr.repeat_interleave(self.scale**2, 1))
-        return result
+def _module(spec: NetworkSpec) -> nn.Module:
+    sizes = dict(spec.hyperparameters)
+    features, blocks, sampled = sizes["features"], sizes.pop("blocks"), sizes.pop("dysample")
+    channels, scale = spec.in_channels, spec.scale
+    made = channels * scale**2
+    layers = (
+        nn.Conv2d(channels, features, 3, padding=1),
+        *(_block(**sizes) for _ in range(blocks)),
+        nn.Identity(),  # a dropout in training elsewhere
+        nn.Conv2d(features, made, 3, padding=1),
+    )
+    to_img: nn.Module = nn.PixelShuffle(scale)
+    if sampled:
+        to_img = DySample(made, channels if scale > 1 else 0, scale, groups=channels if scale % 2 else 4)
+    return ResidualUpsampler(scale, layers, to_img)
 
 
 def _spec(state: StateDict) -> NetworkSpec:
@@ -141,7 +124,7 @@ REALPLKSR = Architecture(
     name="realplksr",
     detect=holds("feats.0.weight", "feats.1.channel_mixer.0.weight"),
     spec=_spec,
-    module=lambda spec: RealPlksr(spec.in_channels, spec.scale, **spec.hyperparameters),
+    module=_module,
     sizes=RealPlksrSizes,
     examples=(
         *map(_SMALL.spec, (1, 2, 3, 4)),
