@@ -7,7 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict, convolution
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 
 
 class Toy(nn.Module):
@@ -33,7 +34,7 @@ class ToySizes(Sizes, frozen=True):
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    made, channels = convolution(state, "only.weight")
+    made, channels = keys.convolution(state, "only.weight")
     return ToySizes(side=state["only.weight"].shape[-1]).spec(math.isqrt(made // channels), channels)
 
 

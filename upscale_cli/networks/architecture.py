@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import torch
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
-MOST_LAYERS = 1000  # in a row: building more, as a forged file may claim, takes minutes
 Positive = Annotated[int, Meta(ge=1, le=512)]
 Wide = Annotated[int, Meta(ge=1, le=4096)]
 Several = Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=64)]
@@ -104,84 +101,6 @@ class Architecture:
     published: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
 
 
-def holds(*keys: str) -> Callable[[StateDict], bool]:
-    """Return a detector of state dicts that hold all of ``keys``."""
-    return lambda state: all(key in state for key in keys)
-
-
-def renamed(state: StateDict, rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
-    """Return the state dict, each key rewritten by the first of the (pattern, replacement) ``rules`` that matches."""
-    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
-
-    def rename(key: str) -> str:
-        matching = ((pattern, replacement) for pattern, replacement in compiled if pattern.search(key))
-        pattern, replacement = next(matching, (None, ""))
-        return pattern.sub(replacement, key) if pattern else key
-
-    return {rename(key): tensor for key, tensor in state.items()}
-
-
-def convolution(state: StateDict, key: str) -> tuple[int, int]:
-    """Return (output channels, input channels) of the convolution weight ``key``. Raises KeyError or ValueError."""
-    shape = state[key].shape
-    if len(shape) != 4:
-        raise ValueError(f"the tensor {key} of shape {tuple(shape)} is no convolution")
-    return shape[0], shape[1]
-
-
-def count(state: StateDict, pattern: str) -> int:
-    """Return how many different numbers the first group of ``pattern`` takes among the keys. Raises ValueError."""
-    found = len({match[1] for key in state if (match := re.match(pattern, key))})
-    if found > MOST_LAYERS:
-        raise ValueError(f"{found} layers of one kind are more than any network has")
-    return found
-
-
-def features_and_channels(state: StateDict, first: str, last: str) -> tuple[int, int]:
-    """Return the features and the channels of a network that adds its enlarged input to the result.
-
-    ``first``, ``last``: keys of its outer convolutions. Raises KeyError or ValueError.
-    """
-    (features, in_channels), (out_channels, _) = convolution(state, first), convolution(state, last)
-    if out_channels != in_channels:
-        raise ValueError(f"{in_channels} channels go in and {out_channels} come out")
-    return features, in_channels
-
-
-def shuffled_radius(factors: Sequence[int], last: int = 1) -> int:
-    """Return the LR radius of a 3×3 convolution before each pixel shuffle by ``factors``, and a ``last`` one after."""
-    radius = last
-    for factor in reversed(factors):
-        radius = -(-radius // factor) + 1
-    return radius
-
-
-def nearest_radius(factors: Sequence[int]) -> int:
-    """Return the LR radius of a 3×3 convolution after each nearest enlargement by ``factors``, and two at the end."""
-    radius = 2
-    for factor in reversed(factors):
-        radius = -(-(radius + 1) // factor)
-    return radius
-
-
 def affordable_halo(reach: int) -> int:
     """Return the halo of a network that averages over the whole picture, and otherwise sees ``reach`` LR pixels far."""
     return reach if reach <= LONGEST_HALO else SHORT_HALO
-
-
-def doublings(scale: int) -> int:
-    """Return how often a network doubles to enlarge ``scale`` times. Raises ValueError for other scales."""
-    if scale.bit_count() != 1:
-        raise ValueError(f"cannot enlarge {scale} times, only by powers of two")
-    return scale.bit_length() - 1
-
-
-def draw_scaled_he(module: nn.Module, share: float) -> None:
-    """Draw all convolutions by He's initialisation times ``share``, biases 0 (Wang et al. 2018, section 3.1)."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-            with torch.no_grad():
-                layer.weight.mul_(share)
-                if layer.bias is not None:
-                    layer.bias.zero_()

@@ -7,15 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    convolution,
-    count,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 
 
 class Compact(nn.Module):
@@ -48,9 +41,9 @@ def _detect(state: StateDict) -> bool:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    layers = count(state, r"^body\.(\d+)\.weight$")
-    features, in_channels = convolution(state, "body.0.weight")
-    made, _ = convolution(state, f"body.{layers - 1}.weight")
+    layers = keys.count(state, r"^body\.(\d+)\.weight$")
+    features, in_channels = keys.convolution(state, "body.0.weight")
+    made, _ = keys.convolution(state, f"body.{layers - 1}.weight")
     # As many channels come out as went in, so what the last convolution makes is channels · scale².
     scale = math.isqrt(made // in_channels)
     if scale**2 * in_channels != made:

@@ -13,6 +13,7 @@ import torch
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
+from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import (
     SHORT_HALO,
     UNBOUNDED,
@@ -21,9 +22,6 @@ from upscale_cli.networks.architecture import (
     Positive,
     StateDict,
     Wide,
-    convolution,
-    count,
-    holds,
 )
 from upscale_cli.networks.dual_attention import ChannelAttention, SpatialAttention
 from upscale_cli.networks.layers import chain
@@ -123,8 +121,8 @@ def _heads(state: StateDict, layer: int) -> int:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = convolution(state, "conv_first.weight")
-    numbers = range(count(state, r"^layers\.(\d+)\."))
+    features, channels = keys.convolution(state, "conv_first.weight")
+    numbers = range(keys.count(state, r"^layers\.(\d+)\."))
     offsets = state["layers.0.blocks.0.attn.attns.0.rpe_biases"]
     if offsets.ndim != 2 or offsets.shape[1] != 2 or not len(offsets):
         raise ValueError("layers.0.blocks.0.attn.attns.0.rpe_biases fits no window")
@@ -132,7 +130,7 @@ def _spec(state: StateDict) -> NetworkSpec:
     upsampler, factors, tail_features = tail_of(state, channels)
     sizes = DatSizes(
         features=features,
-        depths=tuple(count(state, rf"^layers\.{number}\.blocks\.(\d+)\.") for number in numbers),
+        depths=tuple(keys.count(state, rf"^layers\.{number}\.blocks\.(\d+)\.") for number in numbers),
         heads=tuple(_heads(state, number) for number in numbers),
         window=(high, wide),
         hidden=state["layers.0.blocks.0.ffn.fc1.bias"].numel(),
@@ -187,7 +185,7 @@ DAT = Architecture(
     name="dat",
     canonical=_canonical,
     published=_published,
-    detect=holds("layers.0.blocks.0.attn.attns.0.rpe_biases", "before_RG.1.weight"),
+    detect=keys.holds("layers.0.blocks.0.attn.attns.0.rpe_biases", "before_RG.1.weight"),
     spec=_spec,
     module=_module,
     sizes=DatSizes,

@@ -14,20 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    convolution,
-    count,
-    holds,
-    renamed,
-    shuffled_radius,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 from upscale_cli.networks.layers import Residual
-from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffles, unshuffle_factor
+from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffled_radius, shuffles, unshuffle_factor
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 # The tensors do not tell by how much residuals are scaled: published networks of so many features do it by a tenth.
@@ -117,9 +107,9 @@ def described(architecture: str, ends: Ends, radius: int, **sizes: int) -> Netwo
 
 def ends_of(state: StateDict) -> Ends:
     """Return the ends of a HeadBodyTail's state. Raises KeyError or ValueError."""
-    channels, _ = convolution(state, "tail.1.weight")
+    channels, _ = keys.convolution(state, "tail.1.weight")
     unshuffled = "head.1.weight" in state
-    _, seen = convolution(state, "head.1.weight" if unshuffled else "head.0.weight")
+    _, seen = keys.convolution(state, "head.1.weight" if unshuffled else "head.0.weight")
     unshuffle = unshuffle_factor(seen, channels)
     if (unshuffle > 1) != unshuffled:
         raise ValueError(f"{seen} channels go in and {channels} come out")
@@ -137,7 +127,7 @@ def _value_range(state: StateDict) -> int:
 
 def basicsr(state: StateDict, blocks: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
     """Return the state under the authors' keys, from BasicSR's, which keep the mean colour in the code."""
-    groups = count(state, r"^body\.(\d+)\.")
+    groups = keys.count(state, r"^body\.(\d+)\.")
     rules = (
         (r"^conv_first\.", "head.0."),
         *blocks,
@@ -147,7 +137,7 @@ def basicsr(state: StateDict, blocks: Iterable[tuple[str, str]]) -> dict[str, Te
     )
     shifts = {"sub_mean": MeanShift(-255), "add_mean": MeanShift(255)}
     means = {f"{name}.{key}": tensor for name, shift in shifts.items() for key, tensor in shift.state_dict().items()}
-    return {**renamed(state, rules), **(means if state["conv_first.weight"].shape[1:2] == (3,) else {})}
+    return {**keys.renamed(state, rules), **(means if state["conv_first.weight"].shape[1:2] == (3,) else {})}
 
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
@@ -160,8 +150,8 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, _ = convolution(state, "body.0.body.0.weight")
-    return _described(ends_of(state), features, count(state, r"^body\.(\d+)\.body\.0\.weight$"))
+    features, _ = keys.convolution(state, "body.0.body.0.weight")
+    return _described(ends_of(state), features, keys.count(state, r"^body\.(\d+)\.body\.0\.weight$"))
 
 
 def _described(ends: Ends, features: int, blocks: int) -> NetworkSpec:
@@ -195,7 +185,7 @@ class EdsrSizes(Sizes, frozen=True):
 EDSR = Architecture(
     name="edsr",
     canonical=_canonical,
-    detect=holds("body.0.body.0.weight", "tail.1.weight"),
+    detect=keys.holds("body.0.body.0.weight", "tail.1.weight"),
     spec=_spec,
     module=_module,
     sizes=EdsrSizes,

@@ -8,19 +8,10 @@ import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    count,
-    doublings,
-    features_and_channels,
-    holds,
-    nearest_radius,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 from upscale_cli.networks.layers import residual_block
+from upscale_cli.networks.upsamplers import doublings, nearest_radius
 
 
 class EnhanceNet(nn.Module):
@@ -46,9 +37,9 @@ class EnhanceNet(nn.Module):
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = features_and_channels(state, "first.weight", "last.weight")
-    blocks = count(state, r"^blocks\.(\d+)\.conv1\.weight$")
-    scale = 2 ** count(state, r"^enlarge\.(\d+)\.weight$")
+    features, channels = keys.features_and_channels(state, "first.weight", "last.weight")
+    blocks = keys.count(state, r"^blocks\.(\d+)\.conv1\.weight$")
+    scale = 2 ** keys.count(state, r"^enlarge\.(\d+)\.weight$")
     return EnhanceNetSizes(features=features, blocks=blocks).spec(scale, channels)
 
 
@@ -74,7 +65,7 @@ class EnhanceNetSizes(Sizes, frozen=True):
 _SMALL = EnhanceNetSizes(features=6, blocks=1)
 ENHANCENET = Architecture(
     name="enhancenet",
-    detect=holds("first.weight", "blocks.0.conv1.weight", "hr.weight", "last.weight"),
+    detect=keys.holds("first.weight", "blocks.0.conv1.weight", "hr.weight", "last.weight"),
     spec=_spec,
     module=lambda spec: EnhanceNet(spec.in_channels, **spec.hyperparameters),
     sizes=EnhanceNetSizes,

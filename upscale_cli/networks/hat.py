@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
+from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import (
     SHORT_HALO,
     UNBOUNDED,
@@ -21,9 +22,6 @@ from upscale_cli.networks.architecture import (
     Positive,
     StateDict,
     Wide,
-    convolution,
-    count,
-    holds,
 )
 from upscale_cli.networks.layers import Weighted, squeeze_and_excite
 from upscale_cli.networks.swinir import patch_embedding, residual_group, window_of
@@ -160,10 +158,10 @@ _FIRST = "layers.0.residual_group."
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = convolution(state, "conv_first.weight")
-    compressed, _ = convolution(state, f"{_FIRST}blocks.0.conv_block.cab.0.weight")
-    squeezed, _ = convolution(state, f"{_FIRST}blocks.0.conv_block.cab.3.attention.1.weight")
-    numbers = range(count(state, r"^layers\.(\d+)\."))
+    features, channels = keys.convolution(state, "conv_first.weight")
+    compressed, _ = keys.convolution(state, f"{_FIRST}blocks.0.conv_block.cab.0.weight")
+    squeezed, _ = keys.convolution(state, f"{_FIRST}blocks.0.conv_block.cab.3.attention.1.weight")
+    numbers = range(keys.count(state, r"^layers\.(\d+)\."))
     window = window_of(state, f"{_FIRST}blocks.0.attn.relative_position_bias_table")
     overlapping = "overlap_attn.relative_position_bias_table"
     side = math.isqrt(state[f"{_FIRST}{overlapping}"].shape[0])
@@ -172,7 +170,7 @@ def _spec(state: StateDict) -> NetworkSpec:
         raise ValueError(f"its upsampler is {upsampler}")
     sizes = HatSizes(
         features=features,
-        depths=tuple(count(state, rf"^layers\.{number}\.residual_group\.blocks\.(\d+)\.") for number in numbers),
+        depths=tuple(keys.count(state, rf"^layers\.{number}\.residual_group\.blocks\.(\d+)\.") for number in numbers),
         heads=tuple(state[f"layers.{number}.residual_group.{overlapping}"].shape[-1] for number in numbers),
         window=window,
         overlap=side + 1 - window,
@@ -222,7 +220,7 @@ HAT = Architecture(
     name="hat",
     canonical=_canonical,
     published=_published,
-    detect=holds(f"{_FIRST}blocks.0.conv_block.cab.0.weight", f"{_FIRST}overlap_attn.qkv.weight"),
+    detect=keys.holds(f"{_FIRST}blocks.0.conv_block.cab.0.weight", f"{_FIRST}overlap_attn.qkv.weight"),
     spec=_spec,
     module=_module,
     sizes=HatSizes,

@@ -54,3 +54,14 @@ def residual_block(features: int) -> Residual:
 def squeeze_and_excite(features: int, squeezed: int) -> list[nn.Module]:
     """Return layers from all channels' means to a weight for each channel, with ``squeezed`` features between."""
     return [nn.Conv2d(features, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, features, 1), nn.Sigmoid()]
+
+
+def draw_scaled_he(module: nn.Module, share: float) -> None:
+    """Draw all convolutions by He's initialisation times ``share``, biases 0 (Wang et al. 2018, section 3.1)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            with torch.no_grad():
+                layer.weight.mul_(share)
+                if layer.bias is not None:
+                    layer.bias.zero_()

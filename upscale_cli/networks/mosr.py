@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
+from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import (
     UNBOUNDED,
     Architecture,
@@ -21,9 +22,6 @@ from upscale_cli.networks.architecture import (
     StateDict,
     Wide,
     affordable_halo,
-    convolution,
-    count,
-    holds,
 )
 from upscale_cli.networks.realplksr import ChannelNorm
 from upscale_cli.networks.upsamplers import DYSAMPLE_REACH, DySample, dysample_sizes, shuffle_scale
@@ -141,13 +139,13 @@ def _end(state: StateDict, channels: int) -> tuple[Kind, int]:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = convolution(state, "gblocks.0.weight")
-    doubled, _ = convolution(state, "gblocks.1.fc1.weight")
-    local, _ = convolution(state, "gblocks.1.conv.weight")
+    features, channels = keys.convolution(state, "gblocks.0.weight")
+    doubled, _ = keys.convolution(state, "gblocks.1.fc1.weight")
+    local, _ = keys.convolution(state, "gblocks.1.conv.weight")
     upsampler, scale = _end(state, channels)
     return MosrSizes(
         features=features,
-        blocks=count(state, r"^gblocks\.(\d+)\.fc1\.weight$"),
+        blocks=keys.count(state, r"^gblocks\.(\d+)\.fc1\.weight$"),
         hidden=doubled // 2,
         local=local,
         kernel=state["gblocks.1.conv.weight"].shape[-1],
@@ -188,7 +186,7 @@ def _small(blocks: int, upsampler: Kind = "ps") -> MosrSizes:
 
 MOSR = Architecture(
     name="mosr",
-    detect=holds("gblocks.0.weight", "gblocks.1.fc1.weight"),
+    detect=keys.holds("gblocks.0.weight", "gblocks.1.fc1.weight"),
     spec=_spec,
     module=lambda spec: Mosr(spec.in_channels, spec.scale, **spec.hyperparameters),
     sizes=MosrSizes,

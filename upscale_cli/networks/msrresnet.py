@@ -6,22 +6,10 @@ import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    count,
-    doublings,
-    draw_scaled_he,
-    features_and_channels,
-    holds,
-    renamed,
-    shuffled_radius,
-)
-from upscale_cli.networks.layers import residual_block
-from upscale_cli.networks.upsamplers import shuffle_scale
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.layers import draw_scaled_he, residual_block
+from upscale_cli.networks.upsamplers import doublings, shuffle_scale, shuffled_radius
 
 SLOPE = 0.1
 INITIAL_SCALE = 0.1
@@ -60,15 +48,15 @@ _OTHER_LAYOUTS = (
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Return the state under BasicSR's keys, from OpenMMLab's (``trunk_net``) and KAIR's (``recon_trunk``)."""
-    return renamed(state, _OTHER_LAYOUTS)
+    return keys.renamed(state, _OTHER_LAYOUTS)
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = features_and_channels(state, "conv_first.weight", "conv_last.weight")
-    blocks = count(state, r"^body\.(\d+)\.conv1\.weight$")
+    features, channels = keys.features_and_channels(state, "conv_first.weight", "conv_last.weight")
+    blocks = keys.count(state, r"^body\.(\d+)\.conv1\.weight$")
     factor = shuffle_scale(state, "upconv1.weight", features)
     return MSRResNetSizes(features=features, blocks=blocks).described(
-        channels, count(state, r"^upconv(\d+)\.weight$"), factor
+        channels, keys.count(state, r"^upconv(\d+)\.weight$"), factor
     )
 
 
@@ -99,7 +87,7 @@ _SMALL = MSRResNetSizes(features=6, blocks=2)
 MSRRESNET = Architecture(
     name="msrresnet",
     canonical=_canonical,
-    detect=holds("body.0.conv1.weight", "conv_first.weight", "upconv1.weight"),
+    detect=keys.holds("body.0.conv1.weight", "conv_first.weight", "upconv1.weight"),
     spec=_spec,
     module=lambda spec: MSRResNet(spec.in_channels, **spec.hyperparameters),
     sizes=MSRResNetSizes,

@@ -9,16 +9,8 @@ import torch
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    convolution,
-    count,
-    holds,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 from upscale_cli.networks.layers import Residual, Weighted
 from upscale_cli.networks.upsamplers import shuffle_scale
 
@@ -97,11 +89,11 @@ def draw(module: nn.Module) -> None:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = convolution(state, "feats.0.weight")
-    blocks = count(state, r"^feats\.(\d+)\.channe_mixer\.0\.weight$")
+    features, channels = keys.convolution(state, "feats.0.weight")
+    blocks = keys.count(state, r"^feats\.(\d+)\.channe_mixer\.0\.weight$")
     if "feats.1.lk.conv.weight" not in state:
         raise ValueError("its large kernels are sparse, which the tensors do not fully describe")
-    partial, _ = convolution(state, "feats.1.lk.conv.weight")
+    partial, _ = keys.convolution(state, "feats.1.lk.conv.weight")
     kernels = tuple(state[f"feats.1.channe_mixer.{layer}.weight"].shape[-1] for layer in (0, 2))
     mixer = next((name for name, sizes in MIXERS.items() if sizes == kernels), None)
     if mixer is None:
@@ -138,7 +130,7 @@ class PlksrSizes(Sizes, frozen=True):
 _SMALL = PlksrSizes(features=8, blocks=2, mixer="CCM", kernel=5, partial=2)
 PLKSR = Architecture(
     name="plksr",
-    detect=holds("feats.0.weight", "feats.1.channe_mixer.0.weight"),
+    detect=keys.holds("feats.0.weight", "feats.1.channe_mixer.0.weight"),
     spec=_spec,
     module=_module,
     sizes=PlksrSizes,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
+from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import (
     UNBOUNDED,
     Architecture,
@@ -18,9 +19,6 @@ from upscale_cli.networks.architecture import (
     Sizes,
     StateDict,
     affordable_halo,
-    convolution,
-    count,
-    holds,
 )
 from upscale_cli.networks.edsr import Ends, HeadBodyTail, basicsr, described, ends_of, new_ends
 from upscale_cli.networks.layers import Residual, Weighted, squeeze_and_excite
@@ -44,7 +42,7 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Return the state under the authors' keys, also from BasicSR's."""
     if "body.0.residual_group.0.rcab.0.weight" not in state or "conv_first.weight" not in state:
         return dict(state)
-    blocks = count(state, r"^body\.0\.residual_group\.(\d+)\.")
+    blocks = keys.count(state, r"^body\.0\.residual_group\.(\d+)\.")
     group = r"^body\.(\d+)\.residual_group\.(\d+)\.rcab\."
     rules = (
         (rf"{group}3\.attention\.1\.", r"body.\1.body.\2.body.3.conv_du.0."),
@@ -56,12 +54,12 @@ def _canonical(state: StateDict) -> dict[str, Tensor]:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    squeezed, features = convolution(state, f"{_ATTENTION}.0.weight")
+    squeezed, features = keys.convolution(state, f"{_ATTENTION}.0.weight")
     return _described(
         ends_of(state),
         features=features,
-        groups=count(state, r"^body\.(\d+)\.body\.0\.body\.0\.weight$"),
-        blocks=count(state, r"^body\.0\.body\.(\d+)\.body\.0\.weight$"),
+        groups=keys.count(state, r"^body\.(\d+)\.body\.0\.body\.0\.weight$"),
+        blocks=keys.count(state, r"^body\.0\.body\.(\d+)\.body\.0\.weight$"),
         squeezed=squeezed,
     )
 
@@ -98,7 +96,7 @@ class RcanSizes(Sizes, frozen=True):
 RCAN = Architecture(
     name="rcan",
     canonical=_canonical,
-    detect=holds(f"{_ATTENTION}.0.weight", "tail.1.weight"),
+    detect=keys.holds(f"{_ATTENTION}.0.weight", "tail.1.weight"),
     spec=_spec,
     module=_module,
     sizes=RcanSizes,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
+from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import (
     UNBOUNDED,
     Architecture,
@@ -19,9 +20,6 @@ from upscale_cli.networks.architecture import (
     Sizes,
     StateDict,
     affordable_halo,
-    convolution,
-    count,
-    holds,
 )
 from upscale_cli.networks.layers import Residual
 from upscale_cli.networks.plksr import PartialLargeKernel, ResidualUpsampler, channel_mixer, draw, element_attention
@@ -74,9 +72,9 @@ def _module(spec: NetworkSpec) -> nn.Module:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, channels = convolution(state, "feats.0.weight")
-    blocks = count(state, r"^feats\.(\d+)\.channel_mixer\.0\.weight$")
-    partial, _ = convolution(state, "feats.1.lk.conv.weight")
+    features, channels = keys.convolution(state, "feats.0.weight")
+    blocks = keys.count(state, r"^feats\.(\d+)\.channel_mixer\.0\.weight$")
+    partial, _ = keys.convolution(state, "feats.1.lk.conv.weight")
     return RealPlksrSizes(
         features=features,
         blocks=blocks,
@@ -122,7 +120,7 @@ class RealPlksrSizes(Sizes, frozen=True):
 _SMALL = RealPlksrSizes(features=8, blocks=2, kernel=5, partial=2)
 REALPLKSR = Architecture(
     name="realplksr",
-    detect=holds("feats.0.weight", "feats.1.channel_mixer.0.weight"),
+    detect=keys.holds("feats.0.weight", "feats.1.channel_mixer.0.weight"),
     spec=_spec,
     module=_module,
     sizes=RealPlksrSizes,

@@ -14,20 +14,10 @@ import torch.nn.functional as F
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    convolution,
-    count,
-    doublings,
-    draw_scaled_he,
-    holds,
-    renamed,
-)
-from upscale_cli.networks.layers import Residual
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.layers import Residual, draw_scaled_he
+from upscale_cli.networks.upsamplers import doublings
 
 RESIDUAL_SCALE = 0.2
 SLOPE = 0.2
@@ -111,9 +101,9 @@ _FIRST_GENERATION = (
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Return the state under BasicSR's keys, from those of ESRGAN, of the first generation, and of OpenMMLab."""
     if "model.0.weight" in state:
-        return renamed(state, _FIRST_GENERATION + _first_generation_tail(state))
+        return keys.renamed(state, _FIRST_GENERATION + _first_generation_tail(state))
     if any(key.startswith("RRDB_trunk.") for key in state):
-        return renamed(state, _ESRGAN_LAYOUT)
+        return keys.renamed(state, _ESRGAN_LAYOUT)
     return dict(state)
 
 
@@ -125,15 +115,17 @@ def _first_generation_tail(state: StateDict) -> tuple[tuple[str, str], ...]:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, seen = convolution(state, "conv_first.weight")
-    out_channels, _ = convolution(state, "conv_last.weight")
-    growth, _ = convolution(state, "body.0.rdb1.conv1.weight")
+    features, seen = keys.convolution(state, "conv_first.weight")
+    out_channels, _ = keys.convolution(state, "conv_last.weight")
+    growth, _ = keys.convolution(state, "body.0.rdb1.conv1.weight")
     # As many channels come out as went in, so a surplus of inputs means a pixel-unshuffle in front.
     unshuffle = math.isqrt(seen // out_channels)
     if unshuffle not in (1, 2, 4) or unshuffle**2 * out_channels != seen:
         unshuffle = 1
-    sizes = RRDBNetSizes(features=features, blocks=count(state, r"^body\.(\d+)\.rdb1\.conv1\.weight$"), growth=growth)
-    return sizes.described((seen // unshuffle**2, out_channels), count(state, r"^conv_up(\d+)\.weight$"), unshuffle)
+    blocks = keys.count(state, r"^body\.(\d+)\.rdb1\.conv1\.weight$")
+    doublings = keys.count(state, r"^conv_up(\d+)\.weight$")
+    sizes = RRDBNetSizes(features=features, blocks=blocks, growth=growth)
+    return sizes.described((seen // unshuffle**2, out_channels), doublings, unshuffle)
 
 
 class RRDBNetSizes(Sizes, frozen=True):
@@ -165,7 +157,7 @@ _SMALL = RRDBNetSizes(features=8, blocks=1, growth=4)
 RRDBNET = Architecture(
     name="rrdbnet",
     canonical=_canonical,
-    detect=holds("body.0.rdb1.conv1.weight", "conv_first.weight"),
+    detect=keys.holds("body.0.rdb1.conv1.weight", "conv_first.weight"),
     spec=_spec,
     module=lambda spec: RRDBNet(spec.in_channels, spec.out_channels, **spec.hyperparameters),
     sizes=RRDBNetSizes,

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict, convolution
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 from upscale_cli.networks.upsamplers import shuffle_scale
 
 BLOCKS = 6
@@ -176,7 +177,7 @@ def _spec(state: StateDict) -> NetworkSpec:
     unfolded = next((match[1] for key in state if (match := _BRANCH.match(key))), None)
     if unfolded is not None:
         raise ValueError(f"the branches of {unfolded} are incomplete or do not fit together")
-    features, channels = convolution(state, "conv_1.weight")
+    features, channels = keys.convolution(state, "conv_1.weight")
     scale = shuffle_scale(state, "upsampler.0.weight", channels)
     return SpanSizes(features=features, norm="no_norm" not in state).spec(scale, channels)
 

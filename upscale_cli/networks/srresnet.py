@@ -12,20 +12,10 @@ import torch
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    Sizes,
-    StateDict,
-    convolution,
-    count,
-    doublings,
-    holds,
-    renamed,
-    shuffled_radius,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 from upscale_cli.networks.layers import Residual, chain
+from upscale_cli.networks.upsamplers import doublings, shuffled_radius
 
 
 def residual_block(features: int, slopes: int) -> Residual:
@@ -87,15 +77,15 @@ _BEFORE_BATCHNORM = re.compile(r"^(blocks\.\d+\.conv[12]|trunk\.0)\.weight$")
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Return the state under our keys, from those of leftthomas/SRGAN and of Lornatang/SRGAN-PyTorch."""
     if "block1.0.weight" in state:
-        return _with_biases(renamed(state, _leftthomas(state)))
+        return _with_biases(keys.renamed(state, _leftthomas(state)))
     if any(".rcb." in key for key in state):
-        return _with_biases(_signed(renamed(state, _LORNATANG)))
+        return _with_biases(_signed(keys.renamed(state, _LORNATANG)))
     return _with_biases(dict(state))
 
 
 def _leftthomas(state: StateDict) -> tuple[tuple[str, str], ...]:
-    residual = count(state, r"^block(\d+)\.conv1\.weight$")
-    doublings = count(state, rf"^block{residual + 3}\.(\d+)\.conv\.weight$")
+    residual = keys.count(state, r"^block(\d+)\.conv1\.weight$")
+    doublings = keys.count(state, rf"^block{residual + 3}\.(\d+)\.conv\.weight$")
     blocks = tuple((rf"^block{number + 2}\.", f"blocks.{number}.") for number in range(residual))
     return (
         (r"^block1\.", "first."),
@@ -121,14 +111,14 @@ def _signed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, in_channels = convolution(state, "first.0.weight")
-    out_channels, _ = convolution(state, "last.weight")
+    features, in_channels = keys.convolution(state, "first.0.weight")
+    out_channels, _ = keys.convolution(state, "last.weight")
     slopes = state["first.1.weight"].numel()
     if slopes not in (1, features):
         raise ValueError(f"its activations have {slopes} slopes for {features} features")
-    return SRResNetSizes(features=features, blocks=count(state, r"^blocks\.(\d+)\.conv1\.weight$")).described(
+    return SRResNetSizes(features=features, blocks=keys.count(state, r"^blocks\.(\d+)\.conv1\.weight$")).described(
         (in_channels, out_channels),
-        doublings=count(state, r"^upsample\.(\d+)\.conv\.weight$"),
+        doublings=keys.count(state, r"^upsample\.(\d+)\.conv\.weight$"),
         slopes=slopes,
         tanh="trunk.1.running_mean" not in state,
     )
@@ -159,7 +149,7 @@ _SMALL = SRResNetSizes(features=6, blocks=2)
 SRRESNET = Architecture(
     name="srresnet",
     canonical=_canonical,
-    detect=holds("blocks.0.bn1.running_mean", "first.0.weight", "trunk.0.weight"),
+    detect=keys.holds("blocks.0.bn1.running_mean", "first.0.weight", "trunk.0.weight"),
     spec=_spec,
     module=lambda spec: SRResNet(spec.in_channels, spec.out_channels, **spec.hyperparameters),
     sizes=SRResNetSizes,

@@ -14,17 +14,8 @@ import torch
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Architecture,
-    NetworkSpec,
-    Positive,
-    StateDict,
-    Wide,
-    affordable_halo,
-    convolution,
-    count,
-    renamed,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, StateDict, Wide, affordable_halo
 from upscale_cli.networks.layers import chain
 from upscale_cli.networks.transformer import (
     TAIL_FEATURES,
@@ -78,14 +69,15 @@ def patch_embedding(features: int) -> tuple[str, nn.Module]:
 
 def _canonical(state: StateDict) -> dict[str, Tensor]:
     """Return the state without what follows from the sizes, and ``conv_first`` without a number."""
-    return renamed({k: t for k, t in state.items() if not _DERIVED.search(k)}, ((r"^conv_first\.1\.", "conv_first."),))
+    kept = {key: tensor for key, tensor in state.items() if not _DERIVED.search(key)}
+    return keys.renamed(kept, ((r"^conv_first\.1\.", "conv_first."),))
 
 
 def _published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     """Return the state with the positions and masks of every block."""
     sizes = spec.hyperparameters
     first = "conv_first.1." if sizes["unshuffle"] > 1 else "conv_first."
-    published = renamed(state, ((r"^conv_first\.", first),))
+    published = keys.renamed(state, ((r"^conv_first\.", first),))
     window = (sizes["window"], sizes["window"])
     positions, mask = relative_positions(window, torch.device("cpu")), published_mask(window)
     for layer, depth in enumerate(sizes["depths"]):
@@ -114,16 +106,16 @@ def window_of(state: StateDict, key: str) -> int:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    features, seen = convolution(state, "conv_first.weight")
-    numbers = range(count(state, r"^layers\.(\d+)\."))
+    features, seen = keys.convolution(state, "conv_first.weight")
+    numbers = range(keys.count(state, r"^layers\.(\d+)\."))
     first = "residual_group.blocks.0."
     tables = [state[f"layers.{number}.{first}attn.relative_position_bias_table"] for number in numbers]
-    channels = convolution(state, "conv_last.weight")[0] if "conv_last.weight" in state else seen
+    channels = keys.convolution(state, "conv_last.weight")[0] if "conv_last.weight" in state else seen
     unshuffle = unshuffle_factor(seen, channels)
     upsampler, factors, tail_features = tail_of(state, channels)
     sizes = SwinIRSizes(
         features=features,
-        depths=tuple(count(state, rf"^layers\.{number}\.residual_group\.blocks\.(\d+)\.") for number in numbers),
+        depths=tuple(keys.count(state, rf"^layers\.{number}\.residual_group\.blocks\.(\d+)\.") for number in numbers),
         heads=tuple(table.shape[-1] for table in tables),
         window=window_of(state, f"layers.0.{first}attn.relative_position_bias_table"),
         hidden=state[f"layers.0.{first}mlp.fc1.bias"].numel(),

@@ -8,19 +8,18 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import (
-    Positive,
-    Several,
-    Sizes,
-    StateDict,
-    convolution,
-    count,
-    doublings,
-    nearest_radius,
-    shuffled_radius,
-)
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import Positive, Several, Sizes, StateDict
 from upscale_cli.networks.edsr import RGB_MEAN
-from upscale_cli.networks.upsamplers import factors_of, shuffle_factors, shuffle_scale, shuffles
+from upscale_cli.networks.upsamplers import (
+    doublings,
+    factors_of,
+    nearest_radius,
+    shuffle_factors,
+    shuffle_scale,
+    shuffled_radius,
+    shuffles,
+)
 
 Upsampler = Literal["pixelshuffle", "pixelshuffledirect", "nearest+conv", "none"]
 Connection = Literal["1conv", "3conv"]
@@ -43,9 +42,7 @@ def connect(features: int, connection: str) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Attention and linear layers, each normalised before and with a residual around it. ``name``: that of the latter
-    in files.
-    """
+    """Attention, then the layers that files name ``name``, each normalised before and with a residual around it."""
 
     def __init__(self, features: int, attn: nn.Module, name: str, linear: nn.Module) -> None:
         super().__init__()
@@ -62,7 +59,7 @@ class Block(nn.Module):
 
 
 class Layer(nn.Module):
-    """Blocks, a convolution, and a residual. ``name``: of the blocks in files."""
+    """Blocks that files name ``name``, a convolution, and a residual."""
 
     def __init__(self, name: str, blocks: nn.Module, features: int, connection: str) -> None:
         super().__init__()
@@ -156,10 +153,10 @@ class ImageTransformer(nn.Module):
 def tail_of(state: StateDict, channels: int) -> tuple[Upsampler, tuple[int, ...], int]:
     """Return the upsampler's kind, its factors, and its features. ``channels``: those of the result."""
     if "conv_up1.weight" in state:
-        features, _ = convolution(state, "conv_up1.weight")
-        return "nearest+conv", (2,) * count(state, r"^conv_up(\d)\.weight$"), features
+        features, _ = keys.convolution(state, "conv_up1.weight")
+        return "nearest+conv", (2,) * keys.count(state, r"^conv_up(\d)\.weight$"), features
     if "conv_before_upsample.0.weight" in state:
-        features, _ = convolution(state, "conv_before_upsample.0.weight")
+        features, _ = keys.convolution(state, "conv_before_upsample.0.weight")
         return "pixelshuffle", shuffle_factors(state, "upsample"), features
     if "upsample.0.weight" in state:
         return "pixelshuffledirect", (shuffle_scale(state, "upsample.0.weight", channels),), TAIL_FEATURES

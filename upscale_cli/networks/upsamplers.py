@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import StateDict, convolution
+from upscale_cli.networks import keys
+from upscale_cli.networks.architecture import StateDict
 
 # LR pixels that DySample is taken to look beside the middle of a pixel; trained ones stay below one.
 DYSAMPLE_REACH = 4
@@ -70,7 +72,7 @@ def dysample_sizes(state: StateDict, key: str) -> tuple[int, int]:
 
 def shuffle_scale(state: StateDict, key: str, channels: int) -> int:
     """Return the scale of one pixel shuffle after the convolution ``key`` that makes ``channels`` of it."""
-    made, _ = convolution(state, key)
+    made, _ = keys.convolution(state, key)
     scale = math.isqrt(made // channels)
     if scale**2 * channels != made or scale == 0:
         raise ValueError(f"{key} does not fit any scale")
@@ -97,7 +99,7 @@ def shuffle_factors(state: StateDict, key: str) -> tuple[int, ...]:
     """Return the factors of ``shuffles`` under ``key``, read from how many channels each convolution makes."""
     factors: list[int] = []
     while (weight := f"{key}.{2 * len(factors)}.weight") in state:
-        _, features = convolution(state, weight)
+        _, features = keys.convolution(state, weight)
         factors.append(shuffle_scale(state, weight, features))
     return tuple(factors)
 
@@ -109,3 +111,26 @@ def factors_of(scale: int) -> tuple[int, ...]:
     if scale.bit_count() != 1:
         raise ValueError(f"cannot enlarge {scale} times, only 3 times or by powers of two")
     return (2,) * (scale.bit_length() - 1)
+
+
+def shuffled_radius(factors: Sequence[int], last: int = 1) -> int:
+    """Return the LR radius of a 3×3 convolution before each pixel shuffle by ``factors``, and a ``last`` one after."""
+    radius = last
+    for factor in reversed(factors):
+        radius = -(-radius // factor) + 1
+    return radius
+
+
+def nearest_radius(factors: Sequence[int]) -> int:
+    """Return the LR radius of a 3×3 convolution after each nearest enlargement by ``factors``, and two at the end."""
+    radius = 2
+    for factor in reversed(factors):
+        radius = -(-(radius + 1) // factor)
+    return radius
+
+
+def doublings(scale: int) -> int:
+    """Return how often a network doubles to enlarge ``scale`` times. Raises ValueError for other scales."""
+    if scale.bit_count() != 1:
+        raise ValueError(f"cannot enlarge {scale} times, only by powers of two")
+    return scale.bit_length() - 1
