@@ -31,6 +31,7 @@ ONLY_IN = {
     "requests": ("weights/http.py",),
     "cv2": ("images/",),
     "spandrel": ("networks/foreign.py",),
+    "av": ("video/",),
 }
 DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used
 
@@ -104,6 +105,7 @@ def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
         ("weights/resolve.py", "import requests", "weights/resolve.py imports requests"),
         ("metrics.py", "import cv2", "metrics.py imports cv2"),
         ("weights/load.py", "import spandrel", "weights/load.py imports spandrel"),
+        ("upscaling/clip.py", "import av", "upscaling/clip.py imports av"),
         (
             "training/step.py",
             "from upscale_cli.images.opencv import cv2",
@@ -118,7 +120,7 @@ def test_a_planted_violation_is_found(path: str, source: str, found: str) -> Non
 
 @pytest.mark.parametrize("module", ["upscale_cli", "upscale_cli.cli", "upscale_cli.cli.run", "upscale_cli.cli.models"])
 def test_the_front_door_loads_nothing_heavy(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2'}} & set(sys.modules)))"
+    code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2', 'av'}} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
 

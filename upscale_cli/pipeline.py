@@ -81,15 +81,17 @@ def run(
     *,
     on_tile: OnTile = lambda done, total: None,
     on_split: Callable[[int], None] = lambda side: None,
+    output: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Return the results of all tiles of integer ``source`` (H, W, C): (scale·H, scale·W, C) in levels of ``dtype``.
 
+    They are written into ``output`` where that is given, which may hold the results of tiles that are not in ``queue``.
     Where memory does not suffice, the tile and all as large are halved and ``on_split`` gets the new side; ``on_tile``
     gets (LR pixels done, LR pixels in all). Raises DeviceError where the smallest tile does not fit, and whatever a
     lane raises; no tile is begun after that.
     """
     height, width, channels = source.shape
-    output = np.empty((height * scale, width * scale, channels), dtype)
+    output = np.empty((height * scale, width * scale, channels), dtype) if output is None else output
     picture = _Picture(source, output, queue, scale, on_tile, on_split)
     if len(lanes) == 1:  # in the caller's thread, where Ctrl-C ends it between two operations
         _drain(lanes[0], picture)

@@ -122,12 +122,13 @@ def cut_out(pixels: NDArray[Any], box: Box) -> NDArray[Any]:
 class TileQueue:
     """The tiles of one picture that are still to be done, handed out to any number of threads.
 
-    ``batch``: how many tiles of one size are taken together.
+    ``batch``: how many tiles of one size are taken together. ``tiles``: those of ``grid.plan(side)`` that are to be
+    done, None for all.
     """
 
-    def __init__(self, grid: Grid, side: int, batch: int = 1) -> None:
+    def __init__(self, grid: Grid, side: int, batch: int = 1, tiles: Iterable[Tile] | None = None) -> None:
         self.grid = grid
-        self._pending = deque(grid.plan(side))
+        self._pending = deque(grid.plan(side) if tiles is None else tiles)
         self._batch = batch
         self._side = 0  # of halved tiles, once memory did not suffice
         self._lock = threading.Lock()

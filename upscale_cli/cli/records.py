@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from upscale_cli.upscaling.clip import ClipOutcome
     from upscale_cli.upscaling.job import Outcome
 
 Status = Literal["done", "skipped", "failed"]
@@ -63,6 +64,44 @@ class PictureRecord(Record):
         notices = tuple(notice.text for notice in outcome.notices)
         sizes = outcome.before, outcome.after
         return cls(source, target, "done", outcome.model, *sizes, round(outcome.seconds, 3), notices)
+
+
+@dataclass(frozen=True)
+class ClipRecord(Record):
+    """A clip of ``upscale run``."""
+
+    source: str
+    target: str
+    status: Status
+    model: str | None
+    codec: str | None = None
+    input_size: tuple[int, int] | None = None
+    output_size: tuple[int, int] | None = None
+    frames: int | None = None
+    computed: int | None = None
+    repeated: int | None = None
+    reused: float | None = None
+    seconds: float | None = None
+    error: str | None = None
+    code: int | None = None
+
+    @classmethod
+    def of(cls, outcome: ClipOutcome) -> ClipRecord:
+        """Return the record of ``outcome``."""
+        return cls(
+            str(outcome.job.source),
+            str(outcome.job.target),
+            "done",
+            outcome.model,
+            outcome.codec,
+            outcome.before,
+            outcome.after,
+            outcome.frames,
+            outcome.computed,
+            outcome.repeated,
+            round(outcome.reused, 4),
+            round(outcome.seconds, 3),
+        )
 
 
 @dataclass(frozen=True)

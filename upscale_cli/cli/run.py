@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from upscale_cli.atomic import remove_leftovers
+from upscale_cli.cli.clips import (
+    NAMES,
+    Placing,
+    are_clips,
+    clip_options,
+    refuse_for_clips,
+    refuse_for_pictures,
+    run_clips,
+)
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
 from upscale_cli.cli.records import PictureRecord
@@ -19,6 +28,7 @@ from upscale_cli.cli.upscalers import upscalers, upscalers_of_none
 from upscale_cli.errors import UpscaleError, UsageError
 
 if TYPE_CHECKING:
+    from upscale_cli.upscaling.clip_options import ClipOptions
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
     from upscale_cli.upscaling.plan import Plan
@@ -43,11 +53,13 @@ PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 )
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@style_options(json_help="One JSON object per picture on stdout.")
+@clip_options
+@style_options(json_help="One JSON object per picture or clip on stdout.")
 def run(
     *,
     paths: tuple[str, ...],
     options: UpscaleOptions,
+    clip: ClipOptions,
     output: str | None,
     suffix: str | None,
     format_name: str | None,
@@ -58,9 +70,10 @@ def run(
     dry_run: bool,
     style: Style,
 ) -> None:
-    """Enlarge pictures, folders and patterns.
+    """Enlarge pictures, folders, patterns and clips.
 
-    photo.jpg becomes photo_x4.jpg, folder/ becomes folder_x4/. A run that was stopped goes on where it was.
+    photo.jpg becomes photo_x4.jpg, folder/ becomes folder_x4/, clip.mp4 becomes clip_x4.mp4. A run that was
+    stopped goes on where it was.
 
     \b
     Examples:
@@ -68,6 +81,7 @@ def run(
       upscale scans/ -r -m realesr-general-x4v3 -dn 0.3 --tile 400 --half
       upscale "*.png" --width 3840 --format webp --quality 90
       upscale photo.png --kernel photo_kernel.mat
+      upscale clip.mp4 -s 2 --start 1:20 --duration 5
     """
     from upscale_cli.images import formats
     from upscale_cli.upscaling.job import require_writable_formats
@@ -77,6 +91,12 @@ def run(
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
     options = _sized(options)
+    if are_clips(paths):
+        refuse_for_clips(options, {"--format": format_name, "--recursive": recursive, "--compare": compare})
+        placing = Placing(_label(options), output, suffix, overwrite, skip_existing)
+        run_clips(paths, options, clip, placing, Console(style, len(paths)))
+        return
+    refuse_for_pictures(clip)
     naming = Naming(
         label=_label(options),
         output=output,
@@ -123,6 +143,7 @@ run.headings = {
         "max_megapixels",
         "dry_run",
     ),
+    "Clips": NAMES,
     "Speed and memory": ("tile", "tile_pad", "half", "fp32", "device", "threads"),
 }
 

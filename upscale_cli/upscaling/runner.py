@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import DTypeLike
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.notices import Notify, ignore, note
 from upscale_cli.tiling import Grid, TileQueue
 from upscale_cli.upscaling.options import SMALLEST_TILE
+from upscale_cli.upscaling.reuse import LastRun
 
 TileChoice = int | Literal["auto"]
 
@@ -136,20 +138,46 @@ class NetworkRunner:
         return max(SMALLEST_AUTO_TILE, math.isqrt(int(memory / self._bytes_per_pixel)) - 2 * self.halo)
 
     def run(
-        self, pixels: Pixels, dtype: DTypeLike | None = None, on_tile: pipeline.OnTile = lambda done, total: None
+        self,
+        pixels: Pixels,
+        dtype: DTypeLike | None = None,
+        on_tile: pipeline.OnTile = lambda done, total: None,
+        last: LastRun | None = None,
     ) -> Pixels:
         """Return ``pixels`` (H, W, C), memory-mapped or not, enlarged: (scale·H, scale·W, C) of ``dtype``.
 
         Both are uint8 or uint16; without ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR
-        pixels in all). Raises WeightsError where the result is not finite, DeviceError where memory does not suffice.
+        pixels in all). What has not changed since ``last`` is taken over from it. Raises WeightsError where the result
+        is not finite, DeviceError where memory does not suffice.
         """
         height, width = pixels.shape[:2]
         grid = Grid(height, width, self.halo, self.spec.size_multiple, self.spec.any_size)
-        side = self.tile_side(*grid.padded)
+        side, dtype = self.tile_side(*grid.padded), dtype or pixels.dtype
+        if last is not None:
+            return self._changed_tiles(pixels, grid, last.side(side), np.dtype(dtype), last)
         queue = TileQueue(grid, side, self._batch(side))
-        return pipeline.run(
-            self.lanes, pixels, queue, self.spec.scale, dtype or pixels.dtype, on_tile=on_tile, on_split=self._split
-        )
+        return pipeline.run(self.lanes, pixels, queue, self.spec.scale, dtype, on_tile=on_tile, on_split=self._split)
+
+    def _changed_tiles(self, pixels: Pixels, grid: Grid, side: int, dtype: np.dtype[Any], last: LastRun) -> Pixels:
+        """Return the result of a clip's frame, of which only the tiles are computed that have changed."""
+        if (known := last.same(pixels, dtype)) is not None:
+            return known
+        scale, split = self.spec.scale, False
+        result = np.empty((pixels.shape[0] * scale, pixels.shape[1] * scale, pixels.shape[2]), dtype)
+        tiles = last.take_over(pixels, grid, grid.plan(side), result)
+
+        def on_split(side: int) -> None:
+            nonlocal split
+            split = True
+            self._split(side)
+
+        queue = TileQueue(grid, side, self._batch(side), tiles)
+        pipeline.run(self.lanes, pixels, queue, scale, dtype, on_split=on_split, output=result)
+        if split:
+            last.forget()
+        else:
+            last.keep(pixels, result)
+        return result
 
     def _batch(self, side: int) -> int:
         if side == 0 or self.lanes[0].device.type != "cuda":

@@ -16,8 +16,10 @@ from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.levels import top
 from upscale_cli.notices import Notify, ignore
+from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
 from upscale_cli.upscaling.options import DEFAULT_SCALE, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.http import Progress, silent
@@ -109,22 +111,50 @@ class Upscaler:
         if picture.alpha is not None and self.options.alpha_upsampler == "network":
             by_network.append(picture.alpha[..., None])
         progress = _Progress(picture, self.spec.scale, passes * len(by_network), passes, on_share)
-        color, *alphas = [self._enlarged(pixels, target, passes, progress) for pixels in by_network]
+        color, *alphas = [self._enlarged(pixels, target, passes, progress.of_next_pass) for pixels in by_network]
         if picture.alpha is not None and not alphas:
             alphas = [resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)]
         return replace(picture, color=color, alpha=alphas[0][..., 0] if alphas else None)
 
-    def _enlarged(self, pixels: Pixels, target: tuple[int, int], passes: int, progress: _Progress) -> Pixels:
+    def upscale_frame(
+        self, pixels: Pixels, target: tuple[int, int], dtype: DTypeLike, memory: FrameMemory | None = None
+    ) -> Pixels:
+        """Return the frame ``pixels`` (H, W, C) of a clip at ``target`` (height, width), in levels of ``dtype``.
+
+        What has not changed since the frame that ``memory`` holds is taken over; ``memory`` then holds this frame.
+        """
+        return self._enlarged(
+            pixels, target, self._passes(pixels.shape[0], pixels.shape[1], target), None, np.dtype(dtype), memory
+        )
+
+    def _enlarged(
+        self,
+        pixels: Pixels,
+        target: tuple[int, int],
+        passes: int,
+        next_pass: Callable[[], OnTile] | None,
+        dtype: np.dtype[Any] | None = None,
+        memory: FrameMemory | None = None,
+    ) -> Pixels:
         """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
 
-        Between passes, and before resizing, 16 bits are exact enough for any picture.
+        Between passes, and before resizing, 16 bits are exact enough for any picture. ``next_pass`` returns the
+        callback of each.
         """
-        dtype, scale = pixels.dtype, self.spec.scale
+        dtype, scale = dtype or pixels.dtype, self.spec.scale
         for number in range(1, passes + 1):
             reached = (pixels.shape[0] * scale, pixels.shape[1] * scale)
             exact = number == passes and reached == target
-            pixels = self._runner.run(pixels, dtype if exact else np.uint16, progress.of_next_pass())
-        return pixels if pixels.shape[:2] == target else _resized(pixels, target, dtype)
+            on_tile = next_pass() if next_pass else (lambda done, total: None)
+            last = memory.of_pass(number) if memory else None
+            pixels = self._runner.run(pixels, dtype if exact else np.uint16, on_tile, last)
+        if pixels.shape[:2] == target:
+            return pixels
+        if memory is None:
+            return _resized(pixels, target, dtype)
+        if memory.resized is None or memory.resized[0] is not pixels:
+            memory.resized = pixels, _resized(pixels, target, dtype)
+        return memory.resized[1]
 
     def _passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         scale = self.spec.scale

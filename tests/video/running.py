@@ -1,0 +1,70 @@
+"""Runs clips in this process, with networks whose results tests know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks import NetworkSpec
+from upscale_cli.notices import Notice
+from upscale_cli.upscaling.clip import ClipOutcome, ClipRun
+from upscale_cli.upscaling.clip_options import ClipOptions
+from upscale_cli.upscaling.engines.engine import Progress
+from upscale_cli.upscaling.job import Job
+from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.resolve import ResolvedNetwork
+
+
+class Repeat(nn.Module):
+    """Repeats each pixel ``scale`` times; counts the pixels that it sees."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.scale, self.pixels = scale, 0
+
+    def forward(self, lr: Tensor) -> Tensor:
+        self.pixels += lr.shape[0] * lr.shape[2] * lr.shape[3]
+        return F.interpolate(lr, scale_factor=float(self.scale), mode="nearest") * self.weight
+
+
+class Log:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.progresses: list[Progress] = []
+        self.notices: list[Notice] = []
+
+    def started(self, job: Job) -> None:
+        """Nothing to keep."""
+
+    def progress(self, progress: Progress) -> None:
+        self.progresses.append(progress)
+
+
+def network(scale: int = 1, radius: int = 0) -> Upscaler:
+    """Return an upscaler that repeats pixels; tiles get a halo of ``radius``."""
+    module = Repeat(scale)
+    spec = NetworkSpec("repeat", scale=scale, in_channels=3, out_channels=3, receptive_radius=radius)
+    return Upscaler(network=ResolvedNetwork("repeat", spec, module, {}), device="cpu", tile=16)
+
+
+def run(
+    source: Path,
+    target: Path,
+    scale: int = 1,
+    log: Log | None = None,
+    upscaler: Any = None,
+    options: UpscaleOptions | None = None,
+    **clip: Any,
+) -> ClipOutcome:
+    """Enlarge ``source`` to ``target`` by repeating pixels."""
+    log, upscaler = log or Log(), upscaler or network(scale)
+    options = options or UpscaleOptions(scale=scale, quality=100)
+    with ClipRun(Job(source, target), options, ClipOptions(**clip), log.notices.append) as clip_run:
+        return clip_run.run(lambda picture, on_share: upscaler, log)

@@ -1,0 +1,322 @@
+"""A clip as it is read: what is known of its picture stream, and its frames as pixels with their timestamps."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self, cast
+
+import av
+from av import VideoFrame
+from av.error import FFmpegError
+from av.filter import Graph
+from av.sidedata.sidedata import SideData, Type
+from av.stream import Disposition
+
+from upscale_cli.errors import InputError
+from upscale_cli.video.colour import Colour, Pixels, ToRgb, colour_of
+
+SEEKABLE = ("mov,", "matroska,")  # the beginnings of the names of containers whose index is exact
+CLOCKED = ("mpegts", "mpeg")  # containers whose clock begins anywhere
+SHORT_BY = 1.0  # seconds that may lack at the end of a clip that is whole
+RESTORE = "Restore the file, or add --skip-damaged to repeat the last good frame."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which part of a clip is read, and how.
+
+    ``stream``: number among the picture streams. ``start`` and ``duration`` in seconds. ``skip_damaged``: the last
+    good frame stands for those that cannot be decoded.
+    """
+
+    stream: int = 0
+    start: float = 0.0
+    duration: float | None = None
+    deinterlace: bool = False
+    skip_damaged: bool = False
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known of a picture stream.
+
+    ``start``: timestamp of the first frame wanted, in ``time_base``; ``shift``: what is taken from all timestamps, in
+    seconds; ``is_part``: whether not all of the clip is wanted. ``frames`` and ``seconds`` are what the container says,
+    0 where it says nothing. ``rotation``: FFmpeg's display matrix. ``mastering`` and ``light``: the HDR10 data as x265
+    takes them.
+    """
+
+    path: Path
+    index: int
+    codec: str
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    start: int
+    shift: Fraction
+    is_part: bool
+    frames: int
+    seconds: float
+    pix_fmt: str
+    depth: int
+    alpha: bool
+    colour: Colour
+    sample_aspect: Fraction | None = None
+    rotation: tuple[int, ...] | None = None
+    mastering: str | None = None
+    light: str | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame: pixels (H, W, 3), its timestamp and duration in the clip's ``time_base``, and whether it is repeated."""
+
+    pixels: Pixels
+    pts: int
+    duration: int
+    repeated: bool = False
+
+
+class ClipReader:
+    """Reads the picture stream of the clip ``path``; a context manager. Raises InputError."""
+
+    def __init__(self, path: Path, wanted: Wanted = Wanted()) -> None:
+        self._path, self._wanted = path, wanted
+        self._open()
+        try:
+            first = next(self._decoded(), None)
+            if first is None:
+                raise InputError(f"{path} has no frame that can be decoded.", "Is the file damaged?")
+            self._refuse_interlaced(first)
+            self.info = self._described(first)
+        except BaseException:
+            self._container.close()
+            raise
+        self._to_rgb = ToRgb(self.info.colour, self.info.depth > 8)
+
+    def _open(self) -> None:
+        try:
+            self._container = av.open(str(self._path), metadata_errors="replace")
+        except (FFmpegError, UnicodeError) as error:
+            raise InputError(f"{self._path} cannot be opened: {_reason(error)}.", "Is the file whole?") from error
+        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
+        if len(streams) <= self._wanted.stream:
+            self._container.close()
+            count = (
+                f"{len(streams)} picture stream{'s' if len(streams) > 1 else ''}" if streams else "no picture stream"
+            )
+            raise InputError(f"{self._path} has {count}.", "Choose one with --stream." if streams else "")
+        self._stream = streams[self._wanted.stream]
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise InputError(f"{self._path} has a codec for which there is no decoder.")
+        self._stream.codec_context.options = {"err_detect": "+explode"}
+        self._stream.thread_type = "SLICE"  # errors belong to the packet that is decoded
+        self._graph: Graph | None = None
+        self._deinterlaced_base = self._time_base
+
+    @property
+    def _time_base(self) -> Fraction:
+        assert self._stream.time_base is not None
+        return self._stream.time_base
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def frames(self, after: int | None = None) -> Iterator[Frame]:
+        """Yield the frames wanted, of those with timestamps greater than ``after``. Raises InputError."""
+        info = self.info
+        self._container.close()
+        self._open()
+        first = max(info.start, after + 1 if after is not None else info.start)
+        end = None if self._wanted.duration is None else info.start + round(self._wanted.duration / info.time_base)
+        last: Frame | None = None
+        for frame, pts in self._timed(self._from(first)):
+            if end is not None and pts >= end:
+                return
+            usual = max(1, round(1 / info.rate / info.time_base))
+            if frame is None:
+                if last is None or pts < first:
+                    continue
+                last = Frame(last.pixels, pts, usual, repeated=True)
+            else:
+                self._require_size(frame, pts)
+                last = Frame(self._to_rgb(frame), pts, frame.duration or usual)
+            if pts >= first:
+                yield last
+        self._require_whole(last)
+
+    def _from(self, first: int) -> Iterator[VideoFrame | int]:
+        """Yield what ``_decoded`` does, from the key frame before ``first`` on where the container's index is exact."""
+        if first > self.info.start or self._wanted.start:
+            name = self._container.format.name
+            if name.startswith(SEEKABLE):
+                self._container.seek(first, stream=self._stream)
+                begun = self._decoded()
+                item = next(begun, None)
+                if isinstance(item, VideoFrame) and item.pts is not None and item.pts <= first:
+                    yield item
+                    yield from begun
+                    return
+                self._container.close()
+                self._open()
+        yield from self._decoded()
+
+    def _decoded(self) -> Iterator[Any]:
+        """Yield frames in the order they are shown, and in place of damaged ones the timestamp they had."""
+        lost: list[int] = []
+        begun = False
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    frames = packet.decode()
+                except FFmpegError as error:
+                    if begun and not self._wanted.skip_damaged:
+                        at = float((packet.pts or 0) * self._time_base)
+                        raise InputError(
+                            f"{self._path} is damaged at {at:.2f} s: {_reason(error)}.", RESTORE
+                        ) from error
+                    lost += [packet.pts] if begun and packet.pts is not None else []
+                    continue
+                for frame in frames:
+                    begun = True
+                    while lost and frame.pts is not None and min(lost) < frame.pts:
+                        yield lost.pop(lost.index(min(lost)))
+                    yield from self._progressive(frame)
+            yield from self._progressive(None) if self._graph else ()
+        except FFmpegError as error:
+            if not begun or not self._wanted.skip_damaged:
+                raise InputError(f"{self._path} cannot be read on: {_reason(error)}.", RESTORE) from error
+        yield from sorted(lost)
+
+    def _progressive(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Yield ``frame`` as it is, or what the deinterlacing filter makes of it; None: what it still holds."""
+        if not self._wanted.deinterlace:
+            yield from [frame] if frame is not None else []
+            return
+        if self._graph is None:
+            assert frame is not None
+            self._graph = Graph()
+            source = self._graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=self._time_base
+            )
+            bwdif = self._graph.add("bwdif", mode="send_frame", deint="all")
+            self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
+        self._graph.vpush(frame)
+        while True:
+            try:
+                made = self._graph.vpull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            if made.pts is not None and made.time_base is not None:
+                made.pts = round(made.pts * made.time_base / self._time_base)
+            yield made
+
+    def _timed(self, decoded: Iterator[Any]) -> Iterator[tuple[VideoFrame | None, int]]:
+        """Yield frames (None: damaged) with strictly increasing timestamps; streams without any get even ones."""
+        last: int | None = None
+        step = max(1, round(1 / self.info.rate / self.info.time_base))
+        for item in decoded:
+            frame = None if isinstance(item, int) else item
+            pts = item if isinstance(item, int) else item.pts
+            if pts is None:
+                pts = self.info.start if last is None else last + step
+            elif last is not None and pts <= last:
+                if frame is None:
+                    continue
+                pts = last + 1
+            last = pts
+            yield frame, pts
+
+    def _refuse_interlaced(self, frame: VideoFrame) -> None:
+        if frame.interlaced_frame and not self._wanted.deinterlace:
+            raise InputError(f"{self._path} is interlaced.", "Add --deinterlace.")
+
+    def _require_size(self, frame: VideoFrame, pts: int) -> None:
+        info = self.info
+        if (frame.width, frame.height) != (info.width, info.height):
+            at = float(pts * info.time_base)
+            sizes = f"from {info.width}x{info.height} to {frame.width}x{frame.height}"
+            raise InputError(f"{self._path} changes its size {sizes} at {at:.2f} s.", "Do its parts by --start.")
+
+    def _require_whole(self, last: Frame | None) -> None:
+        """Raise InputError where the clip ends long before the time that its container states."""
+        if last is None or not self.info.seconds or self._wanted.skip_damaged or self._wanted.duration is not None:
+            return
+        begin = self._stream.start_time or 0
+        came = float((last.pts + last.duration - begin) * self.info.time_base)
+        if came < self.info.seconds - SHORT_BY:
+            raise InputError(f"{self._path} ends at {came:.1f} of {self.info.seconds:.1f} s: it is truncated.", RESTORE)
+
+    def _described(self, frame: VideoFrame) -> ClipInfo:
+        stream, container = self._stream, self._container
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        begin = frame.pts or 0
+        start, shift = begin, Fraction(0)
+        if self._wanted.start:
+            start = begin + round(self._wanted.start / self._time_base)
+            shift = start * self._time_base
+        elif container.format.name.startswith(CLOCKED):
+            shift = Fraction(container.start_time or 0, av.time_base)
+        seconds = float(stream.duration * self._time_base) if stream.duration else 0.0
+        components = frame.format.components
+        return ClipInfo(
+            path=self._path,
+            index=stream.index,
+            codec=stream.codec_context.name,
+            width=frame.width,
+            height=frame.height,
+            rate=rate,
+            time_base=self._time_base,
+            start=start,
+            shift=shift,
+            is_part=bool(self._wanted.start or self._wanted.duration is not None),
+            frames=self._expected(seconds, float(rate)),
+            seconds=seconds,
+            pix_fmt=frame.format.name,
+            depth=max(part.bits for part in components),
+            alpha=any(part.is_alpha for part in components),
+            colour=colour_of(frame, str(self._path)),
+            sample_aspect=stream.sample_aspect_ratio or None,
+            **_side_data(frame),
+        )
+
+    def _expected(self, seconds: float, rate: float) -> int:
+        """Return how many frames are wanted, as far as the container tells; 0 where it does not."""
+        length = seconds or (self._container.duration or 0) / av.time_base
+        wanted = max(0.0, length - self._wanted.start)
+        if self._wanted.duration is not None:
+            wanted = min(wanted, self._wanted.duration) if length else self._wanted.duration
+        elif not self._wanted.start and self._stream.frames:
+            return self._stream.frames
+        return round(wanted * rate)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _side_data(frame: VideoFrame) -> dict[str, Any]:
+    """Return the fields of ClipInfo that come from the side data of the first frame."""
+    found = {data.type: bytes(data) for data in cast("Iterable[SideData]", frame.side_data)}
+    fields: dict[str, Any] = {}
+    if matrix := found.get(Type.DISPLAYMATRIX):
+        fields["rotation"] = struct.unpack("9i", matrix)
+    if data := found.get(Type.MASTERING_DISPLAY_METADATA):
+        numbers = struct.unpack("22i", data[:88])
+        values = [n / d if d else 0.0 for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
+        # FFmpeg's order: red, green, blue, white point, each x and y; darkest and brightest luminance.
+        (rx, ry, gx, gy, bx, by, wx, wy), (dark, bright) = [round(v * 50000) for v in values[:8]], values[8:]
+        light = f"L({round(bright * 10000)},{round(dark * 10000)})"
+        fields["mastering"] = f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy}){light}"
+    if data := found.get(Type.CONTENT_LIGHT_LEVEL):
+        fields["light"] = "{},{}".format(*struct.unpack("2I", data[:8]))
+    return fields

@@ -1,0 +1,196 @@
+"""The finished clip: packets of all segments, and everything of the source but the picture stream, copied."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av import Packet
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.stream import Disposition, Stream
+
+from upscale_cli import atomic
+from upscale_cli.errors import OutputError
+from upscale_cli.notices import Notify, note
+from upscale_cli.video.clip import ClipInfo
+from upscale_cli.video.codecs import CODECS
+from upscale_cli.video.encoder import Encoding
+from upscale_cli.video.segments import Segment, SegmentFolder
+
+if TYPE_CHECKING:
+    Timed = tuple[Fraction, int, Packet[Any]]  # seconds at which it is decoded, stream, packet
+
+# What a container or an encoder says of itself, and no longer holds.
+OWN_TAGS = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id")
+OWN_PREFIXES = ("bps", "number_of_", "_statistics_")
+CHAPTERS = "bin_data"  # the name of the stream that MP4 keeps chapters in
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When packets are decoded and how long frames are shown, from all timestamps in the order of showing."""
+
+    shown: Sequence[int]
+    delay: int
+    last_duration: int
+
+    @classmethod
+    def of(cls, folder: SegmentFolder, segments: Sequence[Segment]) -> Timing:
+        """Return the timing of all packets: ``delay`` is by how many frames decoding runs ahead of showing."""
+        decoded = [packet.pts for packet in folder.packets(segments)]
+        shown = sorted(decoded)
+        delay = max((number - bisect_right(shown, pts) + 1 for number, pts in enumerate(decoded)), default=0)
+        return cls(shown, max(0, delay), segments[-1].last_duration)
+
+    def dts(self, number: int) -> int:
+        """Return the decoding timestamp of packet ``number``."""
+        if number >= self.delay:
+            return self.shown[number - self.delay]
+        step = self.shown[1] - self.shown[0] if len(self.shown) > 1 else 1
+        return self.shown[0] - (self.delay - number) * step
+
+    def duration(self, pts: int) -> int:
+        """Return how long the frame at ``pts`` is shown."""
+        following = bisect_right(self.shown, pts)
+        return self.shown[following] - pts if following < len(self.shown) else self.last_duration
+
+
+def join(
+    folder: SegmentFolder, segments: Sequence[Segment], info: ClipInfo, encoding: Encoding, notify: Notify
+) -> None:
+    """Write the clip of ``segments`` to the folder's target, whole or not at all. Raises OutputError."""
+    target = folder.target
+    with atomic.replacing(target) as temporary:
+        try:
+            with av.open(str(info.path), metadata_errors="replace") as source:
+                _write(temporary, source, folder, segments, info, encoding, notify)
+        except FFmpegError as error:
+            reason = error.strerror or error
+            raise OutputError(f"Cannot write {target}: {reason}.", "Choose another container with -o.") from error
+    folder.remove()
+
+
+def _write(
+    temporary: Path,
+    source: InputContainer,
+    folder: SegmentFolder,
+    segments: Sequence[Segment],
+    info: ClipInfo,
+    encoding: Encoding,
+    notify: Notify,
+) -> None:
+    with av.open(str(temporary), "w") as out:
+        picture = _picture_stream(out, source.streams[info.index], info, encoding)
+        copied = _copied_streams(source, out, folder.target, info, notify)
+        out.metadata.update(_kept(source.metadata))
+        _copy_chapters(source, out, info)
+        timing = Timing.of(folder, segments)
+        end = (timing.shown[-1] + timing.last_duration) * info.time_base
+        frames = _picture_packets(folder, segments, timing, info, picture)
+        others = _copied_packets(source, copied, info, end)
+        for _, _, packet in heapq.merge(frames, others, key=lambda item: item[:2]):
+            out.mux(packet)
+
+
+def _picture_stream(out: OutputContainer, template: Stream, info: ClipInfo, encoding: Encoding) -> Stream:
+    codec = CODECS[encoding.codec]
+    stream = out.add_stream(codec.encoder, rate=encoding.rate, time_base=encoding.time_base)
+    assert isinstance(stream, av.VideoStream)
+    encoding.configure(stream.codec_context)
+    if codec.tag and not out.format.name.startswith("matroska"):
+        stream.codec_context.codec_tag = codec.tag
+    if info.rotation:
+        stream.set_display_matrix(info.rotation)
+    stream.metadata.update(_kept(template.metadata))
+    stream.disposition = template.disposition
+    return stream
+
+
+def _copied_streams(
+    source: InputContainer, out: OutputContainer, target: Path, info: ClipInfo, notify: Notify
+) -> dict[int, Stream]:
+    """Add a stream to ``out`` for each of ``source`` but the picture stream; name those that find no place."""
+    copied: dict[int, Stream] = {}
+    for stream in source.streams:
+        if stream.index == info.index or (stream.name == CHAPTERS and source.chapters()):
+            continue
+        try:
+            _require_place(stream, out)
+            new = out.add_stream_from_template(stream, opaque=True)
+        except (ValueError, FFmpegError):
+            named = f"{stream.type} stream {stream.index}" + (f" ({stream.name})" if stream.name else "")
+            notify(note(f"{target.suffix} files do not hold the {named}: it is left out."))
+            continue
+        new.metadata.update(_kept(stream.metadata))
+        new.disposition = stream.disposition
+        copied[stream.index] = new
+    return copied
+
+
+def _require_place(stream: Stream, out: OutputContainer) -> None:
+    """Raise ValueError where the container has no place for ``stream``, though its muxer would take the codec."""
+    iso = not out.format.name.startswith(("matroska", "webm"))
+    if stream.type in ("data", "unknown") or (stream.type == "attachment" and (iso or out.format.name == "webm")):
+        raise ValueError
+    if stream.type == "video" and stream.disposition & Disposition.attached_pic and not iso:
+        raise ValueError
+
+
+def _kept(metadata: dict[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name.lower() not in OWN_TAGS and not name.lower().startswith(OWN_PREFIXES)
+    }
+
+
+def _copy_chapters(source: InputContainer, out: OutputContainer, info: ClipInfo) -> None:
+    chapters = []
+    for chapter in source.chapters():
+        base = chapter["time_base"] or Fraction(1, av.time_base)
+        start, end = (max(0, chapter[name] - round(info.shift / base)) for name in ("start", "end"))
+        if end > start:
+            chapters.append({**chapter, "start": start, "end": end})
+    if chapters:
+        out.set_chapters(chapters)  # type: ignore[arg-type]
+
+
+def _picture_packets(
+    folder: SegmentFolder, segments: Sequence[Segment], timing: Timing, info: ClipInfo, stream: Stream
+) -> Iterator[Timed]:
+    shift = round(info.shift / info.time_base)
+    for number, stored in enumerate(folder.packets(segments)):
+        packet: Packet[Any] = Packet(stored.data)
+        packet.stream = stream
+        packet.time_base = info.time_base
+        packet.pts, packet.dts = stored.pts - shift, timing.dts(number) - shift
+        packet.duration = timing.duration(stored.pts)
+        packet.is_keyframe = stored.is_keyframe
+        yield packet.dts * info.time_base, stream.index, packet
+
+
+def _copied_packets(
+    source: InputContainer, streams: dict[int, Stream], info: ClipInfo, end: Fraction
+) -> Iterator[Timed]:
+    """Yield the packets of ``streams`` between the first and the last frame's time, or of the whole clip."""
+    if not streams:
+        return
+    for packet in source.demux(*[source.streams[index] for index in streams]):
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None or packet.size == 0:
+            continue
+        base, stream = packet.time_base, streams[packet.stream_index]
+        if info.is_part and not info.shift <= stamp * base < end:
+            continue
+        shift = round(info.shift / base)
+        packet.dts = stamp - shift
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.stream = stream
+        yield stamp * base - info.shift, stream.index, packet
