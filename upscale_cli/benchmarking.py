@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.resolve import resolve
 
 PEAK_MATRIX = 2048
+T = TypeVar("T")
 Way = Callable[[Pixels], Pixels]
 # proc(5): writing 5 sets the peak of the resident memory to what is resident now.
 LINUX_RESET, RESETS_PEAK, LINUX_STATUS = Path("/proc/self/clear_refs"), "5", Path("/proc/self/status")
@@ -106,12 +108,17 @@ def measure_machine(device: str, threads: int | None) -> Machine:
 
 
 def _matrix_rate(device: torch.device, kind: torch.dtype) -> float:
+    def finished(product: Callable[[], Tensor]) -> None:
+        product()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     a = torch.randn(PEAK_MATRIX, PEAK_MATRIX, device=device).to(kind)
     # The same product as a 1x1 convolution, which may go through another, faster library.
     picture = a.reshape(1, PEAK_MATRIX, 32, PEAK_MATRIX // 32).contiguous(memory_format=torch.channels_last)
     weights = a.reshape(PEAK_MATRIX, PEAK_MATRIX, 1, 1).contiguous(memory_format=torch.channels_last)
     ways = (lambda: a @ a, lambda: torch.conv2d(picture, weights))
-    return 2 * PEAK_MATRIX**3 / min(_fastest(way, 8, device) for way in ways)
+    return 2 * PEAK_MATRIX**3 / min(_fastest(partial(finished, way), 8)[0] for way in ways)
 
 
 def measure(
@@ -125,13 +132,13 @@ def measure(
     reference: Pixels | None = None
     for how, function, kind in _ways(case, machine, tile, skip_plain):
         reset_peak_memory(machine.device)
-        results: list[Pixels] = []
-        seconds = _fastest(partial(_keep_last, function, image, results), repeat, machine.device)
+        seconds, result = _fastest(partial(function, image), repeat)
         peak = peak_memory(machine.device)
-        if reference is None:
-            reference = results[0]
-        elif machine.device.type == "cpu":
+        if reference is not None and machine.device.type == "cpu":
             peak -= reference.nbytes  # only this comparison needs it
+        similarity = None if reference is None else psnr(result / 257, reference / 257)
+        reference = result if reference is None else reference
+        del result  # the next way needs its memory
         plain_seconds = seconds if how == "plain fp32" else plain_seconds
         yield Measurement(
             network=case.name,
@@ -141,14 +148,9 @@ def measure(
             megapixels_per_second=case.height * case.width / seconds / 1e6,
             speed_up=plain_seconds / seconds if plain_seconds else None,
             share_of_peak=flops / seconds / machine.peak[kind],
-            psnr_to_fp32=psnr(results[0] / 257, reference / 257) if results[0] is not reference else None,
+            psnr_to_fp32=similarity,
             peak_memory=max(0, peak),
         )
-
-
-def _keep_last(function: Way, image: Pixels, results: list[Pixels]) -> None:
-    results.clear()
-    results.append(function(image))
 
 
 def _ways(case: Case, machine: Machine, tile: TileChoice, skip_plain: bool) -> Iterator[tuple[str, Way, torch.dtype]]:
@@ -163,8 +165,8 @@ def _ways(case: Case, machine: Machine, tile: TileChoice, skip_plain: bool) -> I
 
         yield "plain fp32", plain, torch.float32
         module.cpu()
-    ways: tuple[tuple[str, Precision], ...] = (("fp32", "fp32"), ("--half", "half"))
-    for how, precision in ways:
+    precisions: dict[str, Precision] = {"fp32": "fp32", "--half": "half"}
+    for how, precision in precisions.items():
         runner = NetworkRunner(case.module, case.spec, devices_used=[machine.device], precision=precision, tile=tile)
         yield how, partial(runner.run, dtype=np.uint16), runner.dtype
 
@@ -177,16 +179,16 @@ def flops_per_pixel(case: Case) -> float:
     return float(counter.get_total_flops()) / side**2
 
 
-def _fastest(function: Callable[[], object], repeat: int, device: torch.device) -> float:
-    """Return the seconds of the fastest of ``repeat`` calls after one to warm up."""
+def _fastest(function: Callable[[], T], repeat: int) -> tuple[float, T]:
+    """Return the seconds of the fastest of ``repeat`` calls after one to warm up, and the result of the last."""
     times = []
-    for _ in range(repeat + 1):
+    result = function()
+    for _ in range(repeat):
+        del result  # one at a time is held
         start = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        result = function()
         times.append(time.perf_counter() - start)
-    return min(times[1:])
+    return min(times), result
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -94,44 +94,37 @@ def main() -> NoReturn:
     debug = len(arguments) < len(sys.argv) - 1
     try:
         code: Any = commands.main(arguments, prog_name="upscale", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        code = _said("Interrupted: no file was left half written.", INTERRUPTED)
     except Exception as error:
         if debug:
             raise
         code = _report(error)
-    except KeyboardInterrupt:
-        code = _interrupted()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _report(error: Exception) -> int:
     """Print ``error`` in one line, and return the exit code."""
     if isinstance(error, UpscaleError):
-        _print(f"Error: {error}")
-        return error.exit_code
+        return _said(f"Error: {error}", error.exit_code)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
         return 0
-    if isinstance(error, click.Abort):
-        return _interrupted()
     if isinstance(error, click.ClickException):
         hint = "" if error.message.endswith("?") else " See --help."
-        _print(f"Error: {error.format_message()}{hint}")
-        return error.exit_code
+        return _said(f"Error: {error.format_message()}{hint}", error.exit_code)
     if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    _print(f"Internal error: {type(error).__name__}: {error}. Add --debug for details, and report it.")
-    return INTERNAL_ERROR
+    words = f"Internal error: {type(error).__name__}: {error}. Add --debug for details, and report it."
+    return _said(words, INTERNAL_ERROR)
 
 
-def _interrupted() -> int:
-    _print("Interrupted: no file was left half written.")
-    return INTERRUPTED
-
-
-def _print(line: str) -> None:
+def _said(line: str, code: int) -> int:
+    """Print ``line`` below what is shown, and return ``code``."""
     from upscale_cli.cli.bar import close_all
     from upscale_cli.cli.console import printable
 
     close_all()
     click.echo(printable(line), err=True)
+    return code

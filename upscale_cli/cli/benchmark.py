@@ -57,10 +57,7 @@ def benchmark(
     for case in cases:
         for measured in benchmarking.measure(case, machine, options.tile, repeat, skip_plain):
             record = BenchmarkRecord(**asdict(measured))
-            if style == "json":
-                console.record(record)
-            else:
-                console.result(_row(_cells(record)))
+            console.result(_row(_cells(record)), record)
 
 
 def _cells(result: BenchmarkRecord) -> tuple[str, ...]:

@@ -50,9 +50,9 @@ class Console:
         self._bar: Bar | None = None
         self._download: tuple[str, Bar] | None = None
 
-    def result(self, text: str) -> None:
-        """Print what the command was asked for, in every style."""
-        self._line(text)
+    def result(self, text: str, record: Record | None = None) -> None:
+        """Print what the command was asked for, in every style: as JSON its ``record``, where there is one."""
+        self._line(record.to_json() if record and self.style == "json" else text)
 
     def tell(self, *lines: str, err: bool = False) -> None:
         """Print what was done; not where JSON says it, or nothing is to be said."""

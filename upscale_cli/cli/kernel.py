@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.default_group import DefaultGroup
-from upscale_cli.cli.kernel_estimate import bicubic_similarity, estimate, write_drawing
+from upscale_cli.cli.kernel_estimate import estimate, write_drawing
 from upscale_cli.cli.options import overwrite_option, path, style_options
 from upscale_cli.cli.outputs import require_picture
 from upscale_cli.errors import InputError
-
-if TYPE_CHECKING:
-    from upscale_cli.kernels.blur_kernel import BlurKernel
 
 
 class Verbs(DefaultGroup):
@@ -51,7 +47,10 @@ kernel.add_command(estimate)
 @style_options(quiet_help="Only the drawing.")
 def show(file: Path, output: Path | None, overwrite: bool, style: Style) -> None:
     """Draw the kernel in FILE and print its figures."""
+    from upscale_cli.kernels.drawing import width
     from upscale_cli.kernels.files import read_kernel
+    from upscale_cli.kernels.similarity import to_bicubic
+    from upscale_cli.kernels.values import center_of_mass, covariance
 
     console, target = Console(style), output or file.with_suffix(".png")
     kept = output is None and target.exists() and not overwrite
@@ -59,25 +58,17 @@ def show(file: Path, output: Path | None, overwrite: bool, style: Style) -> None
     found = read_kernel(file)
     if not kept:
         write_drawing(found, target, kind)
-    for name, value in _facts(found).items():
-        console.tell(f"{name:<24}{value}")
+    row, column = center_of_mass(found.values)
+    (yy, yx), (_, xx) = covariance(found.values)
+    console.tell(
+        f"size                    {found.size}x{found.size}, for x{found.scale}",
+        f"sum                     {found.values.sum():.4f}",
+        f"centre of mass          row {row:.2f}, column {column:.2f} (from 0)",
+        f"covariance              [[{yy:.3f}, {yx:.3f}], [{yx:.3f}, {xx:.3f}]] (rows first, px²)",
+        f"standard deviations     {width(found)}",
+        f"similarity to bicubic   {to_bicubic(found):.4f}",
+    )
     console.tell(f"{target} is there already (--overwrite draws it again)" if kept else f"{file} -> {target}")
-
-
-def _facts(kernel: BlurKernel) -> dict[str, str]:
-    from upscale_cli.kernels.drawing import width
-    from upscale_cli.kernels.values import center_of_mass, covariance
-
-    (yy, yx), (_, xx) = covariance(kernel.values)
-    row, column = center_of_mass(kernel.values)
-    return {
-        "size": f"{kernel.size}x{kernel.size}, for x{kernel.scale}",
-        "sum": f"{kernel.values.sum():.4f}",
-        "centre of mass": f"row {row:.2f}, column {column:.2f} (from 0)",
-        "covariance": f"[[{yy:.3f}, {yx:.3f}], [{yx:.3f}, {xx:.3f}]] (rows first, px²)",
-        "standard deviations": width(kernel),
-        "similarity to bicubic": f"{bicubic_similarity(kernel):.4f}",
-    }
 
 
 @kernel.command("apply", no_args_is_help=True)

@@ -96,38 +96,34 @@ def estimate(
         raise UsageError("--prior gaussian needs no iterations.", "Leave out one of them.")
     if prior == "gaussian" and real:
         raise UsageError("--prior gaussian finds the noise of any picture.", "Leave out --real.")
+    import torch
+
     from upscale_cli.kernel_estimation.estimate import Settings
 
-    settings = Settings(scale=int(scale), seed=seed, runs=runs, prior=prior, real=real)
-    settings = replace(settings, iterations=iterations) if iterations else settings
-    request = Request(settings, _kind(output, kind), upscale, overwrite, threads)
-    plan = _plan(paths, output, recursive, request)
+    settings = Settings(int(scale), iterations or Settings.iterations, seed, runs, prior, real)
+    file = Path(output) if output and Path(output).suffix and not Path(output).is_dir() else None
+    request = Request(settings, _kind(file, kind), upscale, overwrite, threads)
+    plan = _plan(paths, str(file.with_suffix(".png")) if file else output, recursive, request)
     if threads:
-        import torch
-
         torch.set_num_threads(threads)
     _do_all(plan, request, Console(style, len(plan.jobs)))
 
 
-def _kind(output: str | None, kind: str | None) -> str:
+def _kind(file: Path | None, kind: str | None) -> str:
     """Return the extension of kernel files that -o or --format name. Raises UsageError."""
-    named = Path(output or "").suffix.lower().removeprefix(".")
-    if not named or Path(output or "").is_dir():
-        return kind or KINDS[0]
+    named = file.suffix.lower().removeprefix(".") if file else kind or KINDS[0]
     if named not in KINDS:
-        raise UsageError(f"{output} has no extension of a kernel file.", "Name it .mat, .npy or .json.")
+        raise UsageError(f"{file} has no extension of a kernel file.", "Name it .mat, .npy or .json.")
     if kind not in (None, named):
-        raise UsageError(f"{output} and --format {kind} contradict each other.", "Leave one out.")
+        raise UsageError(f"{file} and --format {kind} contradict each other.", "Leave one out.")
     return named
 
 
-def _plan(paths: tuple[str, ...], output: str | None, recursive: bool, request: Request) -> Plan:
+def _plan(paths: tuple[str, ...], drawing: str | None, recursive: bool, request: Request) -> Plan:
     """Return the jobs: their targets are the drawings. Raises UpscaleError kinds, before any work."""
     from upscale_cli.images import formats
     from upscale_cli.upscaling import plan as plans
 
-    is_file = output is not None and Path(output).suffix and not Path(output).is_dir()
-    drawing = str(Path(output).with_suffix(".png")) if output and is_file else output
     naming = plans.Naming("kernel", drawing, None, formats.by_name("png"), recursive, "overwrite")
     plan = plans.plan(paths, naming)
     if request.overwrite:
@@ -203,6 +199,7 @@ def _detail(step: Step, runs: int) -> str:
 
 def _show(job: Job, file: Path, found: Estimate, seconds: float, console: Console) -> None:
     from upscale_cli.kernels.drawing import axes, width
+    from upscale_cli.kernels.similarity import to_bicubic
     from upscale_cli.kernels.values import covariance
 
     kernel = found.kernel
@@ -218,21 +215,13 @@ def _show(job: Job, file: Path, found: Estimate, seconds: float, console: Consol
         covariance=((yy, yx), (yx, xx)),
         deviations=(long, short),
         angle=angle,
-        bicubic_similarity=bicubic_similarity(kernel),
+        bicubic_similarity=to_bicubic(kernel),
         seconds=seconds,
     )
     facts = f"{width(kernel)}, covariance [[{yy:.2f}, {yx:.2f}], [{yx:.2f}, {xx:.2f}]]"
     facts += f"; similarity to bicubic {record.bicubic_similarity:.3f}"
     facts += "" if found.agreement is None else f"; agreement of the runs {found.agreement:.3f}"
     console.record(record, f"{job.source} -> {file}, {seconds:.1f} s", f"  {facts}")
-
-
-def bicubic_similarity(kernel: BlurKernel) -> float:
-    """Return the cross-correlation of ``kernel`` with the bicubic one of its scale, at most 1."""
-    from upscale_cli.kernels import blur_kernel
-    from upscale_cli.kernels.similarity import correlation
-
-    return correlation(kernel.values, blur_kernel.bicubic(kernel.scale).values)
 
 
 def write_drawing(kernel: BlurKernel, target: Path, kind: Format | None = None) -> None:

@@ -1,10 +1,11 @@
-"""``upscale models``: what networks there are."""
+"""``upscale models``: what networks there are, and which suit a picture."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +14,8 @@ from upscale_cli.cli import models_cache, models_file
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.models_cache import local_file
 from upscale_cli.cli.models_file import known
-from upscale_cli.cli.options import style_options
-from upscale_cli.cli.recommend import recommend
+from upscale_cli.cli.options import path, style_options
+from upscale_cli.cli.records import RecommendationRecord
 
 if TYPE_CHECKING:
     from upscale_cli.weights.manifest import WeightsRecord
@@ -33,7 +34,6 @@ def models() -> None:
 
 
 for command in (
-    recommend,
     models_file.info,
     models_file.convert,
     models_cache.download,
@@ -79,8 +79,9 @@ def list_models(
     else:
         shown = search(manifest.records(), query)
     shown = sort(shown, order) if order else shown
-    for row in _table(shown) if shown and style != "json" else ():
-        console.result(row)
+    if style != "json" and shown:
+        for row in _table(shown):
+            console.result(row)
     for record in shown if style == "json" else ():
         console.record(known(record))
     if short:
@@ -95,8 +96,11 @@ def _table(records: Sequence[WeightsRecord]) -> list[str]:
     rows = [("", *COLUMNS)]
     for record in records:
         here, scale = "*" if local_file(record) else "", f"x{record.scale}" if record.scale else ""
+        megabytes = (record.bytes or 0) / 1e6
+        size = f"{megabytes:.{0 if megabytes >= 10 else 1}f} MB" if megabytes else ""
+        licence = (record.licence or "none stated") + (" (non-commercial)" if record.non_commercial else "")
         extra = f" (needs the extra {record.extra})" if record.extra else ""
-        rows.append((here, record.name, scale, _size(record), _licence(record), record.purpose + extra))
+        rows.append((here, record.name, scale, size, licence, record.purpose + extra))
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     sides = "<<<><"
     lines = []
@@ -112,10 +116,23 @@ def has_columns() -> bool:
     return sys.stdout.isatty()
 
 
-def _size(record: WeightsRecord) -> str:
-    megabytes = (record.bytes or 0) / 1e6
-    return f"{megabytes:.{0 if megabytes >= 10 else 1}f} MB" if megabytes else ""
+@models.command("recommend")
+@click.argument("picture", type=path())
+@style_options(json_help="One JSON object per network.", quiet_help="Only the networks.")
+def recommend(picture: Path, style: Style) -> None:
+    """Name three networks for a picture.
 
+    Is it line art, animation, a degraded or a clean photograph? docs/models.md states the rules.
 
-def _licence(record: WeightsRecord) -> str:
-    return (record.licence or "none stated") + (" (non-commercial)" if record.non_commercial else "")
+    \b
+    Example:  upscale models recommend photo.jpg
+    """
+    from upscale_cli.recommendation import SUGGESTIONS, kind_of, measured
+
+    console = Console(style)
+    kind, reason = kind_of(measured(picture))
+    console.tell(f"{picture}: {kind} ({reason})", err=True)
+    width = max(len(suggestion.model) for suggestion in SUGGESTIONS[kind])
+    for suggestion in SUGGESTIONS[kind]:
+        record = RecommendationRecord(str(picture), kind, reason, suggestion.model, suggestion.reason)
+        console.result(f"{suggestion.model:<{width}}  {suggestion.reason}", record)

@@ -59,9 +59,8 @@ def verify_models(names: tuple[str, ...], style: Style) -> None:
     from upscale_cli.weights.manifest import load_manifest
 
     console, manifest = Console(style), load_manifest()
-    records = [manifest.find(name) for name in names] or [
-        r for r in manifest.records() if not r.embedded and local_file(r)
-    ]
+    cached = (record for record in manifest.records() if not record.embedded and local_file(record))
+    records = [manifest.find(name) for name in names] or list(cached)
     failed = 0
     for record in records:
         file = _require_local(record)

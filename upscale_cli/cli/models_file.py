@@ -15,8 +15,6 @@ from upscale_cli.cli.outputs import ONNX, WEIGHTS, require_weights
 from upscale_cli.cli.records import ModelRecord
 
 if TYPE_CHECKING:
-    from upscale_cli.networks import NetworkSpec
-    from upscale_cli.weights.load import LoadedWeights
     from upscale_cli.weights.manifest import WeightsRecord
 
 
@@ -56,11 +54,14 @@ def _print_fact(console: Console, name: str, value: object) -> None:
 
 
 def _print_file(console: Console, path: Path, full: bool) -> None:
+    from upscale_cli.networks.architecture import UNBOUNDED
     from upscale_cli.weights.cache import sha256_of
     from upscale_cli.weights.load import load
 
     weights = load(path)
     spec = weights.spec
+    radius = "the whole picture" if spec.receptive_radius == UNBOUNDED else f"{spec.receptive_radius} input pixels"
+    overlap = f"; tiles overlap by {spec.tile_halo}"
     own = {
         "file": path,
         "file sha256": sha256_of(path),
@@ -68,7 +69,7 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
         + (f", opened by {spec.library}" if spec.library else ""),
         "hyper-parameters": [f"{name} {value}" for name, value in spec.hyperparameters.items()],
         "parameters": f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}",
-        "receptive radius": _radius(spec),
+        "receptive radius": radius + ("" if spec.tile_halo >= spec.receptive_radius else overlap),
         "half precision": " and ".join(spec.half_types) or "not supported: runs in fp32",
     }
     for name, fact in own.items():
@@ -76,14 +77,6 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
     for name, text in sorted(weights.facts.items()):
         lines = text.splitlines()
         _print_fact(console, name, text if full or len(lines) < 2 else f"{len(lines)} lines, shown with --full")
-
-
-def _radius(spec: NetworkSpec) -> str:
-    """Return how far the network sees, and what tiles see of it where that is less."""
-    from upscale_cli.networks.architecture import UNBOUNDED
-
-    radius = "the whole picture" if spec.receptive_radius == UNBOUNDED else f"{spec.receptive_radius} input pixels"
-    return radius if spec.tile_halo >= spec.receptive_radius else f"{radius}; tiles overlap by {spec.tile_halo}"
 
 
 def known(record: WeightsRecord) -> ModelRecord:
@@ -114,7 +107,7 @@ def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style)
     """
     from upscale_cli.networks import published
     from upscale_cli.weights.load import load
-    from upscale_cli.weights.onnx_export import require_onnx
+    from upscale_cli.weights.onnx_export import require_onnx, save_onnx, smallest_side
     from upscale_cli.weights.state_dict import in_half, save_state
 
     require_weights(output, overwrite, (*WEIGHTS, ONNX))
@@ -123,19 +116,11 @@ def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style)
     console = Console(style)
     weights = load(model, console.download, console.notify)
     if output.suffix == ONNX:
-        _convert_to_onnx(console, weights, output, half)
-        return
-    tensors = published(weights.spec, weights.tensors) if output.suffix == ".pth" else weights.tensors
-    tensors = in_half(tensors, weights.name) if half else tensors
-    save_state(output, tensors, weights.facts)
+        save_onnx(output, weights, half)
+    else:
+        tensors = published(weights.spec, weights.tensors) if output.suffix == ".pth" else weights.tensors
+        save_state(output, in_half(tensors, weights.name) if half else tensors, weights.facts)
     console.tell(f"{weights.name} -> {output}")
-
-
-def _convert_to_onnx(console: Console, weights: LoadedWeights, output: Path, half: bool) -> None:
-    from upscale_cli.weights.onnx_export import save_onnx, smallest_side
-
-    save_onnx(output, weights, half)
-    console.tell(f"{weights.name} -> {output}")
-    if (multiple := weights.spec.size_multiple) > 1:
+    if output.suffix == ONNX and (multiple := weights.spec.size_multiple) > 1:
         least = smallest_side(weights.spec)
         console.tell(f"It takes pictures whose height and width are multiples of {multiple}, and at least {least}.")

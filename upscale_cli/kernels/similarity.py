@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from upscale_cli.kernels.blur_kernel import BlurKernel, bicubic
 from upscale_cli.kernels.values import Values, center_of_mass, moved
 
 
@@ -18,6 +19,11 @@ def correlation(first: Values, second: Values) -> float:
     """
     a, b = _laid_onto(first, second)
     return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
+
+
+def to_bicubic(kernel: BlurKernel) -> float:
+    """Return the correlation with the bicubic kernel of its scale."""
+    return correlation(kernel.values, bicubic(kernel.scale).values)
 
 
 def psnr(estimate: Values, truth: Values) -> float:
