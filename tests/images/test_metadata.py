@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscale_cli.images import chunks
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.metadata import for_size, orientation
@@ -153,6 +154,39 @@ def test_the_resolution_is_kept_as_it_is(tmp_path: Path, source: str, target: st
     assert found.resolution == pytest.approx((300, 150), abs=0.02)
     with Image.open(tmp_path / f"a.{target}") as image:
         assert image.info["dpi"] == pytest.approx((300, 150), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [
+        ("png", chunks.png_chunk(b"pHYs", bytes(8))),
+        ("jpeg", chunks.jpeg_segment(chunks.APP0, b"JFIF\0\1")),
+        ("jpeg", chunks.jpeg_segment(chunks.APP2, chunks.ICC_HEADER)),
+    ],
+    ids=["pHYs", "JFIF", "ICC"],
+)
+def test_pixels_survive_beside_cut_off_metadata(tmp_path: Path, name: str, segment: bytes) -> None:
+    written(Metadata(), name, tmp_path)
+    path = tmp_path / f"a.{name}"
+    start = {"png": 33, "jpeg": 2}[name]
+    path.write_bytes(path.read_bytes()[:start] + segment + path.read_bytes()[start:])
+    picture = read_picture(path)
+    assert np.array_equal(picture.color, PIXELS)
+    assert picture.metadata == Metadata()
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg"])
+def test_a_resolution_beyond_reason_is_left_out(tmp_path: Path, name: str) -> None:
+    finest = (2**32 - 1, 1)
+    entries = [tags.numbers(tag, tags.RATIONAL, *finest) for tag in (tags.X_RESOLUTION, tags.Y_RESOLUTION)]
+    written(Metadata(), "tiff", tmp_path)
+    data = (tmp_path / "a.tiff").read_bytes()
+    directory = tags.write_directory([*tags.read_directory(data)[0].values(), *entries], len(data))
+    path = tmp_path / "b.tiff"
+    path.write_bytes(data[:4] + struct.pack("<I", len(data)) + data[8:] + directory)
+    picture = read_picture(path)
+    assert picture.metadata.resolution is None
+    assert written(picture.metadata, name, tmp_path)[0] == []
 
 
 def test_a_resolution_that_nobody_chose_is_not_missed(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from upscale_cli.images.tiff_tags import Buffer
 
 LARGEST_TEXT = 1 << 24  # bytes of an ICC profile or XMP packet, once decompressed
 MOST_TEXTS = MOST_PAGES = 1000
+FINEST = 1e6  # pixels per inch that are taken for a resolution; formats cannot hold much larger ones
 LONGEST_HEADER = 1 << 16  # of BMP and PPM files, comments and palette included
 _DENSE = frozenset({1, 5, 7, 8, 32773, 32946})  # compressions of TIFF: none, LZW, JPEG, Deflate, PackBits, Deflate
 
@@ -55,13 +56,14 @@ def read_header(data: Buffer, known: Format) -> Header | None:
 
 
 def _per_inch(x: float, y: float, units_per_inch: float | None) -> tuple[float, float] | None:
-    return (x * units_per_inch, y * units_per_inch) if x and y and units_per_inch else None
+    found = (x * units_per_inch, y * units_per_inch) if units_per_inch else (0, 0)
+    return found if min(found) > 0 and max(found) <= FINEST else None
 
 
 def _jpeg(data: memoryview) -> Header:
     height, width, channels = 0, 0, 0
     found: dict[str, Any] = {}
-    profile: dict[int, bytes] = {}
+    profile: dict[bytes, bytes] = {}
     for segment in chunks.jpeg_segments(data):
         content = bytes(segment.content)
         if segment.marker == chunks.START_OF_SCAN:
@@ -69,7 +71,8 @@ def _jpeg(data: memoryview) -> Header:
         if segment.marker in chunks.STARTS_OF_FRAME:
             height, width, channels = struct.unpack_from(">HHB", content, 1)
         elif segment.marker == chunks.APP2 and content.startswith(chunks.ICC_HEADER):
-            profile[content[len(chunks.ICC_HEADER)]] = content[len(chunks.ICC_HEADER) + 2 :]
+            start = len(chunks.ICC_HEADER)
+            profile[content[start : start + 1]] = content[start + 2 :]
         else:
             name, value = _of_segment(segment.marker, content)
             found.setdefault(name, value)
@@ -80,7 +83,7 @@ def _jpeg(data: memoryview) -> Header:
 
 def _of_segment(marker: int, content: bytes) -> tuple[str, Any]:
     """Return the field of the metadata that a segment holds, "" for none, and its value."""
-    if marker == chunks.APP0 and content.startswith(b"JFIF\0"):
+    if marker == chunks.APP0 and content.startswith(b"JFIF\0") and len(content) >= 12:
         unit, x, y = struct.unpack_from(">BHH", content, 7)
         return "resolution", _per_inch(x, y, {1: 1.0, 2: 2.54}.get(unit))
     if marker == chunks.APP1 and content.startswith(chunks.EXIF_HEADER):
@@ -106,7 +109,8 @@ def _png(data: memoryview) -> Header:
         controls += name == b"acTL"
     if controls > 1:
         raise ValueError("several animations in one file")
-    x, y, unit = struct.unpack(">IIB", single.get(b"pHYs", bytes(9)))
+    sizes = single.get(b"pHYs", b"")
+    x, y, unit = struct.unpack(">IIB", sizes) if len(sizes) == 9 else (0, 0, 0)
     resolution = _per_inch(x, y, 0.0254 if unit == 1 else None)
     icc = _inflated(single.get(b"iCCP", b"").partition(b"\0")[2][1:])
     found = Metadata(icc, single.get(b"eXIf"), xmp, tuple(text), resolution=resolution)
