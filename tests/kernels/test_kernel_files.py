@@ -120,6 +120,13 @@ def test_a_scale_that_is_none_is_refused(stated: str, tmp_path: Path) -> None:
         read_kernel(tmp_path / "k.json")
 
 
+@pytest.mark.parametrize("stated", [2.5, np.nan, np.inf])
+def test_a_scale_of_matlab_that_is_no_whole_number_is_refused(stated: float, tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "k.mat", {"Kernel": gaussian(5, 2), "Scale": stated})
+    with pytest.raises(InputError, match="its scale is not a whole number"):
+        read_kernel(tmp_path / "k.mat")
+
+
 def element(kind: int, content: bytes, order: str) -> bytes:
     return struct.pack(order + "II", kind, len(content)) + content + bytes(-len(content) % 8)
 

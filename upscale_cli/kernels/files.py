@@ -114,8 +114,12 @@ def _from_mat(data: bytes) -> Content:
     matrices = mat_file.read_matrices(data, (MATLAB_NAME, MATLAB_SCALE))
     if MATLAB_NAME not in matrices:
         raise NotAKernelError(f"it has no matrix {MATLAB_NAME}")
-    scale = matrices.get(MATLAB_SCALE)
-    return matrices[MATLAB_NAME], None if scale is None or scale.size != 1 else int(scale.item())
+    stated = matrices.get(MATLAB_SCALE)
+    if stated is None or stated.size != 1:
+        return matrices[MATLAB_NAME], None
+    if stated.item() % 1 != 0:  # also of NaN and infinity
+        raise NotAKernelError("its scale is not a whole number")
+    return matrices[MATLAB_NAME], int(stated.item())
 
 
 def _from_json(data: bytes) -> Content:
