@@ -12,7 +12,7 @@ from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import InputError
 from upscale_cli.images.convert import with_depth
 from upscale_cli.images.pairs import paired, pictures_in
-from upscale_cli.images.picture import Pixels
+from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.levels import to_pixels, to_planes
 from upscale_cli.metrics import WINDOW, Scores, score
@@ -20,11 +20,12 @@ from upscale_cli.metrics import WINDOW, Scores, score
 
 @dataclass(frozen=True)
 class Case:
-    """A picture to measure on: uint8 HR (H, W, 3) and LR (H / scale, W / scale, 3)."""
+    """A picture to measure on: uint8 HR (H, W, 3) and LR (H / scale, W / scale, 3), the JPEG quality of LR's file."""
 
     name: str
     hr: Pixels
     lr: Pixels
+    jpeg_quality: float | None = None
 
 
 def find_cases(hr: Path, lr: Path | None) -> list[tuple[Path, Path | None]]:
@@ -43,11 +44,12 @@ def load_case(hr_path: Path, lr_path: Path | None, scale: int) -> Case:
         raise InputError(f"{hr_path} is too small to be measured.", "Take it out of the folder.")
     if lr_path is None:
         return Case(hr_path.stem, hr, to_pixels(chains.bicubic(to_planes(hr), scale), np.uint8))
-    lr = read_rgb8(lr_path)
+    read = read_picture(lr_path)
+    lr = _rgb8(read)
     if (lr.shape[0] * scale, lr.shape[1] * scale) != hr.shape[:2]:
         sizes = f"{lr.shape[1]}x{lr.shape[0]} pixels, {hr_path} {hr.shape[1]}x{hr.shape[0]}"
         raise InputError(f"{lr_path} has {sizes}.", f"Give LR pictures {scale} times smaller, or none.")
-    return Case(hr_path.stem, hr, lr)
+    return Case(hr_path.stem, hr, lr, read.jpeg_quality)
 
 
 def degraded_case(hr_path: Path, scale: int, seed: list[int]) -> Case:
@@ -77,5 +79,9 @@ def read_hr(path: Path, scale: int) -> Pixels:
 
 def read_rgb8(path: Path) -> Pixels:
     """Read a picture as uint8 (H, W, 3), without transparency. Raises InputError."""
-    pixels = with_depth(read_picture(path).color, 8)
+    return _rgb8(read_picture(path))
+
+
+def _rgb8(picture: Picture) -> Pixels:
+    pixels = with_depth(picture.color, 8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

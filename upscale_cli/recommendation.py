@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from upscale_cli.images.convert import with_depth
-from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
 from upscale_cli.kernel_estimation.spectrum import WINDOW, spectrum
@@ -98,7 +97,7 @@ def measured(path: Path) -> Measures:
         edges=float((differences > STRONG_EDGE).mean()),
         extremes=float(((luma < BLACK) | (luma > WHITE))[opaque].mean()),
         noise=_noise(color, luma),
-        jpeg_quality=jpeg_quality(path),
+        jpeg_quality=picture.jpeg_quality,
     )
 
 

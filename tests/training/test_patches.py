@@ -185,3 +185,16 @@ def test_a_share_of_batches_can_stay_clean(photos: Path) -> None:
     (batch,) = batches(recipe, 0, 1)
     (clean,) = batches(recipe_for(photos), 0, 1)
     assert torch.allclose(batch.lr[..., 2:-2, 2:-2], clean.lr[..., 2:-2, 2:-2], atol=1e-6)
+
+
+def test_a_batch_of_known_degradation_says_how_it_was_degraded(photos: Path) -> None:
+    settings = ["degradation.kind=known", "degradation.canvas=48", "degradation.noise=20", "data.batch=24"]
+    (batch,) = batches(recipe_for(photos, *settings, "degradation.clean=0.5"), 0, 1)
+    clean = matlab_bicubic(batch.hr, 1 / 4)
+    inside = np.s_[..., 2:-2, 2:-2]
+    change = (batch.lr - clean)[inside].abs().amax((1, 2, 3)) * 255
+    assert batch.conditions is not None
+    touched = batch.conditions.amax(1) > 0
+    assert 0 < touched.sum() < len(touched)
+    assert (change[~touched] < 1).all()
+    assert (change[touched] > 1).all()

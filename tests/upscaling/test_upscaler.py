@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from upscale_cli import networks
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Metadata, Picture, Pixels
 from upscale_cli.networks import NetworkSpec, build
@@ -214,3 +215,37 @@ def test_a_small_excess_is_interpolated_from_the_last_pass(upscaler: Upscaler) -
 def test_a_named_network_has_its_own_scale_where_no_size_is_given(upscaler: Upscaler, folder: Path) -> None:
     assert upscaler.upscale(pixels(6, 5, 3)).shape == (12, 10, 3)
     assert Upscaler(made(NETWORKS[3], folder), device="cpu").upscale(pixels(9, 9, 3)).shape == (9, 9, 3)
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path) -> Path:
+    """A network whose result depends on what it is told of the picture."""
+    return made(networks.spec("conditioned", 2, {"features": 4, "blocks": 1}), folder)
+
+
+def test_a_conditioned_network_is_told_the_quality_that_the_file_states(told: Path) -> None:
+    clean, upscaler = pixels(9, 8, 3), Upscaler(told, device="cpu")
+    compressed = upscaler.upscale_picture(Picture(clean, jpeg_quality=40.2)).color
+    assert (compressed == Upscaler(told, device="cpu", input_quality=40).upscale(clean)).all()
+    assert (compressed != upscaler.upscale(clean)).any()
+    ignoring = Upscaler(told, device="cpu", input_quality="none")
+    assert (ignoring.upscale_picture(Picture(clean, jpeg_quality=40.2)).color == upscaler.upscale(clean)).all()
+
+
+def test_a_conditioned_network_is_told_the_noise(told: Path) -> None:
+    picture = pixels(9, 8, 3)
+    quiet, noisy = (Upscaler(told, device="cpu", noise=noise).upscale(picture) for noise in (0, 10))
+    assert (quiet != noisy).any()
+
+
+def test_only_the_first_pass_is_told_of_the_degradation(told: Path) -> None:
+    picture = pixels(9, 8, 3)
+    first = Upscaler(told, device="cpu", input_quality=40)
+    once = first.upscale_picture(Picture(pixels(9, 8, 3)), Size(scale=2)).color
+    assert abs(first.upscale(picture, 4).astype(int) - Upscaler(told, device="cpu").upscale(once)).max() <= 1
+
+
+def test_a_network_that_is_told_nothing_refuses_what_would_do_nothing(folder: Path, upscaler: Upscaler) -> None:
+    path = made(NetworkSpec("compact", 2, 3, 3, 3, 1, {"features": 4, "convolutions": 1}), folder)
+    with pytest.raises(UsageError, match="--input-quality and --noise would do nothing"):
+        Upscaler(path, device="cpu", input_quality=50, noise=3)

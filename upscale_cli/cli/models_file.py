@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from upscale_cli.weights.manifest import WeightsRecord
 
 
+FULL_NAMES = {"jpeg": "JPEG compression", "noise": "noise"}
+
+
 @click.command("info")
 @click.argument("model")
 @click.option("--full", is_flag=True, help="Long facts too: the whole recipe it was trained by.")
@@ -68,6 +71,7 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
         "network": f"{spec.architecture}, x{spec.scale}, {spec.in_channels} to {spec.out_channels} channels"
         + (f", opened by {spec.library}" if spec.library else ""),
         "hyper-parameters": [f"{name} {value}" for name, value in spec.hyperparameters.items()],
+        "told": [FULL_NAMES[name] for name in spec.conditions],
         "parameters": f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}",
         "receptive radius": radius + ("" if spec.tile_halo >= spec.receptive_radius else overlap),
         "half precision": " and ".join(spec.half_types) or "not supported: runs in fp32",
@@ -106,7 +110,7 @@ def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style)
               upscale models convert lite-x4 -o lite-x4.onnx
     """
     from upscale_cli.networks import published
-    from upscale_cli.weights.load import load
+    from upscale_cli.weights.load import for_clean, load
     from upscale_cli.weights.onnx_export import require_onnx, save_onnx, smallest_side
     from upscale_cli.weights.state_dict import in_half, save_state
 
@@ -115,6 +119,7 @@ def convert(model: str, output: Path, half: bool, overwrite: bool, style: Style)
         require_onnx()
     console = Console(style)
     weights = load(model, console.download, console.notify)
+    weights = for_clean(weights) if output.suffix != ".safetensors" else weights
     if output.suffix == ONNX:
         save_onnx(output, weights, half)
     else:

@@ -12,7 +12,7 @@ import click
 
 from upscale_cli.cli.console import Style, on_terminal
 from upscale_cli.errors import UsageError
-from upscale_cli.upscaling.options import SMALLEST_TILE, UpscaleOptions
+from upscale_cli.upscaling.options import SMALLEST_TILE, InputQuality, UpscaleOptions
 
 if TYPE_CHECKING:
     from upscale_cli.device import Precision
@@ -36,6 +36,17 @@ def parse_tile(text: str) -> TileChoice:
         return "auto"
     if not text.isdigit() or 0 < int(text) < SMALLEST_TILE:
         raise UsageError(f"{text!r} is no tile size.", f"Use auto, 0 (no tiles), or {SMALLEST_TILE} and more pixels.")
+    return int(text)
+
+
+def parse_input_quality(text: str) -> InputQuality:
+    """Return ``auto``, ``none`` or a number. Raises UsageError."""
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    if not text.isdigit():
+        raise UsageError(f"{text!r} is no JPEG quality.", "Use auto, none, or 1 to 100.")
     return int(text)
 
 
@@ -83,6 +94,14 @@ _field(
     show_default=True,
     help="What enlarges transparency.",
 )
+_field(
+    "--input-quality",
+    type=parse_input_quality,
+    metavar="QUALITY",
+    show_default=True,
+    help="JPEG quality of the inputs, 1 to 100, auto for what each file says, or none; for lite-x4 and lite-x2.",
+)
+_field("--noise", type=float, metavar="LEVELS", help="Noise to remove, in levels of 255; for lite-x4 and lite-x2.")
 _field(
     "--kernel",
     type=path(dir_okay=False),

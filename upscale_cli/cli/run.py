@@ -129,6 +129,7 @@ def run(
 run.headings = {
     "Size": ("scale", "width", "height", "fit"),
     "Network": ("model", "restore", "alpha", "denoise", "tta", "alpha_upsampler"),
+    "Degradation of the inputs": ("input_quality", "noise"),
     "Network trained on the picture itself": ("kernel", "iterations", "seed"),
     "Files": (
         "output",

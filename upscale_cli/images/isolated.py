@@ -54,6 +54,7 @@ class Reply(msgspec.Struct):
     refusal: tuple[bytes, bytes] | None = None
     frames: tuple[FrameShape, ...] = ()
     metadata: Metadata = msgspec.field(default_factory=Metadata)
+    jpeg_quality: float | None = None
     durations_ms: tuple[int, ...] = ()
     loop_count: int = 0
 
@@ -94,7 +95,7 @@ class Decoders:
             self._idle.put(worker if reply else self._started())
         if reply.refusal:
             raise InputError(*map(os.fsdecode, reply.refusal))
-        frames[0] = replace(frames[0], metadata=reply.metadata)
+        frames[0] = replace(frames[0], metadata=reply.metadata, jpeg_quality=reply.jpeg_quality)
         return Animation(tuple(frames), reply.durations_ms, reply.loop_count) if reply.durations_ms else frames[0]
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -177,7 +178,7 @@ def _send_image(stream: IO[bytes], image: Picture | Animation) -> None:
     frames, reply = image.frames, Reply()
     if isinstance(image, Animation):
         reply.durations_ms, reply.loop_count = image.durations_ms, image.loop_count
-    reply.metadata = frames[0].metadata
+    reply.metadata, reply.jpeg_quality = frames[0].metadata, frames[0].jpeg_quality
     reply.frames = tuple((*frame.color.shape, frame.color.itemsize, frame.alpha is not None) for frame in frames)
     _send(stream, reply)
     for frame in frames:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 from PIL import JpegImagePlugin
@@ -25,17 +25,15 @@ LUMINANCE = np.array(
 )
 
 
-def jpeg_quality(path: Path) -> float | None:
-    """Return the quality, 0 to 100 on the scale of the Independent JPEG Group; None for what is no readable JPEG."""
+def jpeg_quality(data: bytes) -> float | None:
+    """Return the quality, 1 to 100 on the scale of the Independent JPEG Group; None for what is no readable JPEG."""
+    known = of_content(data)
+    if known is None or known.name != "jpeg":
+        return None
     try:
-        with path.open("rb") as file:
-            known = of_content(file.read(16))
-            if known is None or known.name != "jpeg":
-                return None
-            file.seek(0)
-            with silenced(), JpegImagePlugin.JpegImageFile(file) as image:
-                table = image.quantization[0]
+        with silenced(), JpegImagePlugin.JpegImageFile(BytesIO(data)) as image:
+            table = image.quantization[0]
     except ERRORS:
         return None
     percent = 100 * float(np.mean(np.sort(table) / np.sort(LUMINANCE.ravel())))
-    return 100 - percent / 2 if percent <= 100 else 5000 / percent
+    return max(1.0, 100 - percent / 2 if percent <= 100 else 5000 / percent)

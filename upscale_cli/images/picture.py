@@ -35,12 +35,14 @@ class Metadata:
 class Picture:
     """Upright pixels in RGB order. ``color`` is (H, W, 1) or (H, W, 3), ``alpha`` (H, W) or None, of the same depth.
 
-    Arrays may be read-only or memory-mapped. Raises UsageError where they are something else.
+    Arrays may be read-only or memory-mapped. ``jpeg_quality``: of the file they were read from, None for other formats.
+    Raises UsageError where the arrays are something else.
     """
 
     color: Pixels
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    jpeg_quality: float | None = None
 
     def __post_init__(self) -> None:
         color, alpha = self.color, self.alpha

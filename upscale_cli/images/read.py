@@ -16,6 +16,7 @@ from upscale_cli.images import chunks, pillow
 from upscale_cli.images.animation import decode_animation
 from upscale_cli.images.formats import NAMES, Format, of_content
 from upscale_cli.images.header import Header, read_header
+from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.metadata import for_size, orientation, with_plain_alpha
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Animation, Picture, Pixels
@@ -132,7 +133,8 @@ def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
     # The decoders of TIFF obey the orientation themselves.
     turned = 1 if known.name == "tiff" else orientation(header.metadata.exif)
     color, alpha = _upright(color, turned), None if alpha is None else _upright(alpha, turned)
-    return Picture(color, alpha, for_size(header.metadata, color.shape[1], color.shape[0]))
+    metadata = for_size(header.metadata, color.shape[1], color.shape[0])
+    return Picture(color, alpha, metadata, jpeg_quality(data) if known.name == "jpeg" else None)
 
 
 def _by_opencv(path: Path, data: bytes, known: Format, header: Header) -> Pixels:

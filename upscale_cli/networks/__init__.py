@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from upscale_cli.errors import UsageError, WeightsError
-from upscale_cli.networks import foreign
+from upscale_cli.networks import conditioned, foreign
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Sizes, StateDict
 from upscale_cli.networks.compact import COMPACT
+from upscale_cli.networks.conditioned import CONDITIONED
 from upscale_cli.networks.dat import DAT
 from upscale_cli.networks.edsr import EDSR
 from upscale_cli.networks.enhancenet import ENHANCENET
@@ -37,6 +38,7 @@ __all__ = [
     "build",
     "build_trainable",
     "draw",
+    "folded",
     "named",
     "published",
     "recognise",
@@ -47,6 +49,7 @@ __all__ = [
 ARCHITECTURES: tuple[Architecture, ...] = (
     RRDBNET,
     COMPACT,
+    CONDITIONED,
     SRRESNET,
     MSRRESNET,
     ENHANCENET,
@@ -165,6 +168,14 @@ def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
     make = named(spec.architecture).module
     module = make(spec) if state is None else _loaded(make, spec, state)
     return module.eval().requires_grad_(state is None)
+
+
+def folded(spec: NetworkSpec, state: StateDict, conditions: Sequence[float]) -> tuple[NetworkSpec, dict[str, Tensor]]:
+    """Return the plain network, and its canonical tensors, that a conditioned one is under these ``conditions``.
+
+    A network that is told nothing is returned as it is.
+    """
+    return recognise(conditioned.folded(state, conditions)) if spec.conditions else (spec, dict(state))
 
 
 def published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:

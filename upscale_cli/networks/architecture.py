@@ -32,7 +32,8 @@ class NetworkSpec:
     ``halo``: LR pixels around a tile, where another policy than ``tile_halo``'s own holds. ``any_size``: the network
     itself continues pictures that are no multiples; still tiles begin on them.
     ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers. ``half_types``: of fp16
-    and bf16 those it can be run in. ``library``: which one brings it, where we do not.
+    and bf16 those it can be run in. ``library``: which one brings it, where we do not. ``conditions``: what the network
+    is told of a picture's degradation, by name; ``networks.folded`` makes a plain one for given values.
     """
 
     architecture: str
@@ -46,6 +47,7 @@ class NetworkSpec:
     any_size: bool = False
     half_types: tuple[str, ...] = ("fp16", "bf16")
     library: str | None = None
+    conditions: tuple[str, ...] = ()
 
     @property
     def tile_halo(self) -> int:

@@ -11,7 +11,7 @@ from upscale_cli.networks import NetworkSpec
 from upscale_cli.notices import Notify, note
 from upscale_cli.training.recipe import Network
 from upscale_cli.weights.http import Progress
-from upscale_cli.weights.load import LoadedWeights, load
+from upscale_cli.weights.load import LoadedWeights, for_clean, load
 
 LEAST_FITTING = 0.5  # share of the tensors that a network of another scale must have in common
 
@@ -29,8 +29,9 @@ def started(
 ) -> tuple[NetworkSpec, nn.Module]:
     """Return the network of a manifest name or a file, ready to be trained further.
 
-    Its structure is the file's, unless that enlarges by another scale: then it is the recipe's, with all tensors of the
-    file that fit, and the others drawn by ``seed`` (as in EDSR, Lim et al. 2017). Raises WeightsError, DownloadError,
+    Its structure is the file's, unless the recipe's network grows from the file's (``Architecture.expanded``), or the
+    file enlarges by another scale: then it is the recipe's, with all tensors of the file that fit, and the others drawn
+    by ``seed`` (as in EDSR, Lim et al. 2017). Raises WeightsError, DownloadError,
     and UsageError where hardly anything fits.
     """
     weights = load(start, progress, notify)
@@ -38,7 +39,11 @@ def started(
         raise UsageError(f"{weights.name} takes {weights.spec.in_channels} channel.", "Start from an RGB network.")
     if weights.spec.scale != network.scale:
         return _of_another_scale(weights, network, seed, notify)
-    if weights.spec != network.spec():
+    weights = weights if network.spec().conditions else for_clean(weights)
+    if weights.spec != (wanted := network.spec()):
+        grown = networks.named(wanted.architecture).expanded(weights.tensors)
+        if networks.recognise(grown)[0] == wanted:
+            return wanted, networks.build_trainable(wanted, grown)
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
         notify(note(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}."))
     return weights.spec, networks.build_trainable(weights.spec, weights.tensors)

@@ -13,11 +13,12 @@ import torch
 from numpy.random import Generator as Rng
 from torch import Tensor
 
-from upscale_cli.degradation import chains
+from upscale_cli.degradation import chains, known
 from upscale_cli.images.crops import oriented, window
 from upscale_cli.images.picture import Pixels
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.networks.conditioned import conditions
 from upscale_cli.orientation import Orientation
 from upscale_cli.resize import BICUBIC_REACH
 from upscale_cli.training.distributed import Team
@@ -31,10 +32,11 @@ DEGRADATION, MIXTURE = 1, 2
 
 @dataclass(frozen=True)
 class Batch:
-    """LR (N, 3, h, w) and HR (N, 3, h·scale, w·scale), RGB in [0, 1]."""
+    """LR (N, 3, h, w) and HR (N, 3, h·scale, w·scale), RGB in [0, 1]; LR's conditions (N, 2) where they are known."""
 
     lr: Tensor
     hr: Tensor
+    conditions: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -99,31 +101,35 @@ class Patches:
     def _degraded(self, crops: Crops, step: int) -> Batch:
         """Return float patches on the device: LR made from HR where it is not given, margin and canvas cut off."""
         hr = _to_float(crops.hr, self._device)
-        lr = self._downsampled(hr, step) if crops.lr is None else _to_float(crops.lr, self._device)
-        hr = _without_border(hr, self._margin)
+        made = Batch(_to_float(crops.lr, self._device), hr) if crops.lr is not None else self._downsampled(hr, step)
+        lr, hr = made.lr, _without_border(hr, self._margin)
         scale, side = self._recipe.network.scale, self._recipe.data.hr_patch // self._recipe.network.scale
         if lr.shape[-1] > side:  # the canvas is larger than the patch
             rng = np.random.default_rng([self._recipe.run.seed, step, MIXTURE, self._team.rank])
             y, x = (int(rng.integers(length - side + 1)) for length in lr.shape[-2:])
             lr = lr[..., y : y + side, x : x + side]
             hr = hr[..., y * scale : (y + side) * scale, x * scale : (x + side) * scale]
-        return Batch(*(images.contiguous(memory_format=torch.channels_last) for images in (lr, hr)))
+        lr, hr = (images.contiguous(memory_format=torch.channels_last) for images in (lr, hr))
+        return Batch(lr, hr, made.conditions)
 
-    def _downsampled(self, hr: Tensor, step: int) -> Tensor:
-        """Return LR of HR crops without their margin."""
-        recipe, scale = self._recipe, self._recipe.network.scale
-        kind = recipe.degradation.kind
-        if kind == "bicubic":
-            return chains.bicubic_inside(hr, scale)
-        seed = [recipe.run.seed, step, DEGRADATION, self._team.rank]
+    def _downsampled(self, hr: Tensor, step: int) -> Batch:
+        """Return LR of HR crops without their margin, and its conditions where they are known, beside ``hr``."""
+        degradation, scale = self._recipe.degradation, self._recipe.network.scale
+        seed = [self._recipe.run.seed, step, DEGRADATION, self._team.rank]
         rng = np.random.default_rng(seed)
-        if rng.random() < recipe.degradation.clean:
+        if degradation.kind == "bicubic":
+            return Batch(chains.bicubic_inside(hr, scale), hr)
+        if degradation.kind == "known":
+            drawn = known.draw(rng, len(hr), degradation.jpeg_quality, degradation.noise, degradation.clean)
+            lr = known.apply(chains.bicubic_inside(hr, scale), drawn, rng)
+            return Batch(lr, hr, torch.tensor([conditions(one.jpeg_quality, one.noise) for one in drawn]).to(hr))
+        if rng.random() < degradation.clean:
             lr = chains.bicubic(hr, scale)
-        elif kind == "second-order":
-            lr = chains.degrade(hr.contiguous(), scale, recipe.degradation.second_order, seed)
+        elif degradation.kind == "second-order":
+            lr = chains.degrade(hr.contiguous(), scale, degradation.second_order, seed)
         else:
             lr = self._by_kernels(hr, rng)
-        return _without_border(lr, self._margin // scale)
+        return Batch(_without_border(lr, self._margin // scale), hr)
 
     def _by_kernels(self, hr: Tensor, rng: Rng) -> Tensor:
         """Return each picture downsampled with one of the kernels, with Gaussian noise, in whole levels of 255."""
@@ -140,7 +146,7 @@ def _margin(recipe: Recipe, kernels: tuple[BlurKernel, ...]) -> int:
     scale, kind = recipe.network.scale, recipe.degradation.kind
     if recipe.data.lr or kind == "second-order":
         return 0
-    if kind == "bicubic":
+    if kind in ("bicubic", "known"):
         return BICUBIC_REACH * scale
     return max(len(kernel.values) // 2 // scale + 2 for kernel in kernels) * scale
 

@@ -25,6 +25,7 @@ Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
 Rate = Annotated[float, Meta(gt=0, le=1)]
+Quality = Annotated[int, Meta(ge=1, le=100)]
 Layers = dict[str, Weight]
 
 
@@ -70,12 +71,16 @@ class Degradation(Section, frozen=True):
     ``noise`` levels of 255. ``canvas``: side of the HR crop that is degraded before ``hr_patch`` is cut from it, 0 for
     the patch itself. ``sharpen``: pixel, perceptual and texture losses compare with the unsharp-masked HR. ``pool``:
     number of pairs from which batches are mixed, 0 for none. ``clean``: share of batches that are only downsampled
-    bicubically.
+    bicubically; of the kind "known" it is the share of patches, for either of noise and JPEG.
+
+    The kind "known" is bicubic downsampling, Gaussian noise as above, and JPEG of a quality drawn from
+    ``jpeg_quality``, evenly by the logarithm of how coarse it is; a conditioned network is told both.
     """
 
-    kind: Literal["bicubic", "kernels", "second-order"] = "bicubic"
+    kind: Literal["bicubic", "kernels", "known", "second-order"] = "bicubic"
     kernels: str = ""
     noise: Annotated[float, Meta(ge=0, le=100)] = 0
+    jpeg_quality: tuple[Quality, Quality] = (30, 98)
     canvas: Annotated[int, Meta(ge=0, le=4096)] = 0
     sharpen: bool = False
     pool: Annotated[int, Meta(ge=0, le=10000)] = 0
@@ -263,6 +268,8 @@ def problems(recipe: Recipe) -> list[str]:
         (degradation.kind == "kernels" and not named, "degradation.kind is kernels, but none are named (--kernel)"),
         (paired and degraded, "data.lr gives the LR pictures, so there is nothing to degrade"),
         (paired and len(data.lr) != len(data.hr), f"there are {len(data.hr)} HR and {len(data.lr)} LR folders"),
+        (pool and degradation.kind == "known", "degradation.pool would part LR from what is known of it"),
+        (degradation.jpeg_quality[0] > degradation.jpeg_quality[1], "degradation.jpeg_quality falls"),
         (0 < pool < data.batch, f"degradation.pool = {pool} is smaller than the batch of {data.batch}"),
         (all(getattr(recipe, loss) is None for loss in LOSSES), "no loss has a weight"),
         (recipe.schedule.kind == "steps" and not recipe.schedule.milestones, "schedule.milestones are missing"),

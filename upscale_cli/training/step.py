@@ -23,12 +23,13 @@ from upscale_cli.training.vgg import Features
 
 @dataclass(frozen=True)
 class Tools:
-    """What a step uses and never changes. ``generator`` runs the state's network, perhaps compiled or in parallel.
+    """What a step uses and never changes.
 
+    ``generator`` runs the state's network, perhaps compiled or in parallel, on LR and, where it has any, conditions.
     ``features``: feature networks by the recipe's name for their weights.
     """
 
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
     features: Mapping[str, Features]
     teacher: nn.Module | None
     hardware: Hardware
@@ -40,7 +41,7 @@ def train_step(state: TrainingState, recipe: Recipe, tools: Tools, batch: Batch)
     Raises UpscaleError where a loss is not finite: the state is then not to be saved.
     """
     with tools.hardware.autocast():
-        sr = tools.generator(batch.lr)
+        sr = tools.generator(batch.lr, batch.conditions) if state.spec.conditions else tools.generator(batch.lr)
     terms = content_losses(sr, batch, recipe, tools)
     if state.critic is not None:
         terms["adversarial"] = _adversarial_loss(state.critic, tools, sr, batch.hr)

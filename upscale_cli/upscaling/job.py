@@ -12,7 +12,6 @@ from typing import Protocol
 from upscale_cli import atomic
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
-from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.picture import Animation, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
@@ -168,14 +167,14 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error)
-    return replace(enlarged.outcome, notices=(*notices, *_advice(enlarged.outcome, options)))
+    return replace(enlarged.outcome, notices=(*notices, *_advice(enlarged, options)))
 
 
-def _advice(outcome: Outcome, options: UpscaleOptions) -> tuple[Notice, ...]:
+def _advice(enlarged: Enlarged, options: UpscaleOptions) -> tuple[Notice, ...]:
     """Recommend --restore where the default network enlarged a strongly compressed picture."""
-    if outcome.model not in CLEAN or options.network is not None:
+    if enlarged.outcome.model not in CLEAN or options.network is not None:
         return ()
-    quality = jpeg_quality(outcome.job.source)
+    quality = enlarged.before.frames[0].jpeg_quality
     if quality is None or quality >= GOOD_QUALITY:
         return ()
     return (note(f"The input is compressed (JPEG quality below {GOOD_QUALITY}): --restore removes the traces."),)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 AlphaUpsampler = Literal["network", "bicubic"]
 Depth = Literal[8, 16]
+InputQuality = int | Literal["auto", "none"]
 
 DEFAULT_SCALE = 4.0
 DEFAULT_MAX_MEGAPIXELS = 500.0
 RESTORING = "lite-x4-restore"
 SMALLEST_TILE = 16
+MOST_NOISE = 50  # levels
 CHOICES: dict[str, tuple[object, ...]] = {
     "alpha_upsampler": ("network", "bicubic"),
     "precision": ("auto", "half", "fp32"),
@@ -35,6 +37,8 @@ class UpscaleOptions:
     ``restore`` takes the embedded network for degraded pictures; ``alpha`` is the share of the GAN-trained network in
     its mix with the PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
     over eight orientations; ``alpha_upsampler`` enlarges transparency.
+    The degradation that lite-x4 and lite-x2 are told of: ``input_quality`` is the input's JPEG quality, 1 to 100,
+    "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50.
     Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
     A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``iterations``
     and ``seed`` are its training's.
@@ -53,6 +57,8 @@ class UpscaleOptions:
     denoise: float | None = None
     tta: bool = False
     alpha_upsampler: AlphaUpsampler = "network"
+    input_quality: InputQuality = "auto"
+    noise: float = 0
     scale: float | None = None
     width: int | None = None
     height: int | None = None
@@ -79,6 +85,10 @@ class UpscaleOptions:
             raise UsageError(f"{self.tile!r} is no tile size.", hint)
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"A quality of {self.quality} is out of range.", "Use 1 to 100.")
+        if self.input_quality not in ("auto", "none") and not _is_quality(self.input_quality):
+            raise UsageError(f"{self.input_quality!r} is no JPEG quality.", "Use auto, none, or 1 to 100.")
+        if not 0 <= self.noise <= MOST_NOISE:
+            raise UsageError(f"Noise of {self.noise:g} levels is out of range.", f"Use 0 to {MOST_NOISE}.")
         if self.denoise is not None and not 0 <= self.denoise <= 1:
             raise UsageError(f"A denoise strength of {self.denoise:g} is out of range.", "Use 0 to 1.")
         self._require_one_network()
@@ -99,8 +109,17 @@ class UpscaleOptions:
             if value is not None:
                 reason = f"{option} chooses a pretrained network, and --kernel trains one."
                 raise UsageError(reason, "Give one of them.")
+        for option in self.degradation:
+            reason = f"{option} is for pretrained networks, and --kernel trains one."
+            raise UsageError(reason, "Leave it out.")
         if self.tta:
             raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
+
+    @property
+    def degradation(self) -> dict[str, object]:
+        """What is said of the pictures' degradation, by option."""
+        said = {"--input-quality": self.input_quality, "--noise": self.noise}
+        return {name: value for name, value in said.items() if value not in ("auto", 0)}
 
     @property
     def sized(self) -> bool:
@@ -122,6 +141,10 @@ class UpscaleOptions:
         return cast("OptionFields", {field.name: getattr(self, field.name) for field in fields(self)[1:]})
 
 
+def _is_quality(value: object) -> bool:
+    return isinstance(value, int) and 1 <= value <= 100
+
+
 class OptionFields(TypedDict, total=False):
     """The options of ``UpscaleOptions`` but ``model``, for signatures that pass them on by name."""
 
@@ -130,6 +153,8 @@ class OptionFields(TypedDict, total=False):
     denoise: float | None
     tta: bool
     alpha_upsampler: AlphaUpsampler
+    input_quality: InputQuality
+    noise: float
     scale: float | None
     width: int | None
     height: int | None

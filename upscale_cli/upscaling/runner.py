@@ -80,7 +80,7 @@ class NetworkRunner:
     ) -> None:
         self.spec = spec
         self.halo = spec.tile_halo if tile_pad is None else tile_pad
-        self._tile, self._tta, self._notify = tile, tta, notify
+        self.tile, self._tta, self._notify = tile, tta, notify
         self._full_precision = module.eval().requires_grad_(False)
         wanted = devices.dtype(devices_used[0], precision)
         self.dtype = self._supported(wanted)
@@ -118,8 +118,8 @@ class NetworkRunner:
 
     def tile_side(self, height: int, width: int) -> int:
         """Return the side of the core of the tiles for a picture of that size; 0 for the whole picture at once."""
-        if self._tile != "auto":
-            return self._tile
+        if self.tile != "auto":
+            return self.tile
         sides = [self._tile_side_on(lane.device, height, width) for lane in self.lanes]
         if len(sides) > 1:
             shared = math.isqrt(height * width // (TILES_PER_DEVICE * len(sides)))
@@ -185,5 +185,5 @@ class NetworkRunner:
         return max(1, CUDA_BATCH_PIXELS // (side + 2 * self.halo) ** 2)
 
     def _split(self, side: int) -> None:
-        self._tile = kept = max(side, SMALLEST_TILE)  # the pictures to come would meet the same limit
+        self.tile = kept = max(side, SMALLEST_TILE)  # the pictures to come would meet the same limit
         self._notify(note(f"Memory did not suffice: going on with tiles of {side} pixels (--tile {kept} starts so)."))

@@ -35,7 +35,7 @@ def bicubic(scale: int) -> Enlarge:
 def scored(enlarge: Enlarge, case: Case, border: int, lpips: Distance | None) -> dict[str, float]:
     """Enlarge the LR picture of ``case`` and return the measures of the result, by name, and the seconds it took."""
     started = time.perf_counter()
-    sr = enlarge(Picture(case.lr))
+    sr = enlarge(Picture(case.lr, jpeg_quality=case.jpeg_quality))
     seconds = time.perf_counter() - started
     values = asdict(score(sr, case.hr, border)) | {"seconds": seconds}
     if lpips is not None:

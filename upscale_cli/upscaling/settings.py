@@ -20,6 +20,8 @@ OPTIONS = {
     "denoise": "-dn",
     "tta": "--tta",
     "alpha_upsampler": "--alpha-upsampler",
+    "input_quality": "--input-quality",
+    "noise": "--noise",
     "kernel": "--kernel",
     "quality": "--quality",
     "depth": "--depth",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -15,21 +16,23 @@ from upscale_cli import device as devices
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.levels import top
+from upscale_cli.networks.conditioned import conditions
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
-from upscale_cli.upscaling.options import DEFAULT_SCALE, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.options import DEFAULT_SCALE, InputQuality, OptionFields, UpscaleOptions
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.http import Progress, silent
-from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
+from upscale_cli.weights.resolve import CLEAN, ResolvedNetwork, resolve, resolve_default
 
 # Gets the share of a picture that is done, 0 to 1, and what is being done.
 OnShare = Callable[[float, str], None]
 
 # Up to so much beyond what the passes reach is interpolated: a further pass would cost scale² times the work.
 SMALL_EXCESS = 1.2
+MOST_RUNNERS = 16  # kept of a conditioned network: folders hold pictures of few qualities
 # Downsampling further than this, averaging shows less ringing than Lanczos' negative lobes.
 AREA_BELOW = 0.5
 
@@ -60,20 +63,25 @@ class Upscaler:
         used = devices.select_all(self.options.device)
         network = network or _resolved(self.options, used[0], on_download, notify)
         _require_picture_network(network)
+        if network.conditioned is None and (said := self.options.degradation):
+            reason = f"{network.name} is not told of compression or noise, so {' and '.join(said)} would do nothing."
+            raise UsageError(reason, f"Leave it out, or use {' or '.join(CLEAN)}.")
         self.name, self.spec = network.name, network.spec
         if not self.options.sized and self.options.network is not None:
             self.options = replace(self.options, scale=float(self.spec.scale))
-        self._runner = NetworkRunner(
-            network.module,
-            network.spec,
+        self._network = network
+        self._new_runner = partial(
+            NetworkRunner,
+            spec=network.spec,
             devices_used=used,
             precision=self.options.precision,
-            tile=self.options.tile,
             tile_pad=self.options.tile_pad,
             tta=self.options.tta,
             notify=notify,
         )
-        self.precision = self._runner.precision
+        self._clean = self._new_runner(network.module, tile=self.options.tile)
+        self._told: dict[tuple[float, ...], NetworkRunner] = {conditions(): self._clean}
+        self.precision = self._clean.precision
 
     @classmethod
     def from_options(
@@ -110,11 +118,26 @@ class Upscaler:
         by_network = [picture.color]
         if picture.alpha is not None and self.options.alpha_upsampler == "network":
             by_network.append(picture.alpha[..., None])
+        runners = self._runner_for(picture.jpeg_quality), self._clean  # compression and noise are the colours'
         progress = _Progress(picture, self.spec.scale, passes * len(by_network), passes, on_share)
-        color, *alphas = [self._enlarged(pixels, target, passes, progress.of_next_pass) for pixels in by_network]
+        color, *alphas = [
+            self._enlarged(pixels, target, passes, runner, progress.of_next_pass)
+            for pixels, runner in zip(by_network, runners, strict=False)
+        ]
         if picture.alpha is not None and not alphas:
             alphas = [resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)]
         return replace(picture, color=color, alpha=alphas[0][..., 0] if alphas else None)
+
+    def _runner_for(self, jpeg_quality: float | None) -> NetworkRunner:
+        """Return the network for pictures as noisy as the options say, from files of this quality."""
+        if self._network.conditioned is None:
+            return self._clean
+        told = conditions(_quality(self.options.input_quality, jpeg_quality), self.options.noise)
+        if told not in self._told:
+            if len(self._told) > MOST_RUNNERS:
+                self._told = {conditions(): self._clean}
+            self._told[told] = self._new_runner(self._network.told(told), tile=self._clean.tile)
+        return self._told[told]
 
     def upscale_frame(
         self, pixels: Pixels, target: tuple[int, int], dtype: DTypeLike, memory: FrameMemory | None = None
@@ -123,23 +146,23 @@ class Upscaler:
 
         What has not changed since the frame that ``memory`` holds is taken over; ``memory`` then holds this frame.
         """
-        return self._enlarged(
-            pixels, target, self._passes(pixels.shape[0], pixels.shape[1], target), None, np.dtype(dtype), memory
-        )
+        passes = self._passes(pixels.shape[0], pixels.shape[1], target)
+        return self._enlarged(pixels, target, passes, self._runner_for(None), None, np.dtype(dtype), memory)
 
     def _enlarged(
         self,
         pixels: Pixels,
         target: tuple[int, int],
         passes: int,
+        runner: NetworkRunner,
         next_pass: Callable[[], OnTile] | None,
         dtype: np.dtype[Any] | None = None,
         memory: FrameMemory | None = None,
     ) -> Pixels:
         """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
 
-        Between passes, and before resizing, 16 bits are exact enough for any picture. ``next_pass`` returns the
-        callback of each.
+        The first is ``runner``'s, which may remove what degraded the picture. Between passes, and before resizing, 16
+        bits are exact enough for any picture. ``next_pass`` returns the callback of each.
         """
         dtype, scale = dtype or pixels.dtype, self.spec.scale
         for number in range(1, passes + 1):
@@ -147,7 +170,8 @@ class Upscaler:
             exact = number == passes and reached == target
             on_tile = next_pass() if next_pass else (lambda done, total: None)
             last = memory.of_pass(number) if memory else None
-            pixels = self._runner.run(pixels, dtype if exact else np.uint16, on_tile, last)
+            pixels = runner.run(pixels, dtype if exact else np.uint16, on_tile, last)
+            runner = self._clean
         if pixels.shape[:2] == target:
             return pixels
         if memory is None:
@@ -199,6 +223,13 @@ def _resolved(options: UpscaleOptions, device: torch.device, on_download: Progre
         scale = options.size.scale or DEFAULT_SCALE
         return resolve_default(device.type, scale, options.alpha, options.denoise, on_download, notify)
     return resolve(options.network, options.alpha, options.denoise, on_download, notify)
+
+
+def _quality(stated: InputQuality, of_file: float | None) -> int | None:
+    """Return the JPEG quality, stated or of the file; whole, so that a folder's pictures share their networks."""
+    if stated == "auto":
+        return None if of_file is None else round(of_file)
+    return None if stated == "none" else stated
 
 
 def _as_levels(array: NDArray[Any]) -> Pixels:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
 from upscale_cli.errors import WeightsError
-from upscale_cli.networks import NetworkSpec, recognise
+from upscale_cli.networks import NetworkSpec, folded, recognise
+from upscale_cli.networks.conditioned import conditions
 from upscale_cli.notices import Notice, Notify, ignore, note
 from upscale_cli.weights.cache import cache_folder, cached_path
 from upscale_cli.weights.download import fetch
@@ -30,6 +31,12 @@ class LoadedWeights:
     tensors: dict[str, Tensor]
     facts: dict[str, str]
     path: Path
+
+
+def for_clean(weights: LoadedWeights) -> LoadedWeights:
+    """Return ``weights``, of a conditioned network as the plain one that it is for pictures without degradation."""
+    spec, tensors = folded(weights.spec, weights.tensors, conditions())
+    return replace(weights, spec=spec, tensors=tensors)
 
 
 def is_path(model: str | Path) -> bool:

@@ -17,7 +17,7 @@ from upscale_cli.networks.architecture import StateDict
 from upscale_cli.notices import Notice, Notify, note, warning
 from upscale_cli.weights.cache import sha256_of
 from upscale_cli.weights.http import Progress
-from upscale_cli.weights.load import LoadedWeights, load
+from upscale_cli.weights.load import LoadedWeights, for_clean, load
 from upscale_cli.weights.manifest import load_manifest
 
 DEFAULT_PAIR = "esrgan-x4"
@@ -37,13 +37,16 @@ class Mixture:
 def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str = "*") -> Mixture:
     """Return Σ shareᵢ·networkᵢ; tensors whose names do not match ``layers`` are the first network's.
 
-    Raises WeightsError where the networks differ in architecture, scale or shape, UsageError where the shares do not
+    A conditioned network is mixed with another as it is for pictures without degradation. Raises WeightsError where the
+    networks differ in architecture, scale or shape, UsageError where the shares do not
     sum to one.
     """
     if not loaded:
         raise UsageError("There is nothing to mix.", "Name the networks as NAME=SHARE.")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise UsageError(f"The shares sum to {sum(shares):g}, not to 1.", "Divide each by their sum.")
+    if len({weights.spec.conditions for weights in loaded}) > 1:
+        loaded = [for_clean(weights) for weights in loaded]
     first = loaded[0]
     for other in loaded[1:]:
         if (first.spec.architecture, first.spec.scale) != (other.spec.architecture, other.spec.scale):

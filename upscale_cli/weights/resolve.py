@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
-from upscale_cli.networks import NetworkSpec, build
+from upscale_cli.networks import NetworkSpec, build, folded
+from upscale_cli.networks.conditioned import conditions
 from upscale_cli.notices import Notify, ignore, note, warning
 from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.load import LoadedWeights, is_path, load
@@ -24,12 +26,22 @@ DENOISED = "realesr-general-x4v3"
 
 @dataclass(frozen=True)
 class ResolvedNetwork:
-    """A network in fp32 on the CPU, and what is known of its weights."""
+    """A network in fp32 on the CPU, and what is known of its weights.
+
+    A conditioned one is here as it is for pictures without degradation; ``told`` makes the others.
+    """
 
     name: str
     spec: NetworkSpec
     module: nn.Module
     facts: dict[str, str]
+    conditioned: LoadedWeights | Mixture | None = None
+
+    def told(self, conditions: Sequence[float]) -> nn.Module:
+        """Return the module for pictures of these ``conditions``; of a network that is not told any, its own."""
+        if self.conditioned is None:
+            return self.module
+        return build(*folded(self.conditioned.spec, self.conditioned.tensors, conditions))
 
 
 def resolve(
@@ -57,8 +69,10 @@ def resolve(
 def built(weights: LoadedWeights | Mixture) -> ResolvedNetwork:
     """Return the network of recognised weights, in fp32. Raises WeightsError where tensors are missing or misshapen."""
     state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in weights.tensors.items()}
+    told = replace(weights, tensors=state) if weights.spec.conditions else None
     try:
-        return ResolvedNetwork(weights.name, weights.spec, build(weights.spec, state), weights.facts)
+        spec, plain = folded(weights.spec, state, conditions())
+        return ResolvedNetwork(weights.name, spec, build(spec, plain), weights.facts, told)
     except WeightsError as error:
         raise WeightsError(f"{weights.name}: {error.message}", error.hint) from error
 

@@ -1,0 +1,158 @@
+"""A compact network that is told how the picture was degraded: after each convolution, channels scaled and shifted.
+
+The scales and shifts come from a small perceptron of the conditions (Dumoulin et al. 2018, "Feature-wise
+transformations"; SRMD, Zhang et al. 2018, and IKC, Gu et al. 2019, tell super-resolution networks the kernel so). For
+one picture they are constants, so that ``folded`` gives a plain compact network, which is as fast as any and which
+other programs open. A picture without degradation has the conditions 0.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.compact import COMPACT, Compact, CompactSizes
+
+JPEG, NOISE = "jpeg", "noise"
+CONDITIONS = (JPEG, NOISE)
+WIDTH = 64  # of the perceptron
+WEAKEST_STEP = 10.0  # percent of the quantisation table of quality 50; about quality 95
+NOISE_UNIT = 25.0  # levels of 255
+
+
+def conditions(jpeg_quality: float | None = None, noise: float = 0) -> tuple[float, float]:
+    """Return the conditions of a picture: its JPEG compression and its noise.
+
+    ``jpeg_quality``: 1 to 100 on the scale of the Independent JPEG Group, None for a picture that was not compressed;
+    the condition is 1 at quality 50, by the logarithm of how coarse the quantisation is. ``noise``: standard deviation
+    in levels of 255.
+    """
+    if jpeg_quality is None:
+        return 0.0, noise / NOISE_UNIT
+    quality = min(max(jpeg_quality, 1.0), 100.0)
+    coarse = 5000 / quality if quality < 50 else 200 - 2 * quality
+    return math.log1p(coarse / WEAKEST_STEP) / math.log1p(100 / WEAKEST_STEP), noise / NOISE_UNIT
+
+
+class Conditioned(Compact):
+    """``Compact``, each convolution's channels scaled and shifted by what the conditions say."""
+
+    def __init__(self, in_channels: int, out_channels: int, features: int, convolutions: int, scale: int) -> None:
+        super().__init__(in_channels, out_channels, features, convolutions, scale)
+        channels = [layer.out_channels for layer in self.body if isinstance(layer, nn.Conv2d)]
+        self.condition = nn.Sequential(
+            nn.Linear(len(CONDITIONS), WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU(),
+            nn.Linear(WIDTH, 2 * sum(channels)),
+        )  # fmt: skip
+
+    def forward(self, lr: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1], and ``conditions``, (N, 2) or none: 0."""
+        told = lr.new_zeros(lr.shape[0], len(CONDITIONS)) if conditions is None else conditions
+        changes, x = self.condition(told), lr
+        for layer in self.body:
+            x = layer(x)
+            if isinstance(layer, nn.Conv2d):
+                change, changes = changes[:, : 2 * x.shape[1], None, None], changes[:, 2 * x.shape[1] :]
+                gain, shift = change.chunk(2, 1)
+                x = torch.addcmul(x + shift, x, gain)
+        return F.pixel_shuffle(x, self.scale) + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
+
+
+@torch.no_grad()
+def folded(state: StateDict, values: Sequence[float]) -> dict[str, Tensor]:
+    """Return the tensors of the compact network that a conditioned one, under canonical keys, is for these conditions.
+
+    Their precision is that of ``state``. Raises WeightsError nowhere: ``recognise`` has checked the tensors.
+    """
+    layers = [state[f"condition.{number}.{part}"].float() for number in (0, 2, 4) for part in ("weight", "bias")]
+    hidden = F.silu(F.linear(torch.tensor(values), *layers[:2]))
+    changes = F.linear(F.silu(F.linear(hidden, *layers[2:4])), *layers[4:])
+    plain = {key: tensor for key, tensor in state.items() if key.startswith("body.")}
+    for number in sorted(int(match[1]) for key in plain if (match := re.match(r"body\.(\d+)\.bias$", key))):
+        weight, bias = plain[f"body.{number}.weight"], plain[f"body.{number}.bias"]
+        gain, shift = changes[: len(bias)] + 1, changes[len(bias) : 2 * len(bias)]
+        changes = changes[2 * len(bias) :]
+        plain[f"body.{number}.weight"] = (weight.float() * gain[:, None, None, None]).to(weight.dtype)
+        plain[f"body.{number}.bias"] = (bias.float() * gain + shift).to(bias.dtype)
+    return plain
+
+
+def _detect(state: StateDict) -> bool:
+    prefixes = {key.split(".")[0] for key in state}
+    return prefixes == {"body", "condition"} and "condition.0.weight" in state and "body.1.weight" in state
+
+
+def _spec(state: StateDict) -> NetworkSpec:
+    body = {key: tensor for key, tensor in state.items() if key.startswith("body.")}
+    compact = COMPACT.spec(body)
+    told = state["condition.0.weight"].shape[-1]
+    if told != len(CONDITIONS):
+        raise ValueError(f"it is told {told} conditions, not {' and '.join(CONDITIONS)}")
+    return _described(compact)
+
+
+def _described(compact: NetworkSpec) -> NetworkSpec:
+    """Return the spec of the conditioned network whose body is the network ``compact``."""
+    return NetworkSpec(
+        architecture="conditioned",
+        scale=compact.scale,
+        in_channels=compact.in_channels,
+        out_channels=compact.out_channels,
+        receptive_radius=compact.receptive_radius,
+        hyperparameters=compact.hyperparameters,
+        conditions=CONDITIONS,
+    )
+
+
+class ConditionedSizes(Sizes, frozen=True):
+    """``blocks``: the convolutions between the first and the last one."""
+
+    features: Positive = 64
+    blocks: Positive = 8
+
+    def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
+        """Return the network of these sizes, for any scale."""
+        return _described(CompactSizes(features=self.features, blocks=self.blocks).spec(scale, channels))
+
+
+def _module(spec: NetworkSpec) -> nn.Module:
+    return Conditioned(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters)
+
+
+def _expanded(state: StateDict) -> dict[str, Tensor]:
+    """Return the tensors of a conditioned network; of a compact one, which so far takes no notice of conditions."""
+    if any(key.startswith("condition.") for key in state):
+        return dict(state)
+    spec = _described(COMPACT.spec(state))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = _module(spec)
+    _start_plain(module)
+    return {**module.state_dict(), **state}
+
+
+def _start_plain(module: nn.Module) -> None:
+    """Let the conditions change nothing at first."""
+    assert isinstance(module, Conditioned)
+    for tensor in module.condition[-1].parameters():
+        nn.init.zeros_(tensor)
+
+
+_SMALL = ConditionedSizes(features=6, blocks=3)
+CONDITIONED = Architecture(
+    name="conditioned",
+    canonical=dict,
+    detect=_detect,
+    spec=_spec,
+    module=_module,
+    sizes=ConditionedSizes,
+    examples=(*map(_SMALL.spec, (1, 2, 3, 4)), ConditionedSizes(features=6, blocks=2).spec(4, channels=1)),
+    initialise=_start_plain,
+    expanded=_expanded,
+)
