@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from upscale_cli.cli.options import as_one
 from upscale_cli.cli.outputs import require_file
 from upscale_cli.cli.records import ClipRecord
 from upscale_cli.cli.upscalers import upscalers
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.clip import ClipOutcome
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,7 @@ _OPTIONS = {
     ),
 }
 NAMES = tuple(_OPTIONS)
-
-
-def clip_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of clips to a command, which gets them as ``clip``."""
-
-    @wraps(function)
-    def command(**given: Any) -> None:
-        clip = ClipOptions(**{name: given.pop(name) for name in NAMES})
-        function(**given, clip=clip)
-
-    for name in reversed(NAMES):
-        command = _OPTIONS[name](command)
-    return command
+clip_options = as_one("clip", ClipOptions, _OPTIONS)
 
 
 def are_clips(paths: Sequence[str]) -> bool:

@@ -132,8 +132,9 @@ def _plan(paths: tuple[str, ...], drawing: str | None, recursive: bool, request:
         (job,) = plan.jobs
         for file in (request.kernel_file(job), job.target, *([request.enlarged(job)] if request.upscale else [])):
             require_file(file, overwrite=False, makes_folder=True)
-    skipped = tuple(job for job in plan.jobs if request.kernel_file(job).exists())
-    return replace(plan, jobs=tuple(job for job in plan.jobs if job not in skipped), skipped=skipped)
+    there = {job: request.kernel_file(job).exists() for job in plan.jobs}
+    jobs, skipped = (tuple(job for job in plan.jobs if there[job] is done) for done in (False, True))
+    return replace(plan, jobs=jobs, skipped=skipped)
 
 
 def _do_all(plan: Plan, request: Request, console: Console) -> None:
@@ -142,8 +143,9 @@ def _do_all(plan: Plan, request: Request, console: Console) -> None:
 
     for notice in plan.notices:
         console.notify(notice)
+    new = set(plan.jobs)
     for job in (*plan.jobs, *plan.skipped):
-        file, is_new = request.kernel_file(job), job in plan.jobs
+        file, is_new = request.kernel_file(job), job in new
         try:
             if is_new:
                 _estimate(job, file, request, console)

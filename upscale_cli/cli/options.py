@@ -126,15 +126,20 @@ _field("--device", show_default=True, help="auto, cpu, cuda, cuda:1 or mps; for 
 
 def upscale_options(*names: str) -> Decorator[Any]:
     """Add the options that are these fields of UpscaleOptions to a command, which gets them as ``options``."""
+    return as_one("options", UpscaleOptions, {name: UPSCALE_OPTIONS[name] for name in names})
+
+
+def as_one(parameter: str, kind: type[object], options: dict[str, Decorator[Any]]) -> Decorator[Any]:
+    """Add ``options``, named as fields of the dataclass ``kind``, to a command, which gets that as ``parameter``."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def command(**given: Any) -> None:
-            options = UpscaleOptions(**{name: given.pop(name) for name in names})
-            function(**given, options=options)
+            fields = {name: given.pop(name) for name in options}
+            function(**given, **{parameter: kind(**fields)})
 
-        for name in reversed(names):
-            command = UPSCALE_OPTIONS[name](command)
+        for option in reversed(options.values()):
+            command = option(command)
         return command
 
     return decorate

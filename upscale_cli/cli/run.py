@@ -154,20 +154,21 @@ def _sized(options: UpscaleOptions) -> UpscaleOptions:
 
     Raises InputError, UsageError, WeightsError.
     """
-    if options.kernel is None:
-        if options.sized or options.network is None:
-            return options
-        from upscale_cli.upscaling.pretrained import with_own_scale
+    scale: int | None = None
+    if options.kernel is not None:
+        from upscale_cli.kernels.files import read_kernel
 
-        return with_own_scale(options)
-    from upscale_cli.kernels.files import read_kernel
+        scale = read_kernel(options.kernel).scale
+        if scale == 1:
+            reason = f"{options.kernel} says that its scale is 1."
+            raise UsageError(reason, "Give the kernel of a picture that was downsampled.")
+    elif options.network is not None and not options.sized:
+        from upscale_cli.weights.load import is_path, load
+        from upscale_cli.weights.manifest import load_manifest
 
-    kernel = read_kernel(options.kernel)
-    if kernel.scale == 1:
-        raise UsageError(
-            f"{options.kernel} says that its scale is 1.", "Give the kernel of a picture that was downsampled."
-        )
-    return options if options.sized else replace(options, scale=float(kernel.scale))
+        named = is_path(options.network)
+        scale = load(options.network).spec.scale if named else load_manifest().find(str(options.network)).scale
+    return replace(options, scale=float(scale)) if scale and not options.sized else options
 
 
 def _label(options: UpscaleOptions) -> str:
@@ -183,24 +184,21 @@ def _label(options: UpscaleOptions) -> str:
 
 def _show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
     """Print what would be done."""
+    from upscale_cli.images.read import picture_size
+
     for job in plan.jobs:
-        console.result(f"{job.source} -> {job.target}, {_sizes(job, options)}")
+        try:
+            before = picture_size(job.source, options.max_megapixels)
+            height, width = options.size.pixels(*before)
+            sizes = f"{before[1]}x{before[0]} to {width}x{height}"
+        except UpscaleError as error:
+            sizes = f"which would fail: {error}"
+        console.result(f"{job.source} -> {job.target}, {sizes}")
     for job in plan.skipped:
         console.result(f"{job.source}: {job.target} is already there")
     counts = [f"{len(plan.jobs)} to do, {len(plan.skipped)} already there"]
     counts += [ignored_in_words(plan.ignored)] if plan.ignored else []
     console.tell("; ".join(counts) + ".", err=True)
-
-
-def _sizes(job: Job, options: UpscaleOptions) -> str:
-    from upscale_cli.images.read import picture_size
-
-    try:
-        before = picture_size(job.source, options.max_megapixels)
-        height, width = options.size.pixels(*before)
-    except UpscaleError as error:
-        return f"which would fail: {error}"
-    return f"{before[1]}x{before[0]} to {width}x{height}"
 
 
 def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, replaces: bool) -> None:
@@ -214,7 +212,9 @@ def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, 
         reusing = all(job.reuses_result for job in jobs)  # so no network is needed
         making = upscalers_of_none if reusing else partial(upscalers, on_download=console.download)
         with contextlib.ExitStack() as stack:
-            decoders = stack.enter_context(Decoders()) if _are_isolated(jobs) else None
+            # A decoder's crash costs its picture alone: in runs of several, and for rare formats.
+            isolated = len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
+            decoders = stack.enter_context(Decoders()) if isolated else None
             engine = LocalEngine(console.notify, decoders.read_image if decoders else None)
             stack.enter_context(contextlib.closing(console))
             outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))  # type: ignore[type-var]
@@ -223,8 +223,3 @@ def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, 
     except KeyboardInterrupt:
         console.interrupted(replaces)
         raise
-
-
-def _are_isolated(jobs: Sequence[Job]) -> bool:
-    """Return whether a decoder's crash shall cost its picture alone: in runs of several, and for rare formats."""
-    return len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
