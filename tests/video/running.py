@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.notices import Notice
-from upscale_cli.upscaling.clip import ClipOutcome, ClipRun
+from upscale_cli.upscaling.clip import ClipOutcome, ClipRun, reader_of
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.upscaling.engines.engine import Progress
 from upscale_cli.upscaling.job import Job
@@ -66,5 +67,7 @@ def run(
     """Enlarge ``source`` to ``target`` by repeating pixels."""
     log, upscaler = log or Log(), upscaler or network(scale)
     options = options or UpscaleOptions(scale=scale, quality=100)
-    with ClipRun(Job(source, target), options, ClipOptions(**clip), log.notices.append) as clip_run:
+    asked = ClipOptions(**clip)
+    with closing(reader_of(source, asked)) as reader:
+        clip_run = ClipRun(Job(source, target), reader, options, asked, log.notices.append)
         return clip_run.run(lambda picture, on_share: upscaler, log)

@@ -14,7 +14,7 @@ from terminal import Terminal
 from test_resume import pixels
 from tiny_training import painted, save
 
-from upscale_cli.cli.clips import parse_time
+from upscale_cli.cli.clip_options import parse_time
 from upscale_cli.errors import UsageError
 
 UPSCALE = Path(sys.executable).with_name("upscale.exe" if sys.platform == "win32" else "upscale")
@@ -70,7 +70,7 @@ def test_a_result_that_exists_is_not_replaced_without_asking(terminal: Terminal,
         (["clip.mp4", "-r"], "--recursive is for pictures"),
         (["clip.mp4", "--start", "soon"], "'soon' is no time"),
         (["clip.mp4", "-o", "out.wmv"], "out.wmv has no extension of a container"),
-        (["clip.mp4", "-o", "clip.mp4", "--overwrite"], "clip.mp4 would replace an input"),
+        (["clip.mp4", "-o", "clip.mp4", "--overwrite"], "clip.mp4 would be replaced"),
         (["clip.mp4", "--codec", "theora"], "There is no codec theora"),
     ],
 )

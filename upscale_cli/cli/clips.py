@@ -1,28 +1,24 @@
-"""``upscale clip.mp4``: the options of clips, and their way through the command ``run``."""
+"""``upscale clip.mp4``: the way of clips through the command ``run``."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from upscale_cli.cli.options import as_one
 from upscale_cli.cli.outputs import require_file
 from upscale_cli.cli.records import ClipRecord
 from upscale_cli.cli.upscalers import upscalers
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.upscaling.clip_options import ClipOptions
-from upscale_cli.video.kinds import WRITTEN, container_for, is_clip, require_pyav
+from upscale_cli.video.kinds import WRITTEN, container_for, is_pattern, require_pyav
 
 if TYPE_CHECKING:
     from upscale_cli.cli.console import Console
-    from upscale_cli.upscaling.clip import ClipOutcome
-    from upscale_cli.upscaling.job import Job
+    from upscale_cli.upscaling.clip import ClipOutcome, ClipRun, Estimate
+    from upscale_cli.upscaling.job import Job, UpscalerFor
     from upscale_cli.upscaling.options import UpscaleOptions
 
 
@@ -35,68 +31,8 @@ class Placing:
     suffix: str | None
     overwrite: bool
     skip_existing: bool
-
-
-def parse_time(text: str) -> float:
-    """Return the seconds of ``80``, ``1:20`` or ``1:02:03.5``. Raises UsageError."""
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
-        raise UsageError(f"{text!r} is no time.", "Write it as 80, 1:20 or 1:02:03.5.")
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = seconds * 60 + float(part)
-    return seconds
-
-
-_OPTIONS = {
-    "start": click.option("--start", type=parse_time, default="0", metavar="TIME", help="Begin here: 80 or 1:20."),
-    "duration": click.option("--duration", type=parse_time, metavar="TIME", help="End after so long."),
-    "codec": click.option(
-        "--codec",
-        help="h264, hevc, av1, vp9, prores, ffv1, h264_nvenc, hevc_nvenc or av1_nvenc."
-        "  [default: h264; 10-bit: hevc; webm: vp9]",
-    ),
-    "preset": click.option("--preset", help="The encoder's: ultrafast to veryslow, 0 to 13, p1 to p7."),
-    "pix_fmt": click.option("--pix-fmt", help="Pixel format, such as yuv420p10le.  [default: near the input's]"),
-    "stream": click.option("--stream", type=click.IntRange(0), default=0, help="Which picture stream, from 0."),
-    "deinterlace": click.option("--deinterlace", is_flag=True, help="Make frames of fields (bwdif)."),
-    "skip_damaged": click.option(
-        "--skip-damaged", is_flag=True, help="Repeat the last good frame where one is damaged."
-    ),
-    "reuse": click.option(
-        "--no-reuse", "reuse", is_flag=True, flag_value=False, default=True, help="Compute what has not changed, too."
-    ),
-}
-NAMES = tuple(_OPTIONS)
-clip_options = as_one("clip", ClipOptions, _OPTIONS)
-
-
-def are_clips(paths: Sequence[str]) -> bool:
-    """Return whether ``paths`` are clips. Raises UsageError where they are clips and pictures."""
-    clips = [is_clip(Path(path)) for path in paths]
-    if any(clips) and not all(clips):
-        clip, other = paths[clips.index(True)], paths[clips.index(False)]
-        raise UsageError(f"{clip} is a clip, and {other} is not.", "Do them in two runs.")
-    return any(clips)
-
-
-def refuse_for_pictures(clip: ClipOptions) -> None:
-    """Raise UsageError where options of clips are given for pictures."""
-    plain = ClipOptions()
-    for field in fields(clip):
-        if getattr(clip, field.name) != getattr(plain, field.name):
-            name = "no-reuse" if field.name == "reuse" else field.name.replace("_", "-")
-            raise UsageError(f"--{name} is for clips.", "Leave it out for pictures.")
-
-
-def refuse_for_clips(options: UpscaleOptions, of_pictures: dict[str, object]) -> None:
-    """Raise UsageError where options of pictures are given for clips; ``of_pictures`` are those beside ``options``."""
-    names = {"--kernel": options.kernel, "--depth": options.depth} | of_pictures
-    if options.alpha_upsampler != "network":
-        names["--alpha-upsampler"] = options.alpha_upsampler
-    for name, value in names.items():
-        if value:
-            hints = {"--format": "Name the container with -o.", "--depth": "Choose it by --pix-fmt."}
-            raise UsageError(f"{name} is for pictures.", hints.get(name, "Leave it out for clips."))
+    compare: bool
+    dry_run: bool
 
 
 def run_clips(
@@ -109,13 +45,12 @@ def run_clips(
     jobs, skipped = _planned(paths, placing)
     for job in skipped:
         console.record(ClipRecord(str(job.source), str(job.target), "skipped", None))
-    making = partial(upscalers, notify=console.notify, on_download=console.download)
-    upscaler_for = making(options) if jobs else None
+    upscaler_for = upscalers(options, console.notify, console.download) if jobs else None
     try:
         for job in jobs:
             assert upscaler_for is not None
             try:
-                _finished(_enlarged(job, options, clip, upscaler_for, console), console)
+                _do(job, options, clip, upscaler_for, placing, console)
             except UpscaleError as error:
                 console.ended(job, error=error)
                 name, place = str(job.source), str(job.target)
@@ -131,49 +66,101 @@ def _planned(paths: Sequence[str], placing: Placing) -> tuple[list[Job], list[Jo
     """Return the jobs to do, and those whose targets exist. Raises InputError, UsageError, OutputError."""
     from upscale_cli.upscaling.job import Job
 
-    jobs = [Job(source, target) for source, target in _targets(paths, placing)]
-    targets = [job.target.resolve() for job in jobs]
-    if len(set(targets)) < len(targets):
+    jobs = []
+    for source, target in _targets(paths, placing):
+        beside = target.with_name(f"{target.stem}_compare{target.suffix}") if placing.compare else None
+        jobs.append(Job(source, target, beside))
+    outputs = [output.resolve() for job in jobs for output in job.outputs]
+    if len(set(outputs)) < len(outputs):
         raise UsageError("Two clips would become the same file.", "Do them in two runs.")
     for job in jobs:
-        if job.target.resolve() in [other.source.resolve() for other in jobs]:
-            raise UsageError(f"{job.target} would replace an input.", "Use another -o or --suffix.")
+        if job.source.resolve() in outputs:
+            raise UsageError(f"{job.source} would be replaced by a result.", "Use another -o or --suffix.")
     there = [job for job in jobs if job.target.exists()]
     if not placing.overwrite and (placing.skip_existing or len(jobs) > 1):
-        return [job for job in jobs if job not in there], there
-    for job in jobs:
-        require_file(job.target, placing.overwrite, makes_folder=True)
-    return jobs, []
+        jobs = [job for job in jobs if job not in there]
+    else:
+        there = []
+    for output in (output for job in jobs for output in job.outputs):
+        require_file(output, placing.overwrite, makes_folder=True)
+    return jobs, there
 
 
 def _targets(paths: Sequence[str], placing: Placing) -> Iterator[tuple[Path, Path]]:
+    """Yield each input and its target. Raises InputError, UsageError."""
+    from upscale_cli.images import formats
+
     output = Path(placing.output) if placing.output is not None else None
     for text in paths:
         source = Path(text)
-        if not source.is_file():
+        if not source.exists():
             raise InputError(f"There is no file {source}.", "Check the path.")
-        suffix = placing.suffix if placing.suffix is not None else f"_{placing.label}"
-        name = f"{source.stem}{suffix}{container_for(source)}"
+        suffix = f"_{placing.label}" if placing.suffix is None and output is None else placing.suffix or ""
+        name = f"{source.resolve().stem}{suffix}{container_for(source)}"
         if output is None:
             yield source, source.with_name(name)
         elif output.suffix and not output.is_dir() and not str(placing.output).endswith("/"):
-            if output.suffix.lower() not in WRITTEN:
+            if not (formats.of_path(output) if is_pattern(str(output)) else output.suffix.lower() in WRITTEN):
                 raise UsageError(f"{output} has no extension of a container.", f"Known are: {', '.join(WRITTEN)}.")
             if len(paths) > 1:
                 raise UsageError(f"{output} is one clip, but several are to be made.", "Name a folder with -o.")
             yield source, output
         else:
-            yield source, output / (name if placing.suffix is not None else f"{source.stem}{container_for(source)}")
+            yield source, output / name
 
 
-def _enlarged(job: Job, options: UpscaleOptions, clip: ClipOptions, upscaler_for: Any, console: Console) -> ClipOutcome:
-    from upscale_cli.upscaling.clip import ClipRun
+def _do(
+    job: Job,
+    options: UpscaleOptions,
+    clip: ClipOptions,
+    upscaler_for: UpscalerFor,
+    placing: Placing,
+    console: Console,
+) -> None:
+    """Do ``job``, or with --dry-run say what it would take, and report on it. Raises UpscaleError."""
+    from upscale_cli.upscaling.clip import ClipRun, reader_of
+    from upscale_cli.upscaling.frame_folder import FolderReader, enlarge_to_pictures
 
+    folder = job.source.is_dir()
     try:
-        with ClipRun(job, options, clip, console.notify) as run:
-            return run.run(upscaler_for, console)
+        reader = FolderReader(job.source, clip, options.max_megapixels) if folder else reader_of(job.source, clip)
+        with closing(reader):
+            if is_pattern(str(job.target)):
+                if placing.dry_run:
+                    height, width = options.size.pixels(reader.info.height, reader.info.width)
+                    frames = reader.info.frames or "all"
+                    console.result(f"{job.source} -> {job.target}, {frames} frames of {width}x{height}")
+                    return
+                outcome = enlarge_to_pictures(job, reader, options, clip, upscaler_for, console, placing.overwrite)
+                _finished(outcome, console)
+                return
+            run = ClipRun(job, reader, options, clip, console.notify)
+            if placing.dry_run:
+                _show(run, run.estimate(upscaler_for, console), console)
+                return
+            outcome = run.run(upscaler_for, console)
+            if job.comparison is not None:
+                from upscale_cli.upscaling.clip_compare import compare
+
+                compare(run, reader, options, clip, outcome.model or "result", console)
+            _finished(outcome, console)
     except OSError as error:
         raise OutputError(f"Cannot write {job.target}: {error.strerror or error}.", "Make room, or use -o.") from error
+
+
+def _show(run: ClipRun, estimate: Estimate, console: Console) -> None:
+    """Print what a clip would take."""
+    from upscale_cli.cli.console import duration
+
+    info, encoding, job = run.info, run.encoding, run.job
+    line = f"{job.source} ({info.width}x{info.height}, {info.codec}) -> {job.target} "
+    line += f"({encoding.width}x{encoding.height}, {encoding.codec} {encoding.pix_fmt}): "
+    console.close()
+    if not estimate.frames:
+        console.result(f"{line}{estimate.seconds:.2f} s and {estimate.bytes / 1e3:.0f} kB per frame")
+        return
+    seconds, size = estimate.frames * estimate.seconds, estimate.frames * estimate.bytes
+    console.result(f"{line}{estimate.frames} frames, about {duration(seconds)} and {size / 1e6:.2g} MB")
 
 
 def _finished(outcome: ClipOutcome, console: Console) -> None:

@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from upscale_cli.atomic import remove_leftovers
-from upscale_cli.cli.clips import (
-    NAMES,
-    Placing,
-    are_clips,
-    clip_options,
-    refuse_for_clips,
-    refuse_for_pictures,
-    run_clips,
-)
+from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
+from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
 from upscale_cli.cli.records import PictureRecord
@@ -91,9 +84,9 @@ def run(
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
     options = _sized(options)
-    if are_clips(paths):
-        refuse_for_clips(options, {"--format": format_name, "--recursive": recursive, "--compare": compare})
-        placing = Placing(_label(options), output, suffix, overwrite, skip_existing)
+    if are_clips(paths, clip):
+        refuse_for_clips(options, {"--format": format_name, "--recursive": recursive})
+        placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
         run_clips(paths, options, clip, placing, Console(style, len(paths)))
         return
     refuse_for_pictures(clip)

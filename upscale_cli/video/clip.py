@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any
 
 import av
 from av import VideoFrame
 from av.error import FFmpegError
 from av.filter import Graph
-from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition
 
 from upscale_cli.errors import InputError
-from upscale_cli.video.colour import Colour, Pixels, ToRgb, colour_of
+from upscale_cli.video.colour import ToRgb, colour_of
+from upscale_cli.video.info import ClipInfo, Frame, Wanted, side_data
 
 SEEKABLE = ("mov,", "matroska,")  # the beginnings of the names of containers whose index is exact
 CLOCKED = ("mpegts", "mpeg")  # containers whose clock begins anywhere
@@ -25,67 +23,10 @@ SHORT_BY = 1.0  # seconds that may lack at the end of a clip that is whole
 RESTORE = "Restore the file, or add --skip-damaged to repeat the last good frame."
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which part of a clip is read, and how.
-
-    ``stream``: number among the picture streams. ``start`` and ``duration`` in seconds. ``skip_damaged``: the last
-    good frame stands for those that cannot be decoded.
-    """
-
-    stream: int = 0
-    start: float = 0.0
-    duration: float | None = None
-    deinterlace: bool = False
-    skip_damaged: bool = False
-
-
-@dataclass(frozen=True)
-class ClipInfo:
-    """What is known of a picture stream.
-
-    ``start``: timestamp of the first frame wanted, in ``time_base``; ``shift``: what is taken from all timestamps, in
-    seconds; ``is_part``: whether not all of the clip is wanted. ``frames`` and ``seconds`` are what the container says,
-    0 where it says nothing. ``rotation``: FFmpeg's display matrix. ``mastering`` and ``light``: the HDR10 data as x265
-    takes them.
-    """
-
-    path: Path
-    index: int
-    codec: str
-    width: int
-    height: int
-    rate: Fraction
-    time_base: Fraction
-    start: int
-    shift: Fraction
-    is_part: bool
-    frames: int
-    seconds: float
-    pix_fmt: str
-    depth: int
-    alpha: bool
-    colour: Colour
-    sample_aspect: Fraction | None = None
-    rotation: tuple[int, ...] | None = None
-    mastering: str | None = None
-    light: str | None = None
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame: pixels (H, W, 3), its timestamp and duration in the clip's ``time_base``, and whether it is repeated."""
-
-    pixels: Pixels
-    pts: int
-    duration: int
-    repeated: bool = False
-
-
 class ClipReader:
-    """Reads the picture stream of the clip ``path``; a context manager. Raises InputError."""
+    """Reads the picture stream of the clip ``path``. Raises InputError."""
 
-    def __init__(self, path: Path, wanted: Wanted = Wanted()) -> None:
+    def __init__(self, path: Path, wanted: Wanted) -> None:
         self._path, self._wanted = path, wanted
         self._open()
         try:
@@ -125,10 +66,8 @@ class ClipReader:
         assert self._stream.time_base is not None
         return self._stream.time_base
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._container.close()
 
     def frames(self, after: int | None = None) -> Iterator[Frame]:
@@ -257,7 +196,7 @@ class ClipReader:
             raise InputError(f"{self._path} ends at {came:.1f} of {self.info.seconds:.1f} s: it is truncated.", RESTORE)
 
     def _described(self, frame: VideoFrame) -> ClipInfo:
-        stream, container = self._stream, self._container
+        stream, container, status = self._stream, self._container, self._path.stat()
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         begin = frame.pts or 0
         start, shift = begin, Fraction(0)
@@ -270,6 +209,7 @@ class ClipReader:
         components = frame.format.components
         return ClipInfo(
             path=self._path,
+            version=f"{status.st_size} bytes of {status.st_mtime_ns}",
             index=stream.index,
             codec=stream.codec_context.name,
             width=frame.width,
@@ -286,7 +226,7 @@ class ClipReader:
             alpha=any(part.is_alpha for part in components),
             colour=colour_of(frame, str(self._path)),
             sample_aspect=stream.sample_aspect_ratio or None,
-            **_side_data(frame),
+            **side_data(frame),
         )
 
     def _expected(self, seconds: float, rate: float) -> int:
@@ -302,21 +242,3 @@ class ClipReader:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _side_data(frame: VideoFrame) -> dict[str, Any]:
-    """Return the fields of ClipInfo that come from the side data of the first frame."""
-    found = {data.type: bytes(data) for data in cast("Iterable[SideData]", frame.side_data)}
-    fields: dict[str, Any] = {}
-    if matrix := found.get(Type.DISPLAYMATRIX):
-        fields["rotation"] = struct.unpack("9i", matrix)
-    if data := found.get(Type.MASTERING_DISPLAY_METADATA):
-        numbers = struct.unpack("22i", data[:88])
-        values = [n / d if d else 0.0 for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
-        # FFmpeg's order: red, green, blue, white point, each x and y; darkest and brightest luminance.
-        (rx, ry, gx, gy, bx, by, wx, wy), (dark, bright) = [round(v * 50000) for v in values[:8]], values[8:]
-        light = f"L({round(bright * 10000)},{round(dark * 10000)})"
-        fields["mastering"] = f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy}){light}"
-    if data := found.get(Type.CONTENT_LIGHT_LEVEL):
-        fields["light"] = "{},{}".format(*struct.unpack("2I", data[:8]))
-    return fields

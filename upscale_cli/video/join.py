@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +20,9 @@ from av.stream import Disposition, Stream
 from upscale_cli import atomic
 from upscale_cli.errors import OutputError
 from upscale_cli.notices import Notify, note
-from upscale_cli.video.clip import ClipInfo
 from upscale_cli.video.codecs import CODECS
 from upscale_cli.video.encoder import Encoding
+from upscale_cli.video.info import ClipInfo
 from upscale_cli.video.segments import Segment, SegmentFolder
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def join(
     target = folder.target
     with atomic.replacing(target) as temporary:
         try:
-            with av.open(str(info.path), metadata_errors="replace") as source:
+            with ExitStack() as stack:
+                source = None
+                if info.index is not None:
+                    source = stack.enter_context(av.open(str(info.path), metadata_errors="replace"))
                 _write(temporary, source, folder, segments, info, encoding, notify)
         except FFmpegError as error:
             reason = error.strerror or error
@@ -79,7 +83,7 @@ def join(
 
 def _write(
     temporary: Path,
-    source: InputContainer,
+    source: InputContainer | None,
     folder: SegmentFolder,
     segments: Sequence[Segment],
     info: ClipInfo,
@@ -87,19 +91,22 @@ def _write(
     notify: Notify,
 ) -> None:
     with av.open(str(temporary), "w") as out:
-        picture = _picture_stream(out, source.streams[info.index], info, encoding)
-        copied = _copied_streams(source, out, folder.target, info, notify)
-        out.metadata.update(_kept(source.metadata))
-        _copy_chapters(source, out, info)
+        picture = _picture_stream(out, info, encoding)
         timing = Timing.of(folder, segments)
-        end = (timing.shown[-1] + timing.last_duration) * info.time_base
+        others: Iterator[Timed] = iter(())
+        if source is not None and info.index is not None:
+            picture.metadata.update(_kept(source.streams[info.index].metadata))
+            picture.disposition = source.streams[info.index].disposition
+            copied = _copied_streams(source, out, folder.target, info, notify)
+            out.metadata.update(_kept(source.metadata))
+            _copy_chapters(source, out, info)
+            others = _copied_packets(source, copied, info, (timing.shown[-1] + timing.last_duration) * info.time_base)
         frames = _picture_packets(folder, segments, timing, info, picture)
-        others = _copied_packets(source, copied, info, end)
         for _, _, packet in heapq.merge(frames, others, key=lambda item: item[:2]):
             out.mux(packet)
 
 
-def _picture_stream(out: OutputContainer, template: Stream, info: ClipInfo, encoding: Encoding) -> Stream:
+def _picture_stream(out: OutputContainer, info: ClipInfo, encoding: Encoding) -> Stream:
     codec = CODECS[encoding.codec]
     stream = out.add_stream(codec.encoder, rate=encoding.rate, time_base=encoding.time_base)
     assert isinstance(stream, av.VideoStream)
@@ -108,8 +115,6 @@ def _picture_stream(out: OutputContainer, template: Stream, info: ClipInfo, enco
         stream.codec_context.codec_tag = codec.tag
     if info.rotation:
         stream.set_display_matrix(info.rotation)
-    stream.metadata.update(_kept(template.metadata))
-    stream.disposition = template.disposition
     return stream
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,12 +12,18 @@ WRITTEN = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 READ = frozenset(
     (*WRITTEN, ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".wmv", ".asf", ".flv", ".f4v", ".ogv")
 ) | {".ogm", ".3gp", ".3g2", ".mxf", ".y4m", ".nut", ".dv", ".rm", ".rmvb", ".h264", ".264", ".hevc", ".265"}
+PATTERN = re.compile(r"%0?(\d*)d")
 HOLDS_MOST = ".mkv"  # the container for clips from one that is only read
 
 
 def is_clip(path: Path) -> bool:
     """Return whether the extension of ``path`` is that of a clip."""
     return path.suffix.lower() in READ
+
+
+def is_pattern(path: str) -> bool:
+    """Return whether ``path`` names numbered pictures, as ``frames/%06d.png`` does."""
+    return PATTERN.search(Path(path).name) is not None
 
 
 def container_for(source: Path) -> str:

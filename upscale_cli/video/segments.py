@@ -34,7 +34,7 @@ Settings = dict[str, str]
 class Segment(msgspec.Struct, frozen=True):
     """What a segment holds: its frames, the first and last timestamp, the duration of the last frame.
 
-    ``repeated``: frames in place of damaged ones; ``reused`` and ``pixels``: input pixels taken over, and all.
+    ``repeated``: frames in place of damaged ones; ``reused``: input pixels that were taken over.
     """
 
     number: int
@@ -44,7 +44,6 @@ class Segment(msgspec.Struct, frozen=True):
     last_duration: int
     repeated: int = 0
     reused: int = 0
-    pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class SegmentFolder:
     """
 
     def __init__(self, target: Path, settings: Settings) -> None:
-        self.path, self.target = folder_of(target), target
+        self.path, self.target, self._removed = folder_of(target), target, False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.path / LOCK)
@@ -89,6 +88,8 @@ class SegmentFolder:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+        if self._removed:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _settings(self) -> Settings | None:
         with suppress(OSError, msgspec.MsgspecError):
@@ -120,8 +121,8 @@ class SegmentFolder:
                 raise OutputError(f"{path} cannot be read back.", f"Delete {self.path}, and run it again.") from error
 
     def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the folder once nothing works in it any more."""
+        self._removed = True
 
     def _file(self, number: int) -> Path:
         return self.path / f"{number:05}.packets"

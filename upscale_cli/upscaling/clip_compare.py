@@ -1,0 +1,52 @@
+"""The before/after clip: each frame enlarged bicubically beside its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.images.sheet import TEXT_HEIGHT
+from upscale_cli.notices import ignore
+from upscale_cli.upscaling.clip import ClipRun, reader_of
+from upscale_cli.upscaling.clip_options import ClipOptions
+from upscale_cli.upscaling.comparison import DIVIDER, side_by_side
+from upscale_cli.upscaling.engines.engine import Listener
+from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.video.info import Frame, FrameReader
+
+
+class Beside:
+    """Stands in for an Upscaler: puts the next frame of ``results`` beside each frame."""
+
+    def __init__(self, results: Callable[[], Iterator[Frame]], name: str) -> None:
+        self.name = name
+        self._results, self._begun = results, False
+
+    def upscale_frame(self, pixels: Pixels, target: tuple[int, int], dtype: Any, memory: Any) -> Pixels:
+        """Return ``pixels`` beside the next result."""
+        if not self._begun:
+            self._coming, self._begun = self._results(), True
+        return side_by_side(Picture(pixels), Picture(next(self._coming).pixels.astype(pixels.dtype)), self.name).color
+
+
+def size_beside(height: int, width: int) -> tuple[int, int]:
+    """Return (height, width) of the comparison with a result of that size."""
+    return height + TEXT_HEIGHT, 2 * width + DIVIDER
+
+
+def compare(
+    run: ClipRun, reader: FrameReader, options: UpscaleOptions, clip: ClipOptions, name: str, listener: Listener
+) -> None:
+    """Write the comparison of the clip that ``run`` has made, in segments too. Raises what ``ClipRun`` raises."""
+    job, encoding = run.job, run.encoding
+    assert job.comparison is not None
+    beside_job = replace(job, target=job.comparison, comparison=None)
+    with closing(reader_of(job.target, ClipOptions())) as results:
+        size = size_beside(encoding.height, encoding.width)
+        beside = ClipRun(beside_job, reader, options, clip, ignore, size)
+        upscaler = Beside(lambda: islice(results.frames(), beside.done, None), name)
+        beside.run(lambda picture, on_share: upscaler, listener)  # type: ignore[arg-type, return-value]

@@ -1,0 +1,115 @@
+"""Frames of a clip, enlarged one after another while the next ones are decoded."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.upscaling.engines.engine import Listener, Progress
+from upscale_cli.upscaling.job import Job, UpscalerFor
+from upscale_cli.upscaling.reuse import FrameMemory
+from upscale_cli.video.info import ClipInfo, Frame
+
+AHEAD = 3  # frames decoded before they are needed, and as many that wait for the encoder
+
+
+class FrameMaker:
+    """Enlarges frames to ``size`` (height, width) in levels of ``dtype``, and reports on each.
+
+    ``done``: how many frames an earlier run has finished. The upscaler is asked for at the first frame.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        info: ClipInfo,
+        size: tuple[int, int],
+        dtype: DTypeLike,
+        upscaler_for: UpscalerFor,
+        listener: Listener,
+        *,
+        reuse: bool = True,
+        done: int = 0,
+    ) -> None:
+        self.model: str | None = None
+        self.reused = self.pixels = 0
+        self._job, self._info, self._size, self._dtype = job, info, size, dtype
+        self._upscaler_for, self._listener = upscaler_for, listener
+        self._memory = FrameMemory() if reuse else None
+        self._upscaler: Any = None
+        self._begun, self._done, self._made = time.perf_counter(), done, 0
+
+    def enlarged(self, frame: Frame) -> Pixels:
+        """Return ``frame`` enlarged."""
+        if self._upscaler is None:
+            self._listener.started(self._job)
+            self._upscaler = self._upscaler_for(Picture(frame.pixels), lambda share, detail: None)
+            self.model, self._begun = self._upscaler.name, time.perf_counter()
+        result: Pixels = self._upscaler.upscale_frame(frame.pixels, self._size, self._dtype, self._memory)
+        if self._memory is not None:
+            self.reused, self.pixels = self._memory.counts
+        self._report()
+        return result
+
+    def _report(self) -> None:
+        self._made += 1
+        info, number = self._info, self._done + self._made
+        rate = self._made / max(1e-9, time.perf_counter() - self._begun)
+        detail = f"frame {number}/{info.frames or '?'}, {rate:.1f} frames/s"
+        detail += f", {self.reused / self.pixels:.0%} reused" if self.reused else ""
+        share = number / max(info.frames, number) if info.frames else 0.0
+        megapixels = self._made * info.width * info.height / 1e6
+        self._listener.progress(Progress(self._job, share, detail, megapixels))
+
+
+class Pending:
+    """Work that was given to a thread and is waited for in order, at most ``AHEAD`` pieces at a time."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._futures: deque[Future[None]] = deque()
+
+    def submit(self, function: Any, *arguments: Any) -> None:
+        """Give ``function`` to the thread; raise what an earlier one raised."""
+        self._futures.append(self._pool.submit(function, *arguments))
+        while len(self._futures) > AHEAD or (self._futures and self._futures[0].done()):
+            self._futures.popleft().result()
+
+    def wait(self) -> None:
+        """Wait for all, and raise what one raised."""
+        while self._futures:
+            self._futures.popleft().result()
+
+
+@contextmanager
+def threads() -> Iterator[tuple[Executor, Pending]]:
+    """Yield a thread that decodes, and one that encodes; nothing new is begun once the block has failed."""
+    decoder, encoder = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "encode")
+    try:
+        yield decoder, Pending(encoder)
+    finally:
+        for pool in (decoder, encoder):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ahead(frames: Iterator[Frame], pool: Executor) -> Iterator[Frame]:
+    """Yield ``frames``, of which the next few are decoded in ``pool`` meanwhile."""
+    coming = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
+    while (frame := coming.popleft().result()) is not None:
+        coming.append(pool.submit(next, frames, None))
+        yield frame
+
+
+def padded(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Return ``pixels`` with the last row and column repeated up to ``height`` and ``width``."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.pad(pixels, ((0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)), "edge")
