@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,48 +10,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class Transfer(Protocol):
-    """Moves integer tiles; each method is called from one thread at a time, beside the thread that computes."""
+class Transfer:
+    """Moves integer tiles; each method is called from one thread at a time, beside the thread that computes.
 
-    def send(self, tiles: NDArray[Any]) -> Tensor:
-        """Return uint8 or uint16 ``tiles`` (n, h, w, C) on the device."""
-
-    def mark(self) -> Any:
-        """Return a point in the device's work, after the operations begun so far in this thread."""
-
-    def fetch(self, result: Tensor, finite: Tensor, mark: Any) -> NDArray[Any] | None:
-        """Return ``result`` in main memory once the device has reached ``mark``.
-
-        Where ``finite``, a single truth value on the device, is false, nothing is moved: None.
-        """
-
-
-class DirectTransfer:
-    """For CPUs, where nothing moves, and for devices whose copies wait for the work before them (MPS, XPU)."""
+    For CPUs, where nothing moves, and for devices whose copies wait for the work before them (MPS, XPU).
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def send(self, tiles: NDArray[Any]) -> Tensor:
-        """Return ``tiles`` on the device."""
+        """Return uint8 or uint16 ``tiles`` (n, h, w, C) on the device."""
         if self._device.type == "mps" and tiles.dtype == np.uint16:
             tiles = tiles.astype(np.int32)  # MPS has no uint16
         return torch.from_numpy(tiles).to(self._device)
 
-    def mark(self) -> None:
-        """Return nothing: ``fetch`` waits for all work."""
+    def mark(self) -> Any:
+        """Return a point in the device's work after what this thread has begun; None where ``fetch`` waits for all."""
+        return None
 
-    def fetch(self, result: Tensor, finite: Tensor, mark: None) -> NDArray[Any] | None:
-        """Return ``result`` in main memory, or None where it is not finite."""
+    def fetch(self, result: Tensor, finite: Tensor, mark: Any) -> NDArray[Any] | None:
+        """Return ``result`` in main memory once the device has reached ``mark``.
+
+        Where ``finite``, a single truth value on the device, is false: None.
+        """
         pixels: NDArray[Any] = result.cpu().numpy()
         return pixels if bool(finite) else None
 
 
-class CudaTransfer:
+class CudaTransfer(Transfer):
     """For CUDA: through pinned memory, on two streams beside that of the computation."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        super().__init__(device)
         self._out = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._back = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
@@ -69,7 +60,7 @@ class CudaTransfer:
         return reached
 
     def fetch(self, result: Tensor, finite: Tensor, mark: torch.cuda.Event) -> NDArray[Any] | None:
-        """Return ``result`` in main memory, copied while the next tile is computed, or None where it is not finite."""
+        """Return ``result``, copied while the next tile is computed; nothing is copied where it is not finite."""
         with torch.cuda.stream(self._back):
             self._back.wait_event(mark)
             if not finite.item():
@@ -82,4 +73,4 @@ class CudaTransfer:
 
 def transfer_for(device: torch.device) -> Transfer:
     """Return the way of moving tiles that suits ``device``."""
-    return CudaTransfer(device) if device.type == "cuda" else DirectTransfer(device)
+    return CudaTransfer(device) if device.type == "cuda" else Transfer(device)
