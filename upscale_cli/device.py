@@ -116,7 +116,7 @@ def release_memory(device: torch.device) -> None:
 
 
 def describe(device: torch.device) -> str:
-    """Return the device's name, for people."""
+    """Return the device's name, for messages."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

@@ -1,4 +1,4 @@
-"""How a picture is cut into tiles, and the queue that hands them out, so that no one sees where the pieces met."""
+"""Cutting a picture into tiles that overlap by a halo, and the queue that hands them out to devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the bytes of tiles get to a device and back while it computes."""
+"""Moving the bytes of tiles to a device and back while it computes."""
 
 from __future__ import annotations
 

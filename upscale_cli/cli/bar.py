@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from threading import RLock
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from tqdm import tqdm
 from tqdm.utils import disp_len
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 OPEN: list[Bar] = []
 LOCK = RLock()  # of all that is written to the terminal
@@ -42,11 +39,11 @@ class Bar:
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar from the terminal."""
         self._bar.close()
         if self in OPEN:
             OPEN.remove(self)
@@ -78,7 +75,7 @@ class Bar:
 
 
 def close_all() -> None:
-    """Take away all bars, whoever shows them: the lowest first, so that the cursor ends at the top."""
+    """Remove all bars, the lowest first, so that the cursor ends at the top."""
     for bar in OPEN[::-1]:
         bar.close()
 

@@ -56,22 +56,18 @@ def benchmark(
         console.result(_row(COLUMNS))
     for case in cases:
         for measured in benchmarking.measure(case, machine, options.tile, repeat, skip_plain):
-            record = BenchmarkRecord(**asdict(measured))
-            console.result(_row(_cells(record)), record)
-
-
-def _cells(result: BenchmarkRecord) -> tuple[str, ...]:
-    return (
-        result.network,
-        result.size,
-        result.how,
-        f"{result.seconds:.2f}",
-        f"{result.megapixels_per_second:.3f}",
-        f"{result.speed_up:.2f}x" if result.speed_up else "-",
-        f"{result.share_of_peak:.0%}",
-        f"{result.psnr_to_fp32:.1f} dB" if result.psnr_to_fp32 else "-",
-        f"{result.peak_memory / 2**20:.0f} MiB",
-    )
+            cells = (
+                measured.network,
+                measured.size,
+                measured.how,
+                f"{measured.seconds:.2f}",
+                f"{measured.megapixels_per_second:.3f}",
+                f"{measured.speed_up:.2f}x" if measured.speed_up else "-",
+                f"{measured.share_of_peak:.0%}",
+                f"{measured.psnr_to_fp32:.1f} dB" if measured.psnr_to_fp32 else "-",
+                f"{measured.peak_memory / 2**20:.0f} MiB",
+            )
+            console.result(_row(cells), BenchmarkRecord(**asdict(measured)))
 
 
 def _row(cells: tuple[str, ...]) -> str:

@@ -55,7 +55,7 @@ class Console:
         self._line(record.to_json() if record and self.style == "json" else text)
 
     def tell(self, *lines: str, err: bool = False) -> None:
-        """Print what was done; not where JSON says it, or nothing is to be said."""
+        """Print what was done, in the styles bar and lines."""
         for line in lines if self.style in ("bar", "lines") else ():
             self._line(line, err)
 
@@ -155,7 +155,7 @@ class Console:
         self._bar.show(min(done, SHARES * self._jobs), count, names, [detail for detail in details if detail], now)
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars from the terminal."""
         with LOCK:
             self._end_download()
             if self._bar is not None:

@@ -210,7 +210,7 @@ def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, 
             decoders = stack.enter_context(Decoders()) if isolated else None
             engine = LocalEngine(console.notify, decoders.read_image if decoders else None)
             stack.enter_context(contextlib.closing(console))
-            outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))  # type: ignore[type-var]
+            outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))
             for outcome in outcomes:
                 console.finished(outcome)
     except KeyboardInterrupt:

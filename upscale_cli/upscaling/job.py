@@ -85,7 +85,7 @@ UpscalerFor = Callable[[Picture, OnShare], PictureUpscaler]
 Upscalers = Callable[[UpscaleOptions, Notify], UpscalerFor]
 
 GOOD_QUALITY = 85  # of JPEG: below, the network for clean pictures shows the compression
-# What a strange picture can trip in the libraries below us: it must not cost the user the rest of the folder.
+# What a damaged or unusual picture can raise in libraries: the other pictures of the run go on.
 ONE_PICTURES_FAULT = (UpscaleError, OSError, MemoryError, RuntimeError, ValueError)
 
 

@@ -21,11 +21,15 @@ DEFAULT_SCALE = 4.0
 DEFAULT_MAX_MEGAPIXELS = 500.0
 RESTORING = "lite-x4-restore"
 SMALLEST_TILE = 16
-MOST_NOISE = 50  # levels
 CHOICES: dict[str, tuple[object, ...]] = {
     "alpha_upsampler": ("network", "bicubic"),
     "precision": ("auto", "half", "fp32"),
     "depth": (None, 8, 16),
+}
+BOUNDS = {
+    "quality": (1, 100, "A quality of {}"),
+    "noise": (0, 50, "Noise of {:g} levels"),
+    "denoise": (0, 1, "A denoise strength of {:g}"),
 }
 
 
@@ -83,14 +87,12 @@ class UpscaleOptions:
         if self.tile != "auto" and not (isinstance(self.tile, int) and (self.tile == 0 or self.tile >= SMALLEST_TILE)):
             hint = f"Use auto, 0 (no tiles), or {SMALLEST_TILE} and more pixels."
             raise UsageError(f"{self.tile!r} is no tile size.", hint)
-        if self.quality is not None and not 1 <= self.quality <= 100:
-            raise UsageError(f"A quality of {self.quality} is out of range.", "Use 1 to 100.")
-        if self.input_quality not in ("auto", "none") and not _is_quality(self.input_quality):
+        if self.input_quality not in ("auto", "none", *range(1, 101)):
             raise UsageError(f"{self.input_quality!r} is no JPEG quality.", "Use auto, none, or 1 to 100.")
-        if not 0 <= self.noise <= MOST_NOISE:
-            raise UsageError(f"Noise of {self.noise:g} levels is out of range.", f"Use 0 to {MOST_NOISE}.")
-        if self.denoise is not None and not 0 <= self.denoise <= 1:
-            raise UsageError(f"A denoise strength of {self.denoise:g} is out of range.", "Use 0 to 1.")
+        for name, (least, most, words) in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"{words.format(value)} is out of range.", f"Use {least} to {most}.")
         self._require_one_network()
         Size(self.scale or (None if self.sized else DEFAULT_SCALE), self.width, self.height, self.fit)
 
@@ -139,10 +141,6 @@ class UpscaleOptions:
     def fields(self) -> OptionFields:
         """Return all options but ``model`` by name, as ``Upscaler`` takes them."""
         return cast("OptionFields", {field.name: getattr(self, field.name) for field in fields(self)[1:]})
-
-
-def _is_quality(value: object) -> bool:
-    return isinstance(value, int) and 1 <= value <= 100
 
 
 class OptionFields(TypedDict, total=False):

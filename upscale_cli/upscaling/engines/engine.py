@@ -1,8 +1,8 @@
-"""What every engine keeps to."""
+"""The interface of engines, and the progress that they report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from upscale_cli.upscaling.options import UpscaleOptions
 
 @dataclass(frozen=True)
 class Progress:
-    """Of one job: the ``share`` done, 0 to 1 and never falling, what is being done, and input megapixels done."""
+    """How far one job is: ``share``, 0 to 1 and never falling, what is being done, and input megapixels done."""
 
     job: Job
     share: float
@@ -39,5 +39,5 @@ class Engine(Protocol):
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """Yield the outcome of every job; ``upscalers`` gives the networks, ``listener`` gets progress."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 from threading import Event
 
 from upscale_cli.notices import Notify
-from upscale_cli.upscaling import job as jobs_room
+from upscale_cli.upscaling import job as steps
 from upscale_cli.upscaling.engines.engine import Listener, Progress
 from upscale_cli.upscaling.job import Enlarged, Image, Job, Outcome, Reading, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
@@ -33,7 +33,7 @@ class LocalEngine:
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """Do all ``jobs`` (see ``Engine``)."""
         at_once = len(options.device.split(","))
         upscaler_for = upscalers(options, self._notify)
@@ -43,14 +43,14 @@ class LocalEngine:
             if isinstance(image, Outcome):
                 return image
             listener.started(job)
-            return jobs_room.enlarge(job, image, options.size, upscaler_for, _reporting(job, image, listener, stop))
+            return steps.enlarge(job, image, options.size, upscaler_for, _reporting(job, image, listener, stop))
 
         def finish(computed: Future[Enlarged | Outcome]) -> Outcome:
             result = computed.result()
-            return result if isinstance(result, Outcome) else jobs_room.write(result, options)
+            return result if isinstance(result, Outcome) else steps.write(result, options)
 
         def reads_of(some: Iterable[Job]) -> Iterator[tuple[Job, Future[Image | Outcome]]]:
-            return ((job, reader.submit(jobs_room.read, job, options, self._reading)) for job in some)
+            return ((job, reader.submit(steps.read, job, options, self._reading)) for job in some)
 
         with ExitStack() as stack:
             reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
