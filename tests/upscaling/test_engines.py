@@ -176,7 +176,7 @@ def test_closing_ends_the_run_within_the_picture(name: str, tmp_path: Path) -> N
     outcomes = make().run(work, options, lambda asked, notify: lambda first, on_share: upscaler, Listening())
     assert isinstance(outcomes, Iterator)
     next(outcomes)
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert not leftovers(tmp_path)
     assert not workers()
     assert not work[-1].target.exists()
@@ -201,7 +201,7 @@ def test_a_run_that_was_closed_goes_on_where_it_was(name: str, tmp_path: Path) -
     making = lambda asked, notify: lambda first, on_share: Recording()  # noqa: E731
     outcomes = make().run(plan([str(tmp_path / "in")], naming).jobs, options, making, Listening())
     done = [next(outcomes).job for _ in range(3)]
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     again = plan([str(tmp_path / "in")], naming)
     assert set(done) <= set(again.skipped)
     enlarged.clear()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -119,9 +120,9 @@ class Upscaler:
         if picture.alpha is not None and self.options.alpha_upsampler == "network":
             by_network.append(picture.alpha[..., None])
         runners = self._runner_for(picture.jpeg_quality), self._clean  # compression and noise are the colours'
-        progress = _Progress(picture, self.spec.scale, passes * len(by_network), passes, on_share)
+        progress = _progress(picture, self.spec.scale, passes, len(by_network), on_share)
         color, *alphas = [
-            self._enlarged(pixels, target, passes, runner, progress.of_next_pass)
+            self._enlarged(pixels, target, passes, runner, progress)
             for pixels, runner in zip(by_network, runners, strict=False)
         ]
         if picture.alpha is not None and not alphas:
@@ -147,7 +148,8 @@ class Upscaler:
         What has not changed since the frame that ``memory`` holds is taken over; ``memory`` then holds this frame.
         """
         passes = self._passes(pixels.shape[0], pixels.shape[1], target)
-        return self._enlarged(pixels, target, passes, self._runner_for(None), None, np.dtype(dtype), memory)
+        silently = repeat(lambda done, total: None)
+        return self._enlarged(pixels, target, passes, self._runner_for(None), silently, np.dtype(dtype), memory)
 
     def _enlarged(
         self,
@@ -155,22 +157,21 @@ class Upscaler:
         target: tuple[int, int],
         passes: int,
         runner: NetworkRunner,
-        next_pass: Callable[[], OnTile] | None,
+        progress: Iterator[OnTile],
         dtype: np.dtype[Any] | None = None,
         memory: FrameMemory | None = None,
     ) -> Pixels:
         """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
 
         The first is ``runner``'s, which may remove what degraded the picture. Between passes, and before resizing, 16
-        bits are exact enough for any picture. ``next_pass`` returns the callback of each.
+        bits are exact enough for any picture. ``progress`` yields the callback of each.
         """
         dtype, scale = dtype or pixels.dtype, self.spec.scale
         for number in range(1, passes + 1):
             reached = (pixels.shape[0] * scale, pixels.shape[1] * scale)
             exact = number == passes and reached == target
-            on_tile = next_pass() if next_pass else (lambda done, total: None)
             last = memory.of_pass(number) if memory else None
-            pixels = runner.run(pixels, dtype if exact else np.uint16, on_tile, last)
+            pixels = runner.run(pixels, dtype if exact else np.uint16, next(progress), last)
             runner = self._clean
         if pixels.shape[:2] == target:
             return pixels
@@ -192,30 +193,23 @@ class Upscaler:
         return passes
 
 
-class _Progress:
-    """How much of a picture is done, over all passes of all its planes; a pass costs as much as its input is large."""
+def _progress(picture: Picture, scale: int, passes: int, planes: int, on_share: OnShare) -> Iterator[OnTile]:
+    """Return the callbacks of all passes of all planes in turn; a pass costs as much as its input is large."""
+    costs = [picture.height * picture.width * scale ** (2 * number) for number in range(passes)] * planes
 
-    def __init__(self, picture: Picture, scale: int, passes: int, passes_each: int, on_share: OnShare) -> None:
-        size = picture.height * picture.width
-        self._costs = [size * scale ** (2 * (number % passes_each)) for number in range(passes)]
-        self._number = 0
-        self._on_share = on_share
-
-    def of_next_pass(self) -> Callable[[int, int], None]:
-        """Return the callback of the next pass, for (LR pixels done, LR pixels in all)."""
-        number, total = self._number, sum(self._costs)
-        before, cost = sum(self._costs[:number]), self._costs[number]
-        which = f"pass {number + 1}/{len(self._costs)}" if len(self._costs) > 1 else ""
-        tiles = 0
-        self._number += 1
+    def of_pass(number: int) -> OnTile:
+        before, tiles = sum(costs[:number]), 0
+        which = f", pass {number + 1}/{len(costs)}" if len(costs) > 1 else ""
 
         def on_tile(done: int, pixels: int) -> None:
             nonlocal tiles
             tiles += 1
             tile = f"tile {tiles}/{round(tiles * pixels / done)}"  # they are of nearly one size
-            self._on_share((before + cost * done / pixels) / total, f"{tile}, {which}" if which else tile)
+            on_share((before + costs[number] * done / pixels) / sum(costs), tile + which)
 
         return on_tile
+
+    return map(of_pass, range(len(costs)))
 
 
 def _resolved(options: UpscaleOptions, device: torch.device, on_download: Progress, notify: Notify) -> ResolvedNetwork:
