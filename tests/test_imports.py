@@ -20,7 +20,7 @@ ROWS = (
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference"),
     ("kernels", "networks", "images", "video", "pipeline", "transfer"),
-    ("atomic", "metrics", "resize", "orientation", "tiling", "device"),
+    ("atomic", "metrics", "noise", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}

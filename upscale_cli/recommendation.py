@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from upscale_cli.images.convert import with_depth
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
-from upscale_cli.kernel_estimation.spectrum import WINDOW, spectrum
+from upscale_cli.noise import CLEAN_BELOW, measured_noise
 
 Kind = Literal["line art", "animation", "degraded photograph", "clean photograph"]
 Plane = NDArray[np.float32]
@@ -21,15 +20,11 @@ Plane = NDArray[np.float32]
 LARGEST_SIDE = 1024  # pixels of the middle that is measured
 BLACK, WHITE = 32, 223  # levels of 255 beyond which a pixel counts as black or white
 STRONG_EDGE = 24  # levels between neighbours
-BLOCK = 8
-QUIET_SHARE = 0.1  # of all blocks; noise is in the quietest ones too, texture is not
-# The mean absolute result of the Laplacian's difference for noise of standard deviation 1 (Immerkær 1996).
-LAPLACIAN_GAIN = 6 * (2 / np.pi) ** 0.5
 
 GRAY_SATURATION, LINE_ART_EXTREMES = 2, 0.7
 COLOURED_SATURATION, OUTLINED_EXTREMES, OUTLINED_EDGES = 10, 0.32, 0.24
 FLAT_SHARE, FLAT_EDGES = 0.35, 0.08
-LEAST_QUALITY, MOST_NOISE = 85, 5
+LEAST_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def measured(path: Path) -> Measures:
         flatness=float((differences == 0).mean()),
         edges=float((differences > STRONG_EDGE).mean()),
         extremes=float(((luma < BLACK) | (luma > WHITE))[opaque].mean()),
-        noise=_noise(color, luma),
+        noise=measured_noise(picture.color),
         jpeg_quality=picture.jpeg_quality,
     )
 
@@ -110,29 +105,6 @@ def _middle(picture: Picture) -> tuple[Plane, NDArray[np.bool_]]:
     return color, seen if seen.any() else np.ones_like(seen)
 
 
-def _noise(color: Plane, luma: Plane) -> float:
-    """Return the noise of the mean of the channels: what all frequencies and all blocks have, in levels.
-
-    Texture fills the spectrum but not every block; faint patterns fill the blocks but not the spectrum. 0 for pictures
-    too small for windows of the spectrum.
-    """
-    if min(luma.shape) < WINDOW:
-        return 0.0
-    image = torch.from_numpy(color).permute(2, 0, 1) / 255
-    weakest = float(spectrum(image).log_power.min().exp().sqrt())
-    return min(weakest, _quietest(luma))
-
-
-def _quietest(luma: Plane) -> float:
-    """Return the noise of the quietest blocks, by the difference of two Laplacians."""
-    corners = luma[2:, 2:] + luma[:-2, 2:] + luma[2:, :-2] + luma[:-2, :-2]
-    sides = luma[1:-1, 2:] + luma[1:-1, :-2] + luma[2:, 1:-1] + luma[:-2, 1:-1]
-    response = np.abs(corners - 2 * sides + 4 * luma[1:-1, 1:-1])
-    rows, columns = (side // BLOCK for side in response.shape)
-    blocks = response[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).mean((1, 3))
-    return float(np.quantile(blocks, QUIET_SHARE) / LAPLACIAN_GAIN)
-
-
 def kind_of(measures: Measures) -> tuple[Kind, str]:
     """Return the picture's kind, and by which of its measures."""
     m = measures
@@ -144,6 +116,6 @@ def kind_of(measures: Measures) -> tuple[Kind, str]:
         return "animation", f"coloured, and {m.extremes:.0%} of its pixels are black or white, between strong edges"
     if m.jpeg_quality is not None and m.jpeg_quality < LEAST_QUALITY:
         return "degraded photograph", f"a JPEG file of quality {m.jpeg_quality:.0f}"
-    if m.noise > MOST_NOISE:
+    if m.noise > CLEAN_BELOW:
         return "degraded photograph", f"noise with a standard deviation of {m.noise:.1f} levels"
     return "clean photograph", "neither drawn, nor noisy, nor strongly compressed"

@@ -238,6 +238,14 @@ def test_a_conditioned_network_is_told_the_noise(told: Path) -> None:
     assert (quiet != noisy).any()
 
 
+def test_noise_is_measured_and_faint_noise_taken_for_texture(told: Path) -> None:
+    noise = np.random.default_rng(2).normal(0, 1, (64, 64, 3))
+    faint, strong = ((128 + sigma * noise).clip(0, 255).astype(np.uint8) for sigma in (3, 12))
+    measuring, quiet = Upscaler(told, device="cpu"), Upscaler(told, device="cpu", noise=0)
+    assert (measuring.upscale(faint) == quiet.upscale(faint)).all()
+    assert (measuring.upscale(strong) != quiet.upscale(strong)).any()
+
+
 def test_only_the_first_pass_is_told_of_the_degradation(told: Path) -> None:
     picture = pixels(9, 8, 3)
     first = Upscaler(told, device="cpu", input_quality=40)

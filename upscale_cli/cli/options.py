@@ -12,7 +12,7 @@ import click
 
 from upscale_cli.cli.console import Style, on_terminal
 from upscale_cli.errors import UsageError
-from upscale_cli.upscaling.options import SMALLEST_TILE, InputQuality, UpscaleOptions
+from upscale_cli.upscaling.options import SMALLEST_TILE, InputQuality, Noise, UpscaleOptions
 
 if TYPE_CHECKING:
     from upscale_cli.device import Precision
@@ -48,6 +48,16 @@ def parse_input_quality(text: str) -> InputQuality:
     if not text.isdigit():
         raise UsageError(f"{text!r} is no JPEG quality.", "Use auto, none, or 1 to 100.")
     return int(text)
+
+
+def parse_noise(text: str) -> Noise:
+    """Return ``auto`` or a number. Raises UsageError."""
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no number of levels.", "Use auto, or 0 to 50.") from error
 
 
 path = partial(click.Path, path_type=Path)
@@ -101,7 +111,13 @@ _field(
     show_default=True,
     help="JPEG quality of the inputs, 1 to 100, auto for what each file says, or none; for lite-x4 and lite-x2.",
 )
-_field("--noise", type=float, metavar="LEVELS", help="Noise to remove, in levels of 255; for lite-x4 and lite-x2.")
+_field(
+    "--noise",
+    type=parse_noise,
+    metavar="LEVELS",
+    show_default=True,
+    help="Noise of the inputs, in levels of 255, or auto for what is measured; for lite-x4 and lite-x2.",
+)
 _field(
     "--kernel",
     type=path(dir_okay=False),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AlphaUpsampler = Literal["network", "bicubic"]
 Depth = Literal[8, 16]
+Noise = float | Literal["auto"]
 InputQuality = int | Literal["auto", "none"]
 
 DEFAULT_SCALE = 4.0
@@ -42,7 +43,8 @@ class UpscaleOptions:
     its mix with the PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
     over eight orientations; ``alpha_upsampler`` enlarges transparency.
     The degradation that lite-x4 and lite-x2 are told of: ``input_quality`` is the input's JPEG quality, 1 to 100,
-    "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50.
+    "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50,
+    or "auto" for what is measured.
     Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
     A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``iterations``
     and ``seed`` are its training's.
@@ -62,7 +64,7 @@ class UpscaleOptions:
     tta: bool = False
     alpha_upsampler: AlphaUpsampler = "network"
     input_quality: InputQuality = "auto"
-    noise: float = 0
+    noise: Noise = "auto"
     scale: float | None = None
     width: int | None = None
     height: int | None = None
@@ -91,7 +93,7 @@ class UpscaleOptions:
             raise UsageError(f"{self.input_quality!r} is no JPEG quality.", "Use auto, none, or 1 to 100.")
         for name, (least, most, words) in BOUNDS.items():
             value = getattr(self, name)
-            if value is not None and not least <= value <= most:
+            if value not in (None, "auto") and not least <= value <= most:
                 raise UsageError(f"{words.format(value)} is out of range.", f"Use {least} to {most}.")
         self._require_one_network()
         Size(self.scale or (None if self.sized else DEFAULT_SCALE), self.width, self.height, self.fit)
@@ -121,7 +123,7 @@ class UpscaleOptions:
     def degradation(self) -> dict[str, object]:
         """What is said of the pictures' degradation, by option."""
         said = {"--input-quality": self.input_quality, "--noise": self.noise}
-        return {name: value for name, value in said.items() if value not in ("auto", 0)}
+        return {name: value for name, value in said.items() if value != "auto"}
 
     @property
     def sized(self) -> bool:
@@ -152,7 +154,7 @@ class OptionFields(TypedDict, total=False):
     tta: bool
     alpha_upsampler: AlphaUpsampler
     input_quality: InputQuality
-    noise: float
+    noise: Noise
     scale: float | None
     width: int | None
     height: int | None

@@ -18,10 +18,11 @@ from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.levels import top
 from upscale_cli.networks.conditioned import conditions
+from upscale_cli.noise import CLEAN_BELOW, measured_noise
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
-from upscale_cli.upscaling.options import DEFAULT_SCALE, InputQuality, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.options import DEFAULT_SCALE, InputQuality, Noise, OptionFields, UpscaleOptions
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
@@ -119,7 +120,8 @@ class Upscaler:
         by_network = [picture.color]
         if picture.alpha is not None and self.options.alpha_upsampler == "network":
             by_network.append(picture.alpha[..., None])
-        runners = self._runner_for(picture.jpeg_quality), self._clean  # compression and noise are the colours'
+        # Compression and noise are the colours'.
+        runners = self._runner_for(picture.color, picture.jpeg_quality), self._clean
         progress = _progress(picture, self.spec.scale, passes, len(by_network), on_share)
         color, *alphas = [
             self._enlarged(pixels, target, passes, runner, progress)
@@ -129,11 +131,15 @@ class Upscaler:
             alphas = [resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)]
         return replace(picture, color=color, alpha=alphas[0][..., 0] if alphas else None)
 
-    def _runner_for(self, jpeg_quality: float | None) -> NetworkRunner:
-        """Return the network for pictures as noisy as the options say, from files of this quality."""
+    def _runner_for(self, pixels: Pixels | None = None, jpeg_quality: float | None = None) -> NetworkRunner:
+        """Return the network for pictures as noisy as ``pixels`` and from files of this quality, or as is stated.
+
+        Without ``pixels`` only stated noise counts: one network for all frames of a clip.
+        """
         if self._network.conditioned is None:
             return self._clean
-        told = conditions(_quality(self.options.input_quality, jpeg_quality), self.options.noise)
+        noise = _noise(self.options.noise, pixels)
+        told = conditions(_quality(self.options.input_quality, jpeg_quality), noise)
         if told not in self._told:
             if len(self._told) > MOST_RUNNERS:
                 self._told = {conditions(): self._clean}
@@ -149,7 +155,7 @@ class Upscaler:
         """
         passes = self._passes(pixels.shape[0], pixels.shape[1], target)
         silently = repeat(lambda done, total: None)
-        return self._enlarged(pixels, target, passes, self._runner_for(None), silently, np.dtype(dtype), memory)
+        return self._enlarged(pixels, target, passes, self._runner_for(), silently, np.dtype(dtype), memory)
 
     def _enlarged(
         self,
@@ -224,6 +230,14 @@ def _quality(stated: InputQuality, of_file: float | None) -> int | None:
     if stated == "auto":
         return None if of_file is None else round(of_file)
     return None if stated == "none" else stated
+
+
+def _noise(stated: Noise, pixels: Pixels | None) -> float:
+    """Return the noise, stated or of ``pixels``, in whole levels for the same reason; 0 where it might be texture."""
+    if stated != "auto":
+        return stated
+    measured = 0.0 if pixels is None else measured_noise(pixels)
+    return round(measured) if measured > CLEAN_BELOW else 0
 
 
 def _as_levels(array: NDArray[Any]) -> Pixels:
