@@ -205,21 +205,13 @@ def _avif(data: memoryview) -> Header:
     return replace(header, frames=None, metadata=metadata, depth=depth, by_pillow=depth == 8)
 
 
-def _bmp(data: memoryview) -> Header:
-    return replace(_opened(BmpImagePlugin.BmpImageFile, data[:LONGEST_HEADER]), frames=None)
-
-
-def _ppm(data: memoryview) -> Header:
-    return replace(_opened(PpmImagePlugin.PpmImageFile, data[:LONGEST_HEADER]), frames=None, dense=True)
-
-
 _READERS: dict[str, Callable[[memoryview], Header]] = {
     "jpeg": _jpeg,
     "png": _png,
     "webp": _webp,
     "tiff": _tiff,
     "avif": _avif,
-    "bmp": _bmp,
-    "ppm": _ppm,
+    "bmp": lambda data: replace(_opened(BmpImagePlugin.BmpImageFile, data[:LONGEST_HEADER]), frames=None),
+    "ppm": lambda data: replace(_opened(PpmImagePlugin.PpmImageFile, data[:LONGEST_HEADER]), frames=None, dense=True),
     "gif": _gif,
 }

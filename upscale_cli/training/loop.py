@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from statistics import fmean
@@ -49,7 +49,7 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
             window.append(losses)
             last = state.step == total
             if last or state.step % recipe.run.log_every == 0:
-                means = averaged(_means(window), team)
+                means = averaged({name: fmean(losses[name] for losses in window) for name in window[0]}, team)
                 window.clear()
                 if log is not None:
                     rate = recipe.optimizer.rate * rate_factor(recipe.schedule, state.step - 1)
@@ -72,10 +72,6 @@ def _started_log(training: Training) -> RunLog:
     names = [name for name in LOSSES if getattr(recipe, name) is not None]
     names += ["discriminator", "right on real", "right on fake"] if recipe.adversarial is not None else []
     return RunLog(training.folder, names, training.state.step, recipe.run.tensorboard)
-
-
-def _means(window: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: fmean(losses[name] for losses in window) for name in window[0]}
 
 
 def _mixed(state: TrainingState, recipe: Recipe, batch: Batch, rank: int) -> Batch:

@@ -99,9 +99,11 @@ class Transfer:
 
     def _wait(self, retries: Retry, url: str, cut: Interruption) -> None:
         """Notify the user, then wait as long as the server asks, or longer after each attempt."""
-        seconds = _asked_wait(retries, cut.response)
-        if seconds is None:
-            seconds = retries.get_backoff_time()
+        try:
+            asked = None if cut.response is None else retries.get_retry_after(cut.response)
+        except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):  # not by the standard
+            asked = None
+        seconds = retries.get_backoff_time() if asked is None else asked
         if seconds > self.connection.longest_wait:
             raise Refusal(f"{url} {cut} and asks to wait {seconds:.0f} s")
         when = f"in {seconds:.0f} s" if seconds else "now"
@@ -172,14 +174,6 @@ def _start_of(response: requests.Response, have: int, partial: Path) -> int:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal(f"{response.url} answers in another encoding than it was asked for")
     return have if is_part else 0
-
-
-def _asked_wait(retries: Retry, response: urllib3.BaseHTTPResponse | None) -> float | None:
-    """Return the seconds that the server asks to wait; None where it asks for none, or not by the standard."""
-    try:
-        return retries.get_retry_after(response) if response is not None else None
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
 
 
 @contextmanager

@@ -115,7 +115,10 @@ def unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
     tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors or not all(isinstance(key, str) and key.isprintable() for key in tensors):
         raise WeightsError(f"{path} holds no network weights.", "Give a state dict as .pth or .safetensors.")
-    return _without_prefixes(tensors)
+    for prefix in PREFIXES:  # where some keys have one, the others are left out: they may be a discriminator's
+        kept = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+        tensors = kept or tensors
+    return tensors
 
 
 def _require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -130,14 +133,6 @@ def _require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
             raise WeightsError(f"The tensor {key} of {path} is larger than the file.", "Get another file.")
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsError(f"The tensor {key} of {path} has values that are not finite.", "Get the file again.")
-
-
-def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Remove prefixes; where some keys have one, the others are left out: they may be a discriminator's."""
-    for prefix in PREFIXES:
-        kept = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-        tensors = kept or tensors
-    return tensors
 
 
 def in_half(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
