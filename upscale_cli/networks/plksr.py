@@ -17,7 +17,7 @@ from upscale_cli.networks.upsamplers import shuffle_scale
 # Kernel sizes of the two convolutions that mix channels, by the paper's names.
 Mixer = Literal["CCM", "ICCM", "DCCM"]
 MIXERS: dict[Mixer, tuple[int, int]] = {"CCM": (3, 1), "ICCM": (1, 3), "DCCM": (3, 3)}
-INITIAL_DEVIATION = 0.02
+INITIAL_STD = 0.02
 
 
 class PartialLargeKernel(nn.Module):
@@ -85,7 +85,7 @@ def draw(module: nn.Module) -> None:
     """Draw weights as published: truncated normal of 0.02, but the first convolution of the mixers as PyTorch does."""
     for key, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d) and not key.endswith("mixer.0") and not key.startswith("to_img"):
-            nn.init.trunc_normal_(layer.weight, std=INITIAL_DEVIATION)
+            nn.init.trunc_normal_(layer.weight, std=INITIAL_STD)
 
 
 def _spec(state: StateDict) -> NetworkSpec:

@@ -17,7 +17,7 @@ from upscale_cli.networks.layers import chain
 Window = tuple[int, int]
 
 MASKED = -100.0  # added to the scores of pixels that only the roll brought into one window
-INITIAL_DEVIATION = 0.02
+INITIAL_STD = 0.02
 PUBLISHED_SIDE = 64  # of the pictures that authors trained with; those for windows of 7 have 126
 
 
@@ -126,10 +126,10 @@ def draw(module: nn.Module) -> None:
     """Draw linear layers and position biases from a truncated normal of 0.02, biases 0; the rest as PyTorch does."""
     for key, parameter in module.named_parameters():
         if key.endswith("relative_position_bias_table"):
-            nn.init.trunc_normal_(parameter, std=INITIAL_DEVIATION)
+            nn.init.trunc_normal_(parameter, std=INITIAL_STD)
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            nn.init.trunc_normal_(layer.weight, std=INITIAL_DEVIATION)
+            nn.init.trunc_normal_(layer.weight, std=INITIAL_STD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +22,6 @@ PLACES = (
     Path(__file__).with_name("weights_manifest.json"),
     Path(__file__).resolve().parents[2] / "weights_manifest.json",
 )
-
 
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]  # no control characters
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=100)]  # no folders
@@ -144,8 +143,10 @@ def problems(manifest: Manifest) -> list[str]:
     """Return what the types cannot say: doubled names, addresses that are missing, partners that do not fit."""
     records = manifest.records()
     by_name = {record.name.lower(): record for record in records}
-    found = [f"the name {name!r} is there twice" for name in _doubled(record.name for record in records)]
-    found += [f"the file name {file!r} is there twice" for file in _doubled(record.file for record in records)]
+    found = []
+    for kind, names in (("name", [r.name for r in records]), ("file name", [r.file for r in records])):
+        times = Counter(name.lower() for name in names)
+        found += [f"the {kind} {name!r} is there twice" for name, count in times.items() if count > 1]
     for record in records:
         if record.embedded != (record in manifest.embedded):
             found.append(f"{record.name} has {'no' if record.embedded else 'an'} address")
@@ -157,7 +158,3 @@ def problems(manifest: Manifest) -> list[str]:
         elif partner and (partner.architecture, partner.scale) != (record.architecture, record.scale):
             found.append(f"{record.name} cannot be mixed with its partner {partner.name}")
     return found
-
-
-def _doubled(names: Iterable[str]) -> list[str]:
-    return [name for name, times in Counter(name.lower() for name in names).items() if times > 1]
