@@ -48,8 +48,9 @@ def texture(height: int, width: int, seed: int) -> Pixels:
     """Return smooth noise, as photographs have."""
     noise = np.random.default_rng(seed).normal(size=(height // 4 + 2, width // 4 + 2, 3))
     rough = noise.repeat(4, 0).repeat(4, 1)[:height, :width]
-    smooth = sum(np.roll(rough, shift, axis) for shift in range(-2, 3) for axis in (0, 1)) / 10
-    return np.clip(128 + 90 * np.asarray(smooth), 0, 255).astype(np.uint8)
+    smooth: Any = sum(np.roll(rough, shift, axis) for shift in range(-2, 3) for axis in (0, 1)) / 10
+    levels: Pixels = np.clip(128 + 90 * smooth, 0, 255).astype(np.uint8)
+    return levels
 
 
 def moving(number: int, height: int, width: int) -> Pixels:

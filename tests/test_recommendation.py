@@ -11,7 +11,7 @@ import pytest
 from terminal import Terminal
 
 from upscale_cli.images.read import read_picture
-from upscale_cli.recommendation import SUGGESTIONS, Kind, kind_of, measured
+from upscale_cli.recommendation import CLIP_SUGGESTIONS, SUGGESTIONS, Kind, kind_of, measured
 from upscale_cli.weights.manifest import load_manifest
 
 SAMPLE = Path(__file__).parents[1] / "docs" / "pictures" / "sample.png"
@@ -74,8 +74,10 @@ def test_only_visible_pixels_count(tmp_path: Path) -> None:
 
 
 def test_what_is_suggested_opens_without_an_extra() -> None:
-    records = [load_manifest().find(suggestion.model) for three in SUGGESTIONS.values() for suggestion in three]
-    assert len(records) == 12
+    tables = SUGGESTIONS, CLIP_SUGGESTIONS
+    named = [suggestion.model for table in tables for three in table.values() for suggestion in three]
+    records = [load_manifest().find(name) for name in named]
+    assert len(records) == 24
     assert all(record.extra is None and record.kind == "generator" for record in records)
 
 

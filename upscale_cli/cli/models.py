@@ -120,19 +120,20 @@ def has_columns() -> bool:
 @click.argument("picture", type=path())
 @style_options(json_help="One JSON object per network.", quiet_help="Only the networks.")
 def recommend(picture: Path, style: Style) -> None:
-    """Name three networks for a picture.
+    """Name three networks for a picture or a clip.
 
     Is it line art, animation, a degraded or a clean photograph? docs/models.md states the rules.
 
     \b
     Example:  upscale models recommend photo.jpg
     """
-    from upscale_cli.recommendation import SUGGESTIONS, kind_of, measured
+    from upscale_cli.recommendation import kind_of, measured, suggestions_for
 
     console = Console(style)
     kind, reason = kind_of(measured(picture))
     console.tell(f"{picture}: {kind} ({reason})", err=True)
-    width = max(len(suggestion.model) for suggestion in SUGGESTIONS[kind])
-    for suggestion in SUGGESTIONS[kind]:
+    three = suggestions_for(picture, kind)
+    width = max(len(suggestion.model) for suggestion in three)
+    for suggestion in three:
         record = RecommendationRecord(str(picture), kind, reason, suggestion.model, suggestion.reason)
         console.result(f"{suggestion.model:<{width}}  {suggestion.reason}", record)
