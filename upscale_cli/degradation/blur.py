@@ -10,7 +10,7 @@ zero, and the whole sums to 1. The functions take numbers, or tensors (N,) for N
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Annotated, Literal, get_args
 
@@ -172,30 +172,24 @@ def _normalised(values: Tensor, size: Number) -> Tensor:
     return (values / values.sum((-2, -1), keepdim=True)).float()
 
 
+# Kinds, and their kernels from (size, sigma_x, sigma_y, angle, beta, cutoff), each (N,).
+_SHAPES: tuple[tuple[tuple[Kind, ...], Callable[..., Tensor]], ...] = (
+    (("none",), lambda size, *_: _normalised(torch.ones(SUPPORT, SUPPORT), torch.ones_like(size))),
+    (("sinc",), lambda *values: sinc(values[0], values[-1])),
+    (("iso", "aniso", "generalized_iso", "generalized_aniso"), lambda *values: generalized_gaussian(*values[:-1])),
+    (("plateau_iso", "plateau_aniso"), lambda *values: plateau(*values[:-1])),
+)
+
+
 def kernels(parameters: Sequence[KernelParameters]) -> Tensor:
     """Return the kernels (N, 21, 21) that the parameters describe."""
     result = torch.zeros(len(parameters), SUPPORT, SUPPORT)
-    for family in ("none", "sinc", "gaussian", "plateau"):
-        chosen = [i for i, one in enumerate(parameters) if _family(one.kind) == family]
+    for kinds, shape in _SHAPES:
+        chosen = [i for i, one in enumerate(parameters) if one.kind in kinds]
         if chosen:
             values = torch.tensor([astuple(parameters[i])[1:] for i in chosen], dtype=torch.float64)
-            result[chosen] = _of_family(family, values)
+            result[chosen] = shape(*values.unbind(1))
     return result
-
-
-def _family(kind: Kind) -> str:
-    return kind if kind in ("none", "sinc") else "plateau" if kind.startswith("plateau") else "gaussian"
-
-
-def _of_family(family: str, values: Tensor) -> Tensor:
-    """Return kernels from rows of (size, sigma_x, sigma_y, angle, beta, cutoff)."""
-    size, sigma_x, sigma_y, angle, beta, cutoff = values.unbind(1)
-    if family == "none":
-        return _normalised(torch.ones(SUPPORT, SUPPORT, dtype=torch.float64), torch.ones_like(size))
-    if family == "sinc":
-        return sinc(size, cutoff)
-    shape = plateau if family == "plateau" else generalized_gaussian
-    return shape(size, sigma_x, sigma_y, angle, beta)
 
 
 def apply(images: Tensor, kernels: Tensor) -> Tensor:

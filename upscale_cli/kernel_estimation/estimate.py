@@ -108,25 +108,21 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
     if settings.prior == "gaussian":
         seen = spectrum.spectrum(image, seed if settings.runs > 1 else None)
         return gaussian(spectrum.fitted(seen).covariance.numpy())
-    fit = spectrum.fitted(spectrum.spectrum(image))
+    fit, noise = spectrum.fitted(spectrum.spectrum(image)), kernelgan.NOISE
+    if settings.real:
+        # Downsampling takes the picture's own noise away, which would tell patches of the result from real ones. More
+        # noise, in [-1, 1], hides it from the discriminator.
+        of_the_mean = float(fit.log_floor.exp().sqrt()) / spectrum.LEVELS
+        noise = max(noise, HIDING_TIMES * 2 * of_the_mean * math.sqrt(len(image)))
     trained = kernelgan.train(
         image,
         fit,
         iterations=settings.iterations,
         seed=seed,
-        noise=max(kernelgan.NOISE, _hiding(fit, len(image))) if settings.real else kernelgan.NOISE,
+        noise=noise,
         on_step=lambda step: on_step(Progress(run, step)),
     )
     return without_noise(trained.double().numpy())
-
-
-def _hiding(fit: spectrum.Fit, channels: int) -> float:
-    """Return the standard deviation, in [-1, 1], of noise that hides the picture's own from the discriminator.
-
-    Downsampling takes the picture's own away, which would give patches of the result away.
-    """
-    of_the_mean = float(fit.log_floor.exp().sqrt()) / spectrum.LEVELS
-    return HIDING_TIMES * 2 * of_the_mean * math.sqrt(channels)
 
 
 def gaussian(covariance: Values) -> Values:

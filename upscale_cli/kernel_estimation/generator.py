@@ -34,19 +34,12 @@ def composed(layers: Sequence[Tensor]) -> Tensor:
     output channel keeps every intermediate result small.
     """
     row = layers[-1]
-    for layer in reversed(layers[:-1]):
-        row = _followed(row, layer)
+    for layer in reversed(layers[:-1]):  # row (1, out, k, k), layer (out, in, l, l)
+        outputs, inputs, size = layer.shape[:3]
+        side = row.shape[-1] + size - 1
+        columns = layer.reshape(outputs, -1).mT @ row.reshape(outputs, -1)
+        row = columns.view(1, inputs, side, side) if size == 1 else F.fold(columns[None], (side, side), size)
     return row[0, 0]
-
-
-def _followed(row: Tensor, layer: Tensor) -> Tensor:
-    """Return ``row`` (1, out, k, k) after ``layer`` (out, in, l, l): (1, in, k + l - 1, k + l - 1)."""
-    outputs, inputs, size = layer.shape[:3]
-    reach = row.shape[-1] + size - 1
-    columns = layer.reshape(outputs, -1).mT @ row.reshape(outputs, -1)
-    if size == 1:
-        return columns.view(1, inputs, reach, reach)
-    return F.fold(columns[None], (reach, reach), size)
 
 
 def layer_by_layer(image: Tensor, layers: Sequence[Tensor]) -> Tensor:

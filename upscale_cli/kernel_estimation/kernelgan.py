@@ -105,7 +105,9 @@ def _step(game: Game, windows: Tensor, real: Tensor, iteration: int, rng: torch.
     asked = kernel.detach().requires_grad_()
     fake = (windows @ asked.detach().flatten()).view_as(real)
     judged_loss, by_judge, by_fake = _judged(game, real, fake, rng)
-    bicubic_loss, by_bicubic = _bicubic_loss(game, windows, asked.detach())
+    from_bicubic = windows @ (asked.detach() - game.bicubic).flatten()
+    bicubic_loss = float(from_bicubic @ from_bicubic) / len(from_bicubic)
+    by_bicubic = from_bicubic * (2 / len(from_bicubic))
     wanted = game.rules.loss(asked, game.schedule.shaped) + SPECTRUM_WEIGHT * game.criterion.loss(asked)
     (by_kernel,) = torch.autograd.grad(wanted, asked)
     by_small = by_fake.flatten() + game.schedule.bicubic * by_bicubic
@@ -128,12 +130,6 @@ def _judged(game: Game, real: Tensor, fake: Tensor, rng: torch.Generator) -> tup
     loss = 0.5 * ((1 - opinion[0]).mean() + opinion[1].mean())
     *by_judge, by_seen = torch.autograd.grad(loss, [*game.judge.parameters, seen])
     return 1 - float(opinion[1].detach().mean()), by_judge, -2 * by_seen[1]
-
-
-def _bicubic_loss(game: Game, windows: Tensor, kernel: Tensor) -> tuple[float, Tensor]:
-    """Return the mean squared difference to bicubic downsampling, and its gradient at each value."""
-    difference = windows @ (kernel - game.bicubic).flatten()
-    return float(difference @ difference) / len(difference), difference * (2 / len(difference))
 
 
 def _descend(game: Game, by_layers: tuple[Tensor, ...], by_judge: list[Tensor], iteration: int) -> None:

@@ -71,28 +71,23 @@ def spectrum(image: Tensor, draw: int | None = None) -> Spectrum:
 
 
 def _mean_power(plane: Tensor, draw: int | None) -> Tensor:
-    """Return the mean power of windows (64, 64) all over (H, W), each without its mean."""
+    """Return the mean power of windows (64, 64) all over (H, W), each without its mean and tapered to its borders."""
     windows = plane.unfold(0, WINDOW, STEP).unfold(1, WINDOW, STEP)
     count = windows.shape[0] * windows.shape[1]
     times = torch.ones(count, dtype=torch.float64)
     if draw is not None:
         drawn = torch.randint(count, (count,), generator=torch.Generator().manual_seed(draw))
         times = torch.bincount(drawn, minlength=count).double()
-    taper = _taper()
+    turns = 2 * math.pi * (torch.arange(WINDOW, dtype=torch.float64) + 0.5) / WINDOW
+    row = torch.stack([height * torch.cos(index * turns) for index, height in enumerate(BLACKMAN_HARRIS)]).sum(0)
+    taper = torch.outer(row, row)
+    taper /= taper.square().sum().sqrt()  # of energy 1
     total = torch.zeros(WINDOW, WINDOW, dtype=torch.float64)
     for strip, counts in zip(windows, times.view(windows.shape[:2]), strict=True):
         mean = (strip * taper).sum((-2, -1), keepdim=True) / taper.sum()
         power = torch.fft.fft2((strip - mean) * taper).abs().square()
         total += torch.tensordot(counts, power, 1)
     return total / count
-
-
-def _taper() -> Tensor:
-    """Return the window of Blackman and Harris in both directions (64, 64), of energy 1."""
-    turns = 2 * math.pi * (torch.arange(WINDOW, dtype=torch.float64) + 0.5) / WINDOW
-    row = torch.stack([height * torch.cos(index * turns) for index, height in enumerate(BLACKMAN_HARRIS)]).sum(0)
-    taper = torch.outer(row, row)
-    return taper / taper.square().sum().sqrt()
 
 
 def fitted(seen: Spectrum) -> Fit:

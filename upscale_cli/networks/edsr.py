@@ -113,16 +113,12 @@ def ends_of(state: StateDict) -> Ends:
     unshuffle = unshuffle_factor(seen, channels)
     if (unshuffle > 1) != unshuffled:
         raise ValueError(f"{seen} channels go in and {channels} come out")
-    return Ends(channels, shuffle_factors(state, "tail.0"), unshuffle, _value_range(state))
-
-
-def _value_range(state: StateDict) -> int:
-    if "sub_mean.bias" not in state:
-        return 0
-    shift = state["sub_mean.bias"]
-    if shift.shape != (3,):
-        raise ValueError("it subtracts no mean of RGB pictures")
-    return 255 if float(shift.abs().max()) > 1 else 1
+    shift, value_range = state.get("sub_mean.bias"), 0
+    if shift is not None:
+        if shift.shape != (3,):
+            raise ValueError("it subtracts no mean of RGB pictures")
+        value_range = 255 if float(shift.abs().max()) > 1 else 1
+    return Ends(channels, shuffle_factors(state, "tail.0"), unshuffle, value_range)
 
 
 def basicsr(state: StateDict, blocks: Iterable[tuple[str, str]]) -> dict[str, Tensor]:

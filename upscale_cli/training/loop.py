@@ -13,9 +13,9 @@ from upscale_cli.training import validation
 from upscale_cli.training.distributed import any_of, averaged
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import MIXTURE, Batch
-from upscale_cli.training.recipe import LOSSES, Recipe
+from upscale_cli.training.recipe import LOSSES
 from upscale_cli.training.setup import SCRATCH, Training
-from upscale_cli.training.state import TrainingState, save_state, save_weights
+from upscale_cli.training.state import save_state, save_weights
 from upscale_cli.training.step import diverged, rate_factor, train_step
 from upscale_cli.training.validation import Figures
 
@@ -43,7 +43,10 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
         if log is not None and training.cases and state.step == 0 and recipe.start not in ("", SCRATCH):
             _validate(training, log, on_validation)
         for batch in stack.enter_context(closing(training.patches.from_step(state.step, total))):
-            losses = train_step(state, recipe, training.tools, _mixed(state, recipe, batch, team.rank))
+            if state.pool is not None:
+                seed = [recipe.run.seed, state.step, POOL_WORD, team.rank]
+                batch = Batch(*state.pool.exchange(batch.lr, batch.hr, seed))
+            losses = train_step(state, recipe, training.tools, batch)
             state.seconds = time.monotonic() - began
             on_step(state.step, losses)
             window.append(losses)
@@ -72,14 +75,6 @@ def _started_log(training: Training) -> RunLog:
     names = [name for name in LOSSES if getattr(recipe, name) is not None]
     names += ["discriminator", "right on real", "right on fake"] if recipe.adversarial is not None else []
     return RunLog(training.folder, names, training.state.step, recipe.run.tensorboard)
-
-
-def _mixed(state: TrainingState, recipe: Recipe, batch: Batch, rank: int) -> Batch:
-    """Return the batch, exchanged with samples of the pool where there is one."""
-    if state.pool is None:
-        return batch
-    seed = [recipe.run.seed, state.step, POOL_WORD, rank]
-    return Batch(*state.pool.exchange(batch.lr, batch.hr, seed))
 
 
 def _validate(training: Training, log: RunLog, on_validation: OnValidation) -> None:

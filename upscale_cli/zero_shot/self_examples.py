@@ -38,7 +38,10 @@ class Examples:
     def __init__(self, image: Tensor, kernel: BlurKernel, side: int, seed: int) -> None:
         self._kernel, self._side = kernel, side
         self._rng = np.random.default_rng(seed)
-        self._versions = _versions(image, side)
+        height, width = image.shape[-2:]
+        sizes = [(round(height * factor), round(width * factor)) for factor in FACTORS[1:]]
+        smaller = [resize(image, size, "bicubic").clamp(0, 1) for size in sizes if min(size) >= side]
+        self._versions = [image, *smaller]
         scale = kernel.scale
         self._margin = scale * (-(-(kernel.size // 2) // scale) + INTERPOLATION_REACH)
 
@@ -68,10 +71,3 @@ class Examples:
         rooms = (start, length - self._side - start)
         before, after = (min(self._margin, room // scale * scale) for room in rooms)
         return slice(start - before, start + self._side + after), before
-
-
-def _versions(image: Tensor, side: int) -> list[Tensor]:
-    """Return ``image`` itself and smaller versions, as long as a crop fits."""
-    height, width = image.shape[-2:]
-    sizes = [(round(height * factor), round(width * factor)) for factor in FACTORS]
-    return [image] + [resize(image, size, "bicubic").clamp(0, 1) for size in sizes[1:] if min(size) >= side]
