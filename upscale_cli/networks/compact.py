@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.upsamplers import shuffle_scale
 
 
 class Compact(nn.Module):
@@ -29,10 +28,6 @@ class Compact(nn.Module):
         return residual + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
 
 
-def _canonical(state: StateDict) -> dict[str, Tensor]:
-    return dict(state)
-
-
 def _detect(state: StateDict) -> bool:
     first, activation = state.get("body.0.weight"), state.get("body.1.weight")
     if first is None or activation is None:
@@ -43,23 +38,9 @@ def _detect(state: StateDict) -> bool:
 def _spec(state: StateDict) -> NetworkSpec:
     layers = keys.count(state, r"^body\.(\d+)\.weight$")
     features, in_channels = keys.convolution(state, "body.0.weight")
-    made, _ = keys.convolution(state, f"body.{layers - 1}.weight")
     # As many channels come out as went in, so what the last convolution makes is channels · scale².
-    scale = math.isqrt(made // in_channels)
-    if scale**2 * in_channels != made:
-        raise ValueError("the last convolution does not fit any scale")
-    return _described(in_channels, scale, features=features, convolutions=layers // 2 - 1)
-
-
-def _described(channels: int, scale: int, features: int, convolutions: int) -> NetworkSpec:
-    return NetworkSpec(
-        architecture="compact",
-        scale=scale,
-        in_channels=channels,
-        out_channels=channels,
-        receptive_radius=convolutions + 2,
-        hyperparameters={"features": features, "convolutions": convolutions},
-    )
+    scale = shuffle_scale(state, f"body.{layers - 1}.weight", in_channels)
+    return CompactSizes(features=features, blocks=layers // 2 - 1).spec(scale, in_channels)
 
 
 class CompactSizes(Sizes, frozen=True):
@@ -70,20 +51,16 @@ class CompactSizes(Sizes, frozen=True):
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes, for any scale."""
-        return _described(channels, scale, self.features, self.blocks)
-
-
-def _module(spec: NetworkSpec) -> nn.Module:
-    return Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters)
+        sizes = {"features": self.features, "convolutions": self.blocks}
+        return NetworkSpec("compact", scale, channels, channels, self.blocks + 2, hyperparameters=sizes)
 
 
 _SMALL = CompactSizes(features=6, blocks=3)
 COMPACT = Architecture(
     name="compact",
-    canonical=_canonical,
     detect=_detect,
     spec=_spec,
-    module=_module,
+    module=lambda spec: Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters),
     sizes=CompactSizes,
     examples=(*map(_SMALL.spec, (1, 2, 3, 4)), CompactSizes(features=6, blocks=2).spec(4, channels=1)),
 )

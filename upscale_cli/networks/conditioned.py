@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, StateDict
 from upscale_cli.networks.compact import COMPACT, Compact, CompactSizes
 
 JPEG, NOISE = "jpeg", "noise"
@@ -99,26 +100,17 @@ def _spec(state: StateDict) -> NetworkSpec:
 
 def _described(compact: NetworkSpec) -> NetworkSpec:
     """Return the spec of the conditioned network whose body is the network ``compact``."""
-    return NetworkSpec(
-        architecture="conditioned",
-        scale=compact.scale,
-        in_channels=compact.in_channels,
-        out_channels=compact.out_channels,
-        receptive_radius=compact.receptive_radius,
-        hyperparameters=compact.hyperparameters,
-        conditions=CONDITIONS,
-    )
+    return replace(compact, architecture="conditioned", conditions=CONDITIONS)
 
 
-class ConditionedSizes(Sizes, frozen=True):
+class ConditionedSizes(CompactSizes, frozen=True):
     """``blocks``: the convolutions between the first and the last one."""
 
-    features: Positive = 64
     blocks: Positive = 8
 
     def spec(self, scale: int, channels: int = 3) -> NetworkSpec:
         """Return the network of these sizes, for any scale."""
-        return _described(CompactSizes(features=self.features, blocks=self.blocks).spec(scale, channels))
+        return _described(super().spec(scale, channels))
 
 
 def _module(spec: NetworkSpec) -> nn.Module:
@@ -147,7 +139,6 @@ def _start_plain(module: nn.Module) -> None:
 _SMALL = ConditionedSizes(features=6, blocks=3)
 CONDITIONED = Architecture(
     name="conditioned",
-    canonical=dict,
     detect=_detect,
     spec=_spec,
     module=_module,

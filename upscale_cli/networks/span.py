@@ -13,14 +13,16 @@ from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
+from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.edsr import RGB_MEAN
 from upscale_cli.networks.upsamplers import shuffle_scale
 
 BLOCKS = 6
-RGB_MEAN, RANGE = (0.4488, 0.4371, 0.4040), 255.0
+RANGE = 255.0
 GAIN = 2
 BRANCHES = ("conv.0", "conv.1", "conv.2", "sk")
 _CONVOLUTIONS = r"conv_[12]|block_\d+\.c\d_r"
@@ -192,22 +194,8 @@ class SpanSizes(Sizes, frozen=True):
         """Return the network of these sizes, for any scale."""
         if self.norm and channels != len(RGB_MEAN):
             raise ValueError(f"subtracts the mean of RGB pictures, and {channels} channels go in")
-        return NetworkSpec(
-            architecture="span",
-            scale=scale,
-            in_channels=channels,
-            out_channels=channels,
-            receptive_radius=1 + 3 * BLOCKS + 2,
-            hyperparameters={"features": self.features, "norm": self.norm},
-        )
-
-
-def _module(spec: NetworkSpec) -> nn.Module:
-    return Span(spec.in_channels, spec.scale, **spec.hyperparameters)
-
-
-def _training(spec: NetworkSpec) -> nn.Module:
-    return Span(spec.in_channels, spec.scale, **spec.hyperparameters, convolve=BranchedConv)
+        radius = 1 + 3 * BLOCKS + 2
+        return NetworkSpec("span", scale, channels, channels, radius, hyperparameters=asdict(self))
 
 
 _SMALL = SpanSizes(features=6, norm=False)
@@ -216,10 +204,10 @@ SPAN = Architecture(
     canonical=_canonical,
     detect=_detect,
     spec=_spec,
-    module=_module,
+    module=lambda spec: Span(spec.in_channels, spec.scale, **spec.hyperparameters),
     sizes=SpanSizes,
     examples=(*map(_SMALL.spec, (1, 2, 3, 4)), SpanSizes(features=4).spec(4), _SMALL.spec(2, channels=1)),
-    training=_training,
+    training=lambda spec: Span(spec.in_channels, spec.scale, **spec.hyperparameters, convolve=BranchedConv),
     expanded=_expanded,
     published=_published,
 )
