@@ -10,21 +10,14 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from upscale_cli.images.jpeg_quality import LUMINANCE
+
 BLOCK = 8
-LUMA_TABLE = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
 CHROMA_TABLE = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
@@ -83,7 +76,7 @@ def quantisation(quality: Tensor) -> Tensor:
     """Return the tables (N, 2, 8, 8) of brightness and colour for ``quality`` (N,), by libjpeg's formula."""
     quality = quality.clamp(1, 100).float()
     percent = torch.where(quality < 50, torch.floor(5000 / quality), 200 - 2 * quality)
-    tables = torch.tensor([LUMA_TABLE, CHROMA_TABLE], dtype=torch.float32, device=quality.device)
+    tables = torch.tensor(np.array([LUMINANCE, CHROMA_TABLE]), dtype=torch.float32, device=quality.device)
     return torch.floor((tables * percent.view(-1, 1, 1, 1) + 50) / 100).clamp_(1, 255)
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -111,23 +112,15 @@ def _alias_table(grade: int) -> Tensor:
     Its upper bits are the probability to keep k, its ten lower ones the step from k to the count taken otherwise, plus
     512. A random number whose 21 upper bits of 31 are at least the probability leaves k.
     """
-    probability = _poisson_probabilities(np.arange(256) / 255 * 2**grade)
-    keep, alias = np.ones_like(probability), np.tile(np.arange(2**COUNT_BITS), (256, 1))
+    counts, means = np.arange(2**COUNT_BITS), np.arange(256)[:, None] / 255 * 2**grade
+    probability = np.exp(special.xlogy(counts, means) - means - special.gammaln(counts + 1))
+    probability /= probability.sum(1, keepdims=True)
+    keep, alias = np.ones_like(probability), np.tile(counts, (256, 1))
     for level in range(256):
         _fill_alias(probability[level] * 2**COUNT_BITS, keep[level], alias[level])
-    step = alias - np.arange(2**COUNT_BITS) + 2**COUNT_BITS
+    step = alias - counts + 2**COUNT_BITS
     upper = np.minimum(np.rint(keep * 2**KEEP_BITS), 2**KEEP_BITS - 1).astype(np.int32)
     return torch.from_numpy((upper << STEP_BITS | step.astype(np.int32)).ravel())
-
-
-def _poisson_probabilities(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how probable each count is: (means, 512)."""
-    counts = np.arange(2**COUNT_BITS)
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
-    logs = counts * np.log(np.maximum(means, 1e-300))[:, None] - means[:, None] - log_factorials
-    table: NDArray[np.float64] = np.exp(logs)
-    table /= table.sum(1, keepdims=True)
-    return table
 
 
 def _fill_alias(scaled: NDArray[np.float64], keep: NDArray[np.float64], alias: NDArray[np.int64]) -> None:

@@ -225,7 +225,10 @@ def checked(table: Mapping[str, Any], name: str) -> Recipe:
         recipe = msgspec.structs.replace(recipe, **idle)
         found = problems(recipe)
     except msgspec.ValidationError as error:
-        raise UsageError(f"The recipe {name}: {_in_words(error)}.", _nearest(str(error))) from error
+        what, _, where = str(error).partition(" - at `$.")
+        what = what if len(what) < 200 else f"{what[:200]} ..."
+        place = f"{where.removesuffix('`')}: " if where else ""
+        raise UsageError(f"The recipe {name}: {place}{what}.", _nearest(str(error))) from error
     except UsageError as error:
         raise UsageError(f"The recipe {name}: {error.message}", error.hint) from error
     if found:
@@ -257,9 +260,11 @@ def problems(recipe: Recipe) -> list[str]:
     named, paired, name = degradation.kernels != "", data.lr != (), recipe.name
     critic = recipe.adversarial.discriminator if recipe.adversarial is not None else "vgg"
     degraded = degradation.kind != "bicubic" or pool or degradation.clean
+    # JSON writes control characters as escapes other than those of backslash and quotation mark.
+    escapes = re.sub(rb'\\[\\"]', b"", msgspec.json.encode(recipe))
     checks = (
         (name in ("", "..") or Path(name).name != name, f"its name {name!r} cannot be that of a folder"),
-        (_has_control_characters(recipe), "a text holds a line break or another control character"),
+        (b"\\" in escapes, "a text holds a line break or another control character"),
         (side % scale, f"data.hr_patch = {side} is no multiple of network.scale = {scale}"),
         (unfit, f"data.hr_patch = {side} is no multiple of {spec.size_multiple * scale}, as {spec.architecture} needs"),
         (side % MULTIPLE[critic], f"data.hr_patch = {side} is no multiple of {MULTIPLE[critic]}, as {critic} needs"),
@@ -268,8 +273,8 @@ def problems(recipe: Recipe) -> list[str]:
         (degradation.kind == "kernels" and not named, "degradation.kind is kernels, but none are named (--kernel)"),
         (paired and degraded, "data.lr gives the LR pictures, so there is nothing to degrade"),
         (paired and len(data.lr) != len(data.hr), f"there are {len(data.hr)} HR and {len(data.lr)} LR folders"),
-        (pool and degradation.kind == "known", "degradation.pool would part LR from what is known of it"),
-        (degradation.jpeg_quality[0] > degradation.jpeg_quality[1], "degradation.jpeg_quality falls"),
+        (pool and degradation.kind == "known", "degradation.pool would separate LR from its conditions"),
+        (degradation.jpeg_quality[0] > degradation.jpeg_quality[1], "degradation.jpeg_quality is not in order"),
         (0 < pool < data.batch, f"degradation.pool = {pool} is smaller than the batch of {data.batch}"),
         (all(getattr(recipe, loss) is None for loss in LOSSES), "no loss has a weight"),
         (recipe.schedule.kind == "steps" and not recipe.schedule.milestones, "schedule.milestones are missing"),
@@ -280,21 +285,10 @@ def problems(recipe: Recipe) -> list[str]:
     return found + [f"the features {layer} of a patch of {side} are smaller than texture.patch" for layer in small]
 
 
-def _has_control_characters(recipe: Recipe) -> bool:
-    """Return whether JSON, which writes them so, has escapes other than those of backslash and quotation mark."""
-    return b"\\" in re.sub(rb'\\[\\"]', b"", msgspec.json.encode(recipe))
-
-
 def _too_small(texture: Texture, hr_patch: int) -> list[str]:
     """Return the layers whose features, halved before each stage after the first, are smaller than the patches."""
     stages = {layer: int(match[1]) for layer in texture.layers if (match := re.match(r"(?:conv|relu)(\d)", layer))}
     return [layer for layer, stage in stages.items() if hr_patch >> (stage - 1) < texture.patch]
-
-
-def _in_words(error: msgspec.ValidationError) -> str:
-    what, _, where = str(error).partition(" - at `$.")
-    what = what if len(what) < 200 else f"{what[:200]} ..."
-    return f"{where.removesuffix('`')}: {what}" if where else what
 
 
 def _nearest(message: str) -> str:
