@@ -11,6 +11,8 @@ from torch import Tensor
 
 from upscale_cli.degradation import jpeg
 from upscale_cli.degradation.chains import in_levels
+from upscale_cli.images.jpeg_quality import quality_of
+from upscale_cli.networks.conditioned import coarseness
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,13 @@ def draw(
     Each is left without noise, and without JPEG, by the probability ``clean``. The standard deviation is drawn evenly
     from 0 to ``noise``, the quality by the logarithm of how coarse its quantisation is.
     """
-    coarse = [np.log(_coarseness(end)) for end in quality]
+    coarse = [np.log(max(coarseness(end), 1)) for end in quality]
     pictures = []
     for _ in range(count):
         without_noise, without_jpeg = rng.random(2) < clean
-        sigma, drawn = rng.uniform(0, noise), _quality(float(np.exp(rng.uniform(coarse[1], coarse[0]))))
+        sigma, drawn = rng.uniform(0, noise), round(quality_of(np.exp(rng.uniform(coarse[1], coarse[0]))))
         pictures.append(Known(0.0 if without_noise else sigma, None if without_jpeg else drawn))
     return tuple(pictures)
-
-
-def _coarseness(quality: int) -> float:
-    """Return the percentage of the tables of quality 50 that libjpeg's formula gives, at least 1."""
-    return max(5000 / quality if quality < 50 else 200 - 2 * quality, 1)
-
-
-def _quality(coarseness: float) -> int:
-    return round(5000 / coarseness if coarseness > 100 else 100 - coarseness / 2)
 
 
 @torch.no_grad()

@@ -36,4 +36,9 @@ def jpeg_quality(data: bytes) -> float | None:
     except ERRORS:
         return None
     percent = 100 * float(np.mean(np.sort(table) / np.sort(LUMINANCE.ravel())))
-    return max(1.0, 100 - percent / 2 if percent <= 100 else 5000 / percent)
+    return max(1.0, quality_of(percent))
+
+
+def quality_of(percent: float) -> float:
+    """Return the quality at which libjpeg scales the tables of quality 50 to ``percent``."""
+    return 100 - percent / 2 if percent <= 100 else 5000 / percent

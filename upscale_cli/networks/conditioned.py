@@ -36,9 +36,13 @@ def conditions(jpeg_quality: float | None = None, noise: float = 0) -> tuple[flo
     """
     if jpeg_quality is None:
         return 0.0, noise / NOISE_UNIT
-    quality = min(max(jpeg_quality, 1.0), 100.0)
-    coarse = 5000 / quality if quality < 50 else 200 - 2 * quality
+    coarse = coarseness(min(max(jpeg_quality, 1.0), 100.0))
     return math.log1p(coarse / WEAKEST_STEP) / math.log1p(100 / WEAKEST_STEP), noise / NOISE_UNIT
+
+
+def coarseness(quality: float) -> float:
+    """Return to how many percent of the tables of quality 50 libjpeg scales them, for a quality of 1 to 100."""
+    return 5000 / quality if quality < 50 else 200 - 2 * quality
 
 
 class Conditioned(Compact):
