@@ -16,7 +16,6 @@ class Orientation(NamedTuple):
 
 
 ORIENTATIONS = tuple(Orientation(turns, mirrored) for mirrored in (False, True) for turns in range(4))
-UPRIGHT = ORIENTATIONS[0]
 
 
 def orient(image: Tensor, orientation: Orientation) -> Tensor:

@@ -47,8 +47,9 @@ def relative_positions(window: Window, device: torch.device) -> Tensor:
 
 
 def published_mask(window: Window) -> Tensor:
-    """Return (windows, pixels, pixels) as files hold it, for shifted windows in pictures as authors trained with: -100
-    or 0. It keeps apart what comes from both edges of the picture. Programs compute it anew for other sizes.
+    """Return (windows, pixels, pixels), -100 or 0, as files hold it: for shifted windows in pictures of training.
+
+    It keeps apart what comes from both edges of the picture. Programs compute it anew for other sizes.
     """
     unit = math.lcm(*window)
     side = 126 if unit == 7 else unit * max(2, PUBLISHED_SIDE // unit)
