@@ -213,3 +213,25 @@ def test_every_error_is_one_of_ours(tmp_path: Path) -> None:
     source.write_bytes(b"\0" * 1000)
     with pytest.raises(UpscaleError):
         run(source, tmp_path / "out.mp4", 2)
+
+
+def test_a_truncated_matroska_file_is_said_to_be_truncated(tmp_path: Path) -> None:
+    source = make(tmp_path / "clip.mkv", count=75, tone=True)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
+    with pytest.raises(InputError, match=r"clip\.mkv ends at 1\.\d of 3\.0 s: it is truncated"):
+        run(source, tmp_path / "out.mkv", 2)
+    assert run(source, tmp_path / "out.mkv", 2, skip_damaged=True).frames < 60
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_all_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = make(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("upscale_cli.video.join.heapq.merge", full)
+        with pytest.raises(OutputError, match=r"out\.mp4: No space left on device.*all segments are kept"):
+            run(source, target, 2)
+    assert not target.exists()
+    assert run(source, target, 2).computed == 0

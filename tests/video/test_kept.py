@@ -198,3 +198,22 @@ def test_odd_sizes_become_even_where_the_format_asks_for_it(tmp_path: Path) -> N
     run(source, tmp_path / "out.mp4", pix_fmt="yuv420p", log=log)
     assert decoded(tmp_path / "out.mp4")[0].width == 64
     assert "63x45" in log.notices[0].text
+
+
+def test_attachments_and_further_picture_streams_are_copied(tmp_path: Path) -> None:
+    font = bytes(range(256)) * 8
+    source = tmp_path / "clip.mkv"
+    with av.open(str(make(tmp_path / "plain.mkv"))) as plain, av.open(str(source), "w") as out:
+        streams = [out.add_stream_from_template(plain.streams.video[0], opaque=True) for _ in range(2)]
+        out.add_attachment("font.ttf", "application/x-truetype-font", font)
+        for packet in plain.demux(video=0):
+            for stream in streams if packet.size else ():
+                packet.stream = stream
+                out.mux(packet)
+    run(source, tmp_path / "out.mkv", 2, stream=1)
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        assert [stream.width for stream in out.streams.video] == [128, 64]
+        assert [(item.name, item.data) for item in out.streams.attachments] == [("font.ttf", font)]
+    log = Log()
+    run(source, tmp_path / "out.mp4", 2, log)
+    assert any("attachment" in notice.text for notice in log.notices)

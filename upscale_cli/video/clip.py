@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -205,7 +206,7 @@ class ClipReader:
             shift = start * self._time_base
         elif container.format.name.startswith(CLOCKED):
             shift = Fraction(container.start_time or 0, av.time_base)
-        seconds = float(stream.duration * self._time_base) if stream.duration else 0.0
+        seconds = self._seconds()
         components = frame.format.components
         return ClipInfo(
             path=self._path,
@@ -228,6 +229,17 @@ class ClipReader:
             sample_aspect=stream.sample_aspect_ratio or None,
             **side_data(frame),
         )
+
+    def _seconds(self) -> float:
+        """Return how long the stream is by its container, 0 where that does not tell. Matroska says so in a tag."""
+        stream = self._stream
+        if stream.duration:
+            return float(stream.duration * self._time_base)
+        tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        if tag:
+            return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        alone = len(self._container.streams) == 1
+        return (self._container.duration or 0) / av.time_base if alone else 0.0
 
     def _expected(self, seconds: float, rate: float) -> int:
         """Return how many frames are wanted, as far as the container tells; 0 where it does not."""

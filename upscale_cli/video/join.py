@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # What a container or an encoder says of itself, and no longer holds.
 OWN_TAGS = ("encoder", "major_brand", "minor_version", "compatible_brands", "duration", "vendor_id")
 OWN_PREFIXES = ("bps", "number_of_", "_statistics_")
+REORDERING = 1  # second by which decoding runs ahead, where the source does not say how far
 CHAPTERS = "bin_data"  # the name of the stream that MP4 keeps chapters in
 
 
@@ -45,7 +46,7 @@ class Timing:
     @classmethod
     def of(cls, folder: SegmentFolder, segments: Sequence[Segment]) -> Timing:
         """Return the timing of all packets: ``delay`` is by how many frames decoding runs ahead of showing."""
-        decoded = [packet.pts for packet in folder.packets(segments)]
+        decoded = folder.timestamps(segments)
         shown = sorted(decoded)
         delay = max((number - bisect_right(shown, pts) + 1 for number, pts in enumerate(decoded)), default=0)
         return cls(shown, max(0, delay), segments[-1].last_duration)
@@ -76,8 +77,9 @@ def join(
                     source = stack.enter_context(av.open(str(info.path), metadata_errors="replace"))
                 _write(temporary, source, folder, segments, info, encoding, notify)
         except FFmpegError as error:
-            reason = error.strerror or error
-            raise OutputError(f"Cannot write {target}: {reason}.", "Choose another container with -o.") from error
+            full = isinstance(error, OSError)
+            hint = "Make room and run the same command: all segments are kept." if full else "Choose another -o."
+            raise OutputError(f"Cannot write {target}: {error.strerror or error}.", hint) from error
     folder.remove()
 
 
@@ -184,18 +186,26 @@ def _picture_packets(
 def _copied_packets(
     source: InputContainer, streams: dict[int, Stream], info: ClipInfo, end: Fraction
 ) -> Iterator[Timed]:
-    """Yield the packets of ``streams`` between the first and the last frame's time, or of the whole clip."""
+    """Yield the packets of ``streams`` between the first and the last frame's time, or of the whole clip.
+
+    Where the source has no time of decoding, as Matroska has none, or one that does not grow, it gets one that does.
+    """
     if not streams:
         return
+    least: dict[int, int] = {}  # what the next time of decoding has to be, by stream
     for packet in source.demux(*[source.streams[index] for index in streams]):
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None or packet.size == 0:
+        shown = packet.dts if packet.pts is None else packet.pts
+        if shown is None or packet.size == 0:
             continue
         base, stream = packet.time_base, streams[packet.stream_index]
-        if info.is_part and not info.shift <= stamp * base < end:
+        if info.is_part and not info.shift <= shown * base < end:
             continue
+        early = round(REORDERING / base) if stream.type == "video" else 0
+        decoded = packet.dts if packet.dts is not None else least.get(stream.index, shown - early)
+        decoded = max(decoded, least.get(stream.index, decoded))
+        equals = stream.container.format.name.startswith(("matroska", "webm"))  # which allow equal times
+        least[stream.index] = decoded if equals and stream.type != "video" else decoded + 1
         shift = round(info.shift / base)
-        packet.dts = stamp - shift
-        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts, packet.pts = decoded - shift, max(shown, decoded) - shift
         packet.stream = stream
-        yield stamp * base - info.shift, stream.index, packet
+        yield decoded * base - info.shift, stream.index, packet

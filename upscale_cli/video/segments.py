@@ -10,7 +10,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -108,17 +108,33 @@ class SegmentFolder:
         """Return the writer of segment ``number``, in place of what may be left of it."""
         return SegmentWriter(self._file(number), self._record(number))
 
+    def timestamps(self, segments: Iterable[Segment]) -> list[int]:
+        """Return the timestamps of the packets of ``segments`` in the order of decoding. Raises OutputError."""
+        stamps = []
+        for segment in segments:
+            with self._reading(segment) as file:
+                while head := file.read(HEAD.size):
+                    pts, _, _, _, size = HEAD.unpack(head)
+                    stamps.append(pts)
+                    file.seek(size, os.SEEK_CUR)
+        return stamps
+
     def packets(self, segments: Iterable[Segment]) -> Iterator[StoredPacket]:
         """Yield the packets of ``segments`` in the order of decoding. Raises OutputError where one was changed."""
         for segment in segments:
-            path = self._file(segment.number)
-            try:
-                with path.open("rb") as file:
-                    while head := file.read(HEAD.size):
-                        pts, dts, duration, key, size = HEAD.unpack(head)
-                        yield StoredPacket(pts, dts, duration, bool(key), file.read(size))
-            except (OSError, struct.error) as error:
-                raise OutputError(f"{path} cannot be read back.", f"Delete {self.path}, and run it again.") from error
+            with self._reading(segment) as file:
+                while head := file.read(HEAD.size):
+                    pts, dts, duration, key, size = HEAD.unpack(head)
+                    yield StoredPacket(pts, dts, duration, bool(key), file.read(size))
+
+    @contextmanager
+    def _reading(self, segment: Segment) -> Iterator[BinaryIO]:
+        path = self._file(segment.number)
+        try:
+            with path.open("rb") as file:
+                yield file
+        except (OSError, struct.error) as error:
+            raise OutputError(f"{path} cannot be read back.", f"Delete {self.path}, and run it again.") from error
 
     def remove(self) -> None:
         """Delete the folder once nothing works in it any more."""
