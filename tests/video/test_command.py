@@ -35,6 +35,14 @@ def test_a_container_that_is_only_read_becomes_matroska(terminal: Terminal, netw
     assert Path("clip_x2.mkv").exists()
 
 
+def test_a_pattern_names_clips(terminal: Terminal, network: str) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        make(Path(name), count=2)
+    assert terminal("?.mp4", "-m", network, "-s", "2", "-o", "out/").code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.mp4", "b.mp4"]
+    assert terminal("c*.mp4", "-m", network, "-o", "out/").code == 3
+
+
 def test_json_has_one_object_per_clip(terminal: Terminal, network: str) -> None:
     make(Path("a.mp4"), count=3)
     Path("b.mp4").write_bytes(b"nothing")

@@ -42,7 +42,8 @@ def run_clips(
     require_pyav()
     from upscale_cli.upscaling.plan import Plan
 
-    jobs, skipped = _planned(paths, placing)
+    named = [source for text in paths for source in _expanded(text)]
+    jobs, skipped = _planned(named, placing)
     for job in skipped:
         console.record(ClipRecord(str(job.source), str(job.target), "skipped", None))
     upscaler_for = upscalers(options, console.notify, console.download) if jobs else None
@@ -62,12 +63,21 @@ def run_clips(
     console.conclude(Plan(tuple(jobs), tuple(skipped)))
 
 
-def _planned(paths: Sequence[str], placing: Placing) -> tuple[list[Job], list[Job]]:
-    """Return the jobs to do, and those whose targets exist. Raises InputError, UsageError, OutputError."""
+def _expanded(text: str) -> list[Path]:
+    """Return the clip, or those that a pattern names. Raises InputError."""
+    path = Path(text)
+    matches = [path] if path.exists() else sorted(Path().glob(text)) if not path.is_absolute() else []
+    if not matches:
+        raise InputError(f"There is no file {text}.", "Check the path.")
+    return matches
+
+
+def _planned(sources: Sequence[Path], placing: Placing) -> tuple[list[Job], list[Job]]:
+    """Return the jobs to do, and those whose targets exist. Raises UsageError, OutputError."""
     from upscale_cli.upscaling.job import Job
 
     jobs = []
-    for source, target in _targets(paths, placing):
+    for source, target in _targets(sources, placing):
         beside = target.with_name(f"{target.stem}_compare{target.suffix}") if placing.compare else None
         jobs.append(Job(source, target, beside))
     outputs = [output.resolve() for job in jobs for output in job.outputs]
@@ -86,15 +96,12 @@ def _planned(paths: Sequence[str], placing: Placing) -> tuple[list[Job], list[Jo
     return jobs, there
 
 
-def _targets(paths: Sequence[str], placing: Placing) -> Iterator[tuple[Path, Path]]:
-    """Yield each input and its target. Raises InputError, UsageError."""
+def _targets(sources: Sequence[Path], placing: Placing) -> Iterator[tuple[Path, Path]]:
+    """Yield each input and its target. Raises UsageError."""
     from upscale_cli.images import formats
 
     output = Path(placing.output) if placing.output is not None else None
-    for text in paths:
-        source = Path(text)
-        if not source.exists():
-            raise InputError(f"There is no file {source}.", "Check the path.")
+    for source in sources:
         suffix = f"_{placing.label}" if placing.suffix is None and output is None else placing.suffix or ""
         name = f"{source.resolve().stem}{suffix}{container_for(source)}"
         if output is None:
@@ -102,7 +109,7 @@ def _targets(paths: Sequence[str], placing: Placing) -> Iterator[tuple[Path, Pat
         elif output.suffix and not output.is_dir() and not str(placing.output).endswith("/"):
             if not (formats.of_path(output) if is_pattern(str(output)) else output.suffix.lower() in WRITTEN):
                 raise UsageError(f"{output} has no extension of a container.", f"Known are: {', '.join(WRITTEN)}.")
-            if len(paths) > 1:
+            if len(sources) > 1:
                 raise UsageError(f"{output} is one clip, but several are to be made.", "Name a folder with -o.")
             yield source, output
         else:
