@@ -29,6 +29,7 @@ from upscale_cli.upscaling.clip import ClipRun, reader_of
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.reuse import FrameMemory
 
 Pixels = NDArray[np.uint8]
 RATE = 30
@@ -114,7 +115,7 @@ def network_alone(source: Path, upscaler: Upscaler, scale: int) -> Callable[[], 
     def run() -> None:
         for pixels in frames:
             target = pixels.shape[0] * scale, pixels.shape[1] * scale
-            upscaler.upscale_frame(pixels, target, np.dtype(np.uint8))
+            upscaler.upscale_frames([pixels], target, np.uint8, FrameMemory(False))
 
     return run
 

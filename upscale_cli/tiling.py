@@ -45,6 +45,10 @@ class Tile:
     core: Box
     source: Box
 
+    def lowered(self, rows: int) -> Tile:
+        """Return the same tile of a picture that lies ``rows`` further down."""
+        return Tile(*(Box(box.top + rows, box.left, box.bottom + rows, box.right) for box in (self.core, self.source)))
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -69,9 +73,13 @@ class Grid:
         return height, width
 
     def tile(self, core: Box) -> Tile:
-        """Return the tile of ``core``, its source clipped at the edge of the padded picture."""
-        halo = -(-self.halo // self.multiple) * self.multiple
-        return Tile(core, core.grown(halo, *self.padded))
+        """Return the tile of ``core``, its source clipped at the edge of the padded picture.
+
+        ``core`` may lie in one of several pictures of this size, one above the other.
+        """
+        halo, above = -(-self.halo // self.multiple) * self.multiple, core.top // self.padded[0] * self.padded[0]
+        inside = Box(core.top - above, core.left, core.bottom - above, core.right)
+        return Tile(inside, inside.grown(halo, *self.padded)).lowered(above)
 
     def plan(self, side: int) -> tuple[Tile, ...]:
         """Return tiles of at most ``side`` x ``side`` core pixels (0: one tile), row by row, of nearly equal size.

@@ -28,9 +28,12 @@ class Slow:
 
     name = "slow"
 
-    def upscale_frame(self, pixels: Any, target: tuple[int, int], dtype: Any, memory: Any) -> Any:
+    def frames_at_once(self, height: int, width: int) -> int:
+        return 1
+
+    def upscale_frames(self, frames: Any, target: tuple[int, int], dtype: Any, memory: Any) -> Any:
         time.sleep(0.004)
-        return pixels.repeat(2, 0).repeat(2, 1)
+        return [pixels.repeat(2, 0).repeat(2, 1) for pixels in frames]
 
 
 class Stopping:
@@ -41,11 +44,14 @@ class Stopping:
     def __init__(self, number: int) -> None:
         self.left = number
 
-    def upscale_frame(self, pixels: Any, target: tuple[int, int], dtype: Any, memory: Any) -> Any:
+    def frames_at_once(self, height: int, width: int) -> int:
+        return 1
+
+    def upscale_frames(self, frames: Any, target: tuple[int, int], dtype: Any, memory: Any) -> Any:
         self.left -= 1
         if not self.left:
             raise UpscaleError("Stopped.")
-        return pixels.repeat(2, 0).repeat(2, 1)
+        return [pixels.repeat(2, 0).repeat(2, 1) for pixels in frames]
 
 
 def enlarge(source: Path, target: Path) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from clips import decoded, make, moving
+from fake_network import FakeLane
 from running import Log, Repeat, network, run
 
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.upscaling.options import UpscaleOptions
-from upscale_cli.upscaling.reuse import FrameMemory
+from upscale_cli.upscaling.reuse import FrameMemory, LastRun
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.resolve import ResolvedNetwork
 
@@ -49,10 +50,8 @@ def blurring() -> Upscaler:
 
 
 def whole(upscaler: Upscaler, target: tuple[int, int], reuse: bool) -> tuple[list[Any], FrameMemory]:
-    memory = FrameMemory()
-    results = [
-        upscaler.upscale_frame(frame, target, np.dtype(np.uint8), memory if reuse else None) for frame in frames()
-    ]
+    memory = FrameMemory(reuse)
+    results = [upscaler.upscale_frames([frame], target, np.uint8, memory)[0] for frame in frames()]
     return results, memory
 
 
@@ -63,6 +62,49 @@ def test_no_byte_differs_at_any_scale(target: tuple[int, int]) -> None:
     computed, _ = whole(upscaler, target, False)
     assert all(np.array_equal(a, b) for a, b in zip(reused, computed, strict=True))
     assert 0.7 < memory.counts[0] / memory.counts[1] < 1
+
+
+@pytest.mark.parametrize("target", [(96, 128), (70, 93), (192, 256)])
+@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("count", [2, 5, 12])
+def test_frames_done_together_are_those_done_one_by_one(target: tuple[int, int], reuse: bool, count: int) -> None:
+    upscaler = blurring()
+    alone, one_by_one = whole(upscaler, target, reuse)
+    memory, together = FrameMemory(reuse), []
+    for first in range(0, 12, count):
+        together += upscaler.upscale_frames(frames()[first : first + count], target, np.uint8, memory)
+    assert all(np.array_equal(a, b) for a, b in zip(together, alone, strict=True))
+    assert memory.counts == one_by_one.counts
+
+
+def test_devices_take_a_frame_each(tmp_path: Path) -> None:
+    spec = NetworkSpec("repeat", scale=2, in_channels=3, out_channels=3, receptive_radius=1)
+    upscaler = Upscaler(network=ResolvedNetwork("repeat", spec, Repeat(2), {}), device="cpu,cpu", tile=0)
+    assert upscaler.frames_at_once(48, 64) == 2
+    results = upscaler.upscale_frames([moving(0), moving(1)], (96, 128), np.uint8, FrameMemory())
+    assert all(np.array_equal(r, moving(n).repeat(2, 0).repeat(2, 1)) for n, r in enumerate(results))
+
+
+def test_small_frames_are_done_together_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    upscaler = blurring()
+    runner = upscaler._clean
+    monkeypatch.setattr(type(runner), "tile_side", lambda self, height, width: 0)
+    monkeypatch.setattr(runner.lanes[0], "device", torch.device("cuda"))
+    assert [runner.frames_at_once(*size) for size in ((90, 160), (360, 640), (1080, 1920))] == [16, 1, 1]
+
+
+def test_memory_that_does_not_suffice_for_frames_together_is_answered_by_smaller_tiles() -> None:
+    lane = FakeLane(scale=2, radius=1, limit=20 * 20)
+    upscaler = blurring()
+    runner = upscaler._clean
+    runner.lanes = [lane]  # type: ignore[list-item]
+    runner.tile, runner.halo = 32, 1
+    monkey = [moving(0), moving(1), moving(1)]
+    results = runner.run_frames(monkey, np.uint8, LastRun(True))
+    runner.lanes = [FakeLane(scale=2, radius=1)]  # type: ignore[list-item]
+    runner.tile = 48
+    alone = [runner.run_frames([frame], np.uint8, LastRun(False))[0] for frame in monkey]
+    assert all(np.array_equal(a, b) for a, b in zip(results, alone, strict=True))
 
 
 def test_only_tiles_whose_source_changed_are_computed() -> None:
@@ -79,11 +121,10 @@ def test_a_change_in_the_halo_alone_is_seen() -> None:
     first, second = moving(0), moving(0)
     second[16, 20] = 255  # in the tile below the first row of tiles, and in the halo of the tile above
     memory = FrameMemory()
-    upscaler.upscale_frame(first, (96, 128), np.dtype(np.uint8), memory)
-    with_memory = upscaler.upscale_frame(second, (96, 128), np.dtype(np.uint8), memory)
-    alone = upscaler.upscale_frame(second, (96, 128), np.dtype(np.uint8))
-    assert np.array_equal(with_memory, alone)
-    assert not np.array_equal(with_memory[:32], upscaler.upscale_frame(first, (96, 128), np.dtype(np.uint8))[:32])
+    before, after = (upscaler.upscale_frames([frame], (96, 128), np.uint8, memory)[0] for frame in (first, second))
+    (alone,) = upscaler.upscale_frames([second], (96, 128), np.uint8, FrameMemory())
+    assert np.array_equal(after, alone)
+    assert not np.array_equal(after[:32], before[:32])
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -114,9 +155,9 @@ def test_the_share_that_was_reused_is_told(tmp_path: Path) -> None:
 def test_tiles_that_had_to_be_halved_are_not_mixed_with_others() -> None:
     upscaler = network(2)
     memory = FrameMemory()
-    upscaler.upscale_frame(moving(0), (96, 128), np.dtype(np.uint8), memory)
+    upscaler.upscale_frames([moving(0)], (96, 128), np.uint8, memory)
     memory.of_pass(1).forget()
-    result = upscaler.upscale_frame(moving(0), (96, 128), np.dtype(np.uint8), memory)
+    (result,) = upscaler.upscale_frames([moving(0)], (96, 128), np.uint8, memory)
     assert np.array_equal(result, moving(0).repeat(2, 0).repeat(2, 1))
 
 

@@ -14,7 +14,7 @@ from upscale_cli.errors import InputError, UpscaleError
 from upscale_cli.images.picture import Pixels
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.clip_encoding import encoding_of
-from upscale_cli.upscaling.clip_frames import FrameMaker, ahead, padded, threads
+from upscale_cli.upscaling.clip_frames import FrameMaker, padded, threads
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.upscaling.engines.engine import Listener
 from upscale_cli.upscaling.job import Job, UpscalerFor
@@ -119,7 +119,7 @@ class ClipRun:
         encoder, sizes = Encoder(self.encoding), []
         begun = time.perf_counter()
         for number, frame in enumerate(islice(self._reader.frames(), MEASURED)):
-            packets = encoder.encode(self._fitted(maker.enlarged(frame)), frame.pts)
+            packets = encoder.encode(self._fitted(maker.enlarged([frame])[0]), frame.pts)
             sizes += [packet.size for packet in packets]
             begun = time.perf_counter() if number == 0 else begun  # the first one prepares the network
         sizes += [packet.size for packet in encoder.flush()]
@@ -141,17 +141,18 @@ class ClipRun:
         part: _Part | None = None
         try:
             with threads() as (decoder, encoder):
-                for frame in ahead(self._reader.frames(segments[-1].last if segments else None), decoder):
+                frames = self._reader.frames(segments[-1].last if segments else None)
+                for frame, result in maker.results(frames, decoder):
                     if part is not None and frame.pts >= part.first + ticks:
-                        part.reused = maker.reused - part.reused
+                        part.reused = maker.counts[0] - part.reused
                         encoder.submit(lambda ending: segments.append(ending.finish()), part)
                         encoder.wait()
                         part = None
-                    part = part or _Part(self.encoding, folder, len(segments), frame.pts, maker.reused)
-                    encoder.submit(part.add, frame, self._fitted(maker.enlarged(frame)))
+                    part = part or _Part(self.encoding, folder, len(segments), frame.pts, maker.counts[0])
+                    encoder.submit(part.add, frame, self._fitted(result))
                 encoder.wait()
             if part is not None:
-                part.reused = maker.reused - part.reused
+                part.reused = maker.counts[0] - part.reused
                 segments.append(part.finish())
         except BaseException:
             if part is not None:

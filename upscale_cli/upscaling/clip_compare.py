@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -26,11 +26,16 @@ class Beside:
         self.name = name
         self._results, self._begun = results, False
 
-    def upscale_frame(self, pixels: Pixels, target: tuple[int, int], dtype: Any, memory: Any) -> Pixels:
-        """Return ``pixels`` beside the next result."""
+    def frames_at_once(self, height: int, width: int) -> int:
+        """Return 1."""
+        return 1
+
+    def upscale_frames(self, frames: Sequence[Pixels], target: Any, dtype: Any, memory: Any) -> list[Pixels]:
+        """Return ``frames`` beside the next results."""
         if not self._begun:
             self._coming, self._begun = self._results(), True
-        return side_by_side(Picture(pixels), Picture(next(self._coming).pixels.astype(pixels.dtype)), self.name).color
+        pairs = [(Picture(pixels), Picture(next(self._coming).pixels.astype(pixels.dtype))) for pixels in frames]
+        return [side_by_side(before, after, self.name).color for before, after in pairs]
 
 
 def size_beside(height: int, width: int) -> tuple[int, int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -40,31 +41,43 @@ class FrameMaker:
         done: int = 0,
     ) -> None:
         self.model: str | None = None
-        self.reused = self.pixels = 0
+        self.at_once = 1  # frames to give to ``enlarged`` together, once the first is done
         self._job, self._info, self._size, self._dtype = job, info, size, dtype
         self._upscaler_for, self._listener = upscaler_for, listener
-        self._memory = FrameMemory() if reuse else None
+        self._memory = FrameMemory(reuse)
         self._upscaler: Any = None
         self._begun, self._done, self._made = time.perf_counter(), done, 0
 
-    def enlarged(self, frame: Frame) -> Pixels:
-        """Return ``frame`` enlarged."""
+    def enlarged(self, frames: Sequence[Frame]) -> list[Pixels]:
+        """Return ``frames`` enlarged."""
         if self._upscaler is None:
             self._listener.started(self._job)
-            self._upscaler = self._upscaler_for(Picture(frame.pixels), lambda share, detail: None)
+            self._upscaler = self._upscaler_for(Picture(frames[0].pixels), lambda share, detail: None)
             self.model, self._begun = self._upscaler.name, time.perf_counter()
-        result: Pixels = self._upscaler.upscale_frame(frame.pixels, self._size, self._dtype, self._memory)
-        if self._memory is not None:
-            self.reused, self.pixels = self._memory.counts
-        self._report()
-        return result
+            self.at_once = self._upscaler.frames_at_once(self._info.height, self._info.width)
+        pixels = [frame.pixels for frame in frames]
+        results: list[Pixels] = self._upscaler.upscale_frames(pixels, self._size, self._dtype, self._memory)
+        self._report(len(frames))
+        return results
 
-    def _report(self) -> None:
-        self._made += 1
+    def results(self, frames: Iterator[Frame], pool: Executor) -> Iterator[tuple[Frame, Pixels]]:
+        """Yield each of ``frames`` with its result, while the next ones are decoded in ``pool``."""
+        coming = ahead(frames, pool, lambda: AHEAD + self.at_once)
+        while group := list(islice(coming, self.at_once)):
+            yield from zip(group, self.enlarged(group), strict=True)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Input pixels that were taken over from the frame before, and all."""
+        return self._memory.counts
+
+    def _report(self, count: int) -> None:
+        self._made += count
+        reused, pixels = self._memory.counts
         info, number = self._info, self._done + self._made
         rate = self._made / max(1e-9, time.perf_counter() - self._begun)
         detail = f"frame {number}/{info.frames or '?'}, {rate:.1f} frames/s"
-        detail += f", {self.reused / self.pixels:.0%} reused" if self.reused else ""
+        detail += f", {reused / pixels:.0%} reused" if reused else ""
         share = number / max(info.frames, number) if info.frames else 0.0
         megapixels = self._made * info.width * info.height / 1e6
         self._listener.progress(Progress(self._job, share, detail, megapixels))
@@ -100,11 +113,13 @@ def threads() -> Iterator[tuple[Executor, Pending]]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def ahead(frames: Iterator[Frame], pool: Executor) -> Iterator[Frame]:
-    """Yield ``frames``, of which the next few are decoded in ``pool`` meanwhile."""
-    coming = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
-    while (frame := coming.popleft().result()) is not None:
-        coming.append(pool.submit(next, frames, None))
+def ahead(frames: Iterator[Frame], pool: Executor, count: Callable[[], int] = lambda: AHEAD) -> Iterator[Frame]:
+    """Yield ``frames``, of which the next ``count`` are decoded in ``pool`` meanwhile."""
+    coming: deque[Future[Frame | None]] = deque()
+    while True:
+        coming.extend(pool.submit(next, frames, None) for _ in range(len(coming), count()))
+        if (frame := coming.popleft().result()) is None:
+            return
         yield frame
 
 

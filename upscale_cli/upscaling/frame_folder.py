@@ -122,9 +122,9 @@ def enlarge_to_pictures(
             repeated += frame.repeated
             if overwrite or not path.exists():
                 made += 1
-                writer.submit(write_image, Picture(maker.enlarged(frame)), path, how)
+                writer.submit(write_image, Picture(maker.enlarged([frame])[0]), path, how)
         writer.wait()
-    counts = number, made, repeated, maker.reused / max(1, maker.pixels), time.perf_counter() - begun
+    counts = number, made, repeated, maker.counts[0] / max(1, maker.counts[1]), time.perf_counter() - begun
     kind = job.target.suffix.lstrip(".")
     return ClipOutcome(job, maker.model, kind, (info.width, info.height), (width, height), *counts)
 

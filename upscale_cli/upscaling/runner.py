@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ MEMORY_SAFETY = 2.0
 SMALLEST_AUTO_TILE = 64
 # CUDA needs about this many LR pixels at once to be busy; smaller tiles run in batches.
 CUDA_BATCH_PIXELS = 512 * 512
+MOST_FRAMES = 16  # of a clip, that are worked on together
 TILES_PER_DEVICE = 4  # at least, where several devices share a picture
 PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
@@ -142,42 +143,57 @@ class NetworkRunner:
         pixels: Pixels,
         dtype: DTypeLike | None = None,
         on_tile: pipeline.OnTile = lambda done, total: None,
-        last: LastRun | None = None,
     ) -> Pixels:
         """Return ``pixels`` (H, W, C), memory-mapped or not, enlarged: (scale·H, scale·W, C) of ``dtype``.
 
         Both are uint8 or uint16; without ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR
-        pixels in all). What has not changed since ``last`` is taken over from it. Raises WeightsError where the result
-        is not finite, DeviceError where memory does not suffice.
+        pixels in all). Raises WeightsError where the result is not finite, DeviceError where memory does not suffice.
         """
-        height, width = pixels.shape[:2]
-        grid = Grid(height, width, self.halo, self.spec.size_multiple, self.spec.any_size)
-        side, dtype = self.tile_side(*grid.padded), dtype or pixels.dtype
-        if last is not None:
-            return self._changed_tiles(pixels, grid, last.side(side), np.dtype(dtype), last)
+        grid = self._grid(*pixels.shape[:2])
+        side = self.tile_side(*grid.padded)
         queue = TileQueue(grid, side, self._batch(side))
-        return pipeline.run(self.lanes, pixels, queue, self.spec.scale, dtype, on_tile=on_tile, on_split=self._split)
+        return pipeline.run(
+            self.lanes, pixels, queue, self.spec.scale, dtype or pixels.dtype, on_tile=on_tile, on_split=self._split
+        )
 
-    def _changed_tiles(self, pixels: Pixels, grid: Grid, side: int, dtype: np.dtype[Any], last: LastRun) -> Pixels:
-        """Return the result of a clip's frame, of which only the tiles are computed that have changed."""
-        if (known := last.same(pixels, dtype)) is not None:
-            return known
-        scale, split = self.spec.scale, False
-        result = np.empty((pixels.shape[0] * scale, pixels.shape[1] * scale, pixels.shape[2]), dtype)
-        tiles = last.take_over(pixels, grid, grid.plan(side), result)
+    def run_frames(self, frames: Sequence[Pixels], dtype: DTypeLike, last: LastRun) -> list[Pixels]:
+        """Return ``frames`` of a clip, of one size, enlarged as ``run`` does; their tiles are shared out together.
+
+        What has not changed since the frame before, the first of them since ``last``, is taken over.
+        """
+        grid, scale, split = self._grid(*frames[0].shape[:2]), self.spec.scale, False
+        side = last.side(self.tile_side(*grid.padded))
+        tiles = grid.plan(side)
+        changed = last.changed(frames, tiles, dtype)
+        below = [tile.lowered(number * grid.height) for number, some in enumerate(changed) for tile in some]
+        column = frames[0] if len(frames) == 1 else np.concatenate(frames)
+        output = np.empty((column.shape[0] * scale, column.shape[1] * scale, column.shape[2]), dtype)
 
         def on_split(side: int) -> None:
             nonlocal split
             split = True
             self._split(side)
 
-        queue = TileQueue(grid, side, self._batch(side), tiles)
-        pipeline.run(self.lanes, pixels, queue, scale, dtype, on_split=on_split, output=result)
+        batch = self._batch(side or max(grid.padded)) if len(frames) > 1 else self._batch(side)
+        if below:
+            queue = TileQueue(grid, side, batch, below)
+            pipeline.run(self.lanes, column, queue, scale, dtype, on_split=on_split, output=output)
+        results = last.complete(frames, np.split(output, len(frames)), grid, tiles, changed)
         if split:
             last.forget()
-        else:
-            last.keep(pixels, result)
-        return result
+        return results
+
+    def frames_at_once(self, height: int, width: int) -> int:
+        """Return how many frames of a clip are best done at once: one for each device, and on CUDA small ones more."""
+        grid = self._grid(height, width)
+        if grid.padded != (height, width):  # they would not lie one above the other
+            return 1
+        small = self.lanes[0].device.type == "cuda" and self.tile_side(height, width) == 0
+        each = max(1, CUDA_BATCH_PIXELS // (height * width)) if small else 1
+        return min(MOST_FRAMES, each * len(self.lanes))
+
+    def _grid(self, height: int, width: int) -> Grid:
+        return Grid(height, width, self.halo, self.spec.size_multiple, self.spec.any_size)
 
     def _batch(self, side: int) -> int:
         if side == 0 or self.lanes[0].device.type != "cuda":

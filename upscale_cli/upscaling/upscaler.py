@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -146,16 +145,27 @@ class Upscaler:
             self._told[told] = self._new_runner(self._network.told(told), tile=self._clean.tile)
         return self._told[told]
 
-    def upscale_frame(
-        self, pixels: Pixels, target: tuple[int, int], dtype: DTypeLike, memory: FrameMemory | None = None
-    ) -> Pixels:
-        """Return the frame ``pixels`` (H, W, C) of a clip at ``target`` (height, width), in levels of ``dtype``.
+    def frames_at_once(self, height: int, width: int) -> int:
+        """Return how many frames of that size ``upscale_frames`` does best together."""
+        return self._clean.frames_at_once(height, width)
 
-        What has not changed since the frame that ``memory`` holds is taken over; ``memory`` then holds this frame.
+    def upscale_frames(
+        self, frames: Sequence[Pixels], target: tuple[int, int], dtype: DTypeLike, memory: FrameMemory
+    ) -> list[Pixels]:
+        """Return ``frames`` (H, W, C) of a clip, of one size, at ``target`` (height, width), in levels of ``dtype``.
+
+        What has not changed since the frame before is taken over; ``memory`` holds the last one.
         """
-        passes = self._passes(pixels.shape[0], pixels.shape[1], target)
-        silently = repeat(lambda done, total: None)
-        return self._enlarged(pixels, target, passes, self._runner_for(), silently, np.dtype(dtype), memory)
+        height, width = frames[0].shape[:2]
+        passes, runner, results = self._passes(height, width, target), self._runner_for(), list(frames)
+        for number in range(1, passes + 1):
+            factor = self.spec.scale**number
+            exact = number == passes and (height * factor, width * factor) == target
+            results = runner.run_frames(results, dtype if exact else np.uint16, memory.of_pass(number))
+            runner = self._clean
+        if results[0].shape[:2] == target:
+            return results
+        return [memory.resized(result, lambda pixels: _resized(pixels, target, dtype)) for result in results]
 
     def _enlarged(
         self,
@@ -164,28 +174,19 @@ class Upscaler:
         passes: int,
         runner: NetworkRunner,
         progress: Iterator[OnTile],
-        dtype: np.dtype[Any] | None = None,
-        memory: FrameMemory | None = None,
     ) -> Pixels:
         """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
 
         The first is ``runner``'s, which may remove what degraded the picture. Between passes, and before resizing, 16
         bits are exact enough for any picture. ``progress`` yields the callback of each.
         """
-        dtype, scale = dtype or pixels.dtype, self.spec.scale
+        dtype, scale = pixels.dtype, self.spec.scale
         for number in range(1, passes + 1):
             reached = (pixels.shape[0] * scale, pixels.shape[1] * scale)
             exact = number == passes and reached == target
-            last = memory.of_pass(number) if memory else None
-            pixels = runner.run(pixels, dtype if exact else np.uint16, next(progress), last)
+            pixels = runner.run(pixels, dtype if exact else np.uint16, next(progress))
             runner = self._clean
-        if pixels.shape[:2] == target:
-            return pixels
-        if memory is None:
-            return _resized(pixels, target, dtype)
-        if memory.resized is None or memory.resized[0] is not pixels:
-            memory.resized = pixels, _resized(pixels, target, dtype)
-        return memory.resized[1]
+        return pixels if pixels.shape[:2] == target else _resized(pixels, target, dtype)
 
     def _passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         scale = self.spec.scale
