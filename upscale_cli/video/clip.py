@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 from av import VideoFrame
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.filter import Graph
 from av.stream import Disposition
@@ -18,10 +19,20 @@ from upscale_cli.errors import InputError
 from upscale_cli.video.colour import ToRgb, colour_of
 from upscale_cli.video.info import ClipInfo, Frame, Wanted, side_data
 
+# By FFmpeg's names. Playlists (HLS, DASH, concat) are not among them: they make FFmpeg open other files and servers.
+DEMUXERS = (
+    "mov,matroska,avi,mpeg,mpegvideo,mpegts,vob,asf,flv,ogg,mxf,yuv4mpegpipe,nut,dv,rm,h264,hevc,m4v,ivf,obu,av1,gif"
+)
 SEEKABLE = ("mov,", "matroska,")  # the beginnings of the names of containers whose index is exact
 CLOCKED = ("mpegts", "mpeg")  # containers whose clock begins anywhere
 SHORT_BY = 1.0  # seconds that may lack at the end of a clip that is whole
 RESTORE = "Restore the file, or add --skip-damaged to repeat the last good frame."
+
+
+def opened(path: Path) -> InputContainer:
+    """Return the open container ``path``, which cannot lead to other files or servers. Raises FFmpegError."""
+    limits = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+    return av.open(f"file:{path}", container_options=limits, metadata_errors="replace")
 
 
 class ClipReader:
@@ -43,7 +54,7 @@ class ClipReader:
 
     def _open(self) -> None:
         try:
-            self._container = av.open(str(self._path), metadata_errors="replace")
+            self._container = opened(self._path)
         except (FFmpegError, UnicodeError) as error:
             raise InputError(f"{self._path} cannot be opened: {_reason(error)}.", "Is the file whole?") from error
         streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from av.stream import Disposition, Stream
 from upscale_cli import atomic
 from upscale_cli.errors import OutputError
 from upscale_cli.notices import Notify, note
+from upscale_cli.video.clip import opened
 from upscale_cli.video.codecs import CODECS
 from upscale_cli.video.encoder import Encoding
 from upscale_cli.video.info import ClipInfo
@@ -74,7 +76,7 @@ def join(
             with ExitStack() as stack:
                 source = None
                 if info.index is not None:
-                    source = stack.enter_context(av.open(str(info.path), metadata_errors="replace"))
+                    source = stack.enter_context(opened(info.path))
                 _write(temporary, source, folder, segments, info, encoding, notify)
         except FFmpegError as error:
             full = isinstance(error, OSError)
@@ -92,7 +94,7 @@ def _write(
     encoding: Encoding,
     notify: Notify,
 ) -> None:
-    with av.open(str(temporary), "w") as out:
+    with av.open(f"file:{temporary}", "w") as out:
         picture = _picture_stream(out, info, encoding)
         timing = Timing.of(folder, segments)
         others: Iterator[Timed] = iter(())
@@ -104,8 +106,16 @@ def _write(
             _copy_chapters(source, out, info)
             others = _copied_packets(source, copied, info, (timing.shown[-1] + timing.last_duration) * info.time_base)
         frames = _picture_packets(folder, segments, timing, info, picture)
-        for _, _, packet in heapq.merge(frames, others, key=lambda item: item[:2]):
-            out.mux(packet)
+        refused = 0
+        for _, index, packet in heapq.merge(frames, others, key=lambda item: item[:2]):
+            try:
+                out.mux(packet)
+            except FFmpegError as error:
+                if index == picture.index or isinstance(error, OSError):
+                    raise
+                refused += 1
+    if refused:
+        notify(note(f"{refused} damaged packets of sound or subtitles were left out of {folder.target}."))
 
 
 def _picture_stream(out: OutputContainer, info: ClipInfo, encoding: Encoding) -> Stream:
@@ -126,13 +136,14 @@ def _copied_streams(
     """Add a stream to ``out`` for each of ``source`` but the picture stream; name those that find no place."""
     copied: dict[int, Stream] = {}
     for stream in source.streams:
-        if stream.index == info.index or (stream.name == CHAPTERS and source.chapters()):
+        name = getattr(stream, "name", None)  # streams of unknown codecs have none
+        if stream.index == info.index or (name == CHAPTERS and source.chapters()):
             continue
         try:
             _require_place(stream, out)
             new = out.add_stream_from_template(stream, opaque=True)
         except (ValueError, FFmpegError):
-            named = f"{stream.type} stream {stream.index}" + (f" ({stream.name})" if stream.name else "")
+            named = f"{stream.type} stream {stream.index}" + (f" ({name})" if name else "")
             notify(note(f"{target.suffix} files do not hold the {named}: it is left out."))
             continue
         new.metadata.update(_kept(stream.metadata))
@@ -142,12 +153,16 @@ def _copied_streams(
 
 
 def _require_place(stream: Stream, out: OutputContainer) -> None:
-    """Raise ValueError where the container has no place for ``stream``, though its muxer would take the codec."""
+    """Raise ValueError or FFmpegError where the container has no place for ``stream``, or its header is damaged."""
     iso = not out.format.name.startswith(("matroska", "webm"))
     if stream.type in ("data", "unknown") or (stream.type == "attachment" and (iso or out.format.name == "webm")):
         raise ValueError
     if stream.type == "video" and stream.disposition & Disposition.attached_pic and not iso:
         raise ValueError
+    if stream.type != "attachment":
+        with av.open(io.BytesIO(), "w", out.format.name) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:
