@@ -10,10 +10,12 @@ import av
 import numpy as np
 import pytest
 from av.filter import Graph
+from av.stream import Disposition
 from clips import TICK, bars, decoded, make, moving, packets, seconds
 from running import Log, run
 
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.video.codecs import CODECS
 from upscale_cli.video.colour import PLACES, ToRgb, _place, colour_of
 
 EMPTY = b"\0\0"  # what MP4 holds between two subtitles
@@ -217,3 +219,54 @@ def test_attachments_and_further_picture_streams_are_copied(tmp_path: Path) -> N
     log = Log()
     run(source, tmp_path / "out.mp4", 2, log)
     assert any("attachment" in notice.text for notice in log.notices)
+
+
+def with_cover(path: Path) -> Path:
+    """Write a clip with a cover picture."""
+    cover = av.VideoFrame.from_ndarray(moving(0, 32, 32), "rgb24")
+    encoder: Any = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 32, 32, "rgb24", TICK
+    with av.open(str(make(path.with_name("plain.mp4"), count=4))) as plain, av.open(str(path), "w") as out:
+        picture = out.add_stream_from_template(plain.streams.video[0], opaque=True)
+        stream: Any = out.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.disposition = 32, 32, "rgb24", Disposition.attached_pic
+        packet: Any = av.Packet(bytes(encoder.encode(cover)[0]))
+        packet.stream, packet.pts, packet.dts, packet.time_base, packet.is_keyframe = stream, 0, 0, TICK, True
+        out.mux(packet)
+        for packet in plain.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("start", [0.0, 0.04])
+def test_a_cover_picture_is_kept_and_is_not_the_clip(tmp_path: Path, start: float) -> None:
+    source = with_cover(tmp_path / "clip.mp4")
+    run(source, tmp_path / "out.mp4", 2, start=start)
+    covers = []
+    for path in (source, tmp_path / "out.mp4"):
+        with av.open(str(path)) as clip:
+            streams = [stream for stream in clip.streams.video if stream.disposition & Disposition.attached_pic]
+            covers.append([bytes(packet) for packet in clip.demux(streams[0]) if packet.size])
+    assert covers[0] == covers[1]
+    assert len(covers[0]) == 1
+    assert decoded(tmp_path / "out.mp4")[0].width == 128
+
+
+PAIRS = [(name, suffix) for name, codec in CODECS.items() if "nvenc" not in name for suffix in codec.containers]
+
+
+@pytest.mark.parametrize(("codec", "suffix"), PAIRS)
+def test_every_codec_can_be_written_to_each_of_its_containers(tmp_path: Path, codec: str, suffix: str) -> None:
+    source = make(tmp_path / "clip.mp4", count=3, sample_aspect=Fraction(4, 3))
+    log = Log()
+    run(source, tmp_path / f"out{suffix}", 2, log, codec=codec, options=UpscaleOptions(scale=2))
+    frame = decoded(tmp_path / f"out{suffix}")[1]
+    known = frame.width, frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc
+    assert known == (128, 1, 1, 1, 1)
+    with av.open(str(tmp_path / f"out{suffix}")) as clip:
+        next(clip.decode(video=0))  # some codecs hold it in their frames
+        kept = clip.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+    assert kept != any("pixel aspect 4/3" in notice.text for notice in log.notices)
+    assert kept or suffix in (".mkv", ".webm")

@@ -126,7 +126,11 @@ _field(
 )
 _field("--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]")
 _field("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]")
-_field("--quality", type=int, help="1 to 100, of lossy formats.  [default: jpeg 95, webp 95, avif 90]")
+_field(
+    "--quality",
+    type=int,
+    help="1 to 100, of lossy formats and codecs (h264: CRF 40 to 10).  [default: jpeg, webp 95, avif 90, clips 75]",
+)
 _field("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]")
 _field("--max-megapixels", type=float, show_default=True, help="Refuse larger inputs.")
 _field(

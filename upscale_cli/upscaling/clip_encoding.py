@@ -37,6 +37,11 @@ def encoding_of(
         notify(note(f"The transparency of {info.path} is left out."))
     if (info.mastering or info.light) and not codecs.CODECS[name].hdr10:
         notify(note(f"The HDR10 mastering data of {info.path} is left out: {name} does not take it here."))
+    oblong = info.sample_aspect not in (None, 1)
+    if oblong and container in (".mkv", ".webm") and not codecs.CODECS[name].aspect:
+        notify(
+            note(f"The pixel aspect {info.sample_aspect} of {info.path} is left out: {name} holds it in .mp4 alone.")
+        )
     colour = info.colour.as_yuv()
     if (across, down) == (2, 2):
         colour = replace(colour, place=colour.place or "left")

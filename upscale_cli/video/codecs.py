@@ -13,7 +13,7 @@ from upscale_cli.errors import UsageError
 DEFAULT_QUALITY = 75
 X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 NVENC_PRESETS = tuple(f"p{number}" for number in range(1, 8))
-ISO, ANY = (".mp4", ".m4v", ".mov", ".mkv"), (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+ISO, OPEN = (".mp4", ".m4v", ".mov", ".mkv"), (".mp4", ".m4v", ".mkv", ".webm")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Codec:
 
     ``crf``: the encoder's constant rate factor at quality 100 and at quality 1, None where it has none. ``presets``:
     their names, the option that takes them and the default. ``largest``: pixels of the longer side. ``tag`` in MP4.
+    ``hdr10`` and ``aspect``: whether its packets hold the mastering data and the pixel aspect.
     """
 
     encoder: str
@@ -35,21 +36,28 @@ class Codec:
     options: tuple[tuple[str, str], ...] = ()
     tag: str = ""
     hdr10: bool = False
+    aspect: bool = False
 
 
-def _nvenc(name: str, largest: int, tag: str = "") -> Codec:
+def _nvenc(name: str, largest: int, containers: tuple[str, ...] = ISO, tag: str = "") -> Codec:
     """Return one of NVIDIA's encoders, with a constant quality."""
     options = (("rc", "vbr"), ("b", "0"))
-    return Codec(f"{name}_nvenc", ISO, largest, (10, 40), "cq", NVENC_PRESETS, "preset", "p5", options, tag)
+    inside = name != "av1"
+    preset = NVENC_PRESETS, "preset", "p5"
+    return Codec(f"{name}_nvenc", containers, largest, (10, 40), "cq", *preset, options, tag, aspect=inside)
 
 
 CODECS = {
-    "h264": Codec("libx264", ISO, 8192, (10, 40), presets=X26X_PRESETS, preset="medium", hdr10=True),
-    "hevc": Codec("libx265", ISO, 16384, (12, 42), presets=X26X_PRESETS, preset="medium", tag="hvc1", hdr10=True),
-    "av1": Codec("libsvtav1", ANY, 16384, (12, 60), presets=tuple(map(str, range(14))), preset="8", hdr10=True),
+    "h264": Codec("libx264", ISO, 8192, (10, 40), presets=X26X_PRESETS, preset="medium", hdr10=True, aspect=True),
+    "hevc": Codec(
+        "libx265", ISO, 16384, (12, 42), presets=X26X_PRESETS, preset="medium", tag="hvc1", hdr10=True, aspect=True
+    ),
+        "libx265", ISO, 16384, (12, 42), presets=X26X_PRESETS, preset="medium", tag="hvc1", hdr10=True, aspect=True
+    ),
+    "av1": Codec("libsvtav1", OPEN, 16384, (12, 60), presets=tuple(map(str, range(14))), preset="8", hdr10=True),
     "vp9": Codec(
         "libvpx-vp9",
-        ANY,
+        OPEN,
         16384,
         (12, 58),
         presets=tuple(map(str, range(9))),
@@ -60,8 +68,8 @@ CODECS = {
     "prores": Codec("prores_ks", (".mov", ".mkv"), 16384, options=(("vendor", "apl0"),)),
     "ffv1": Codec("ffv1", (".mkv",), 65536, options=(("level", "3"), ("slicecrc", "1"))),
     "h264_nvenc": _nvenc("h264", 4096),
-    "hevc_nvenc": _nvenc("hevc", 8192, "hvc1"),
-    "av1_nvenc": _nvenc("av1", 8192),
+    "hevc_nvenc": _nvenc("hevc", 8192, tag="hvc1"),
+    "av1_nvenc": _nvenc("av1", 8192, OPEN),
 }
 
 

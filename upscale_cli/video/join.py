@@ -94,7 +94,8 @@ def _write(
     encoding: Encoding,
     notify: Notify,
 ) -> None:
-    with av.open(f"file:{temporary}", "w") as out:
+    form = "mp4" if temporary.suffix.lower() == ".m4v" else None  # by that name FFmpeg writes fewer codecs
+    with av.open(f"file:{temporary}", "w", form) as out:
         picture = _picture_stream(out, info, encoding)
         timing = Timing.of(folder, segments)
         others: Iterator[Timed] = iter(())
@@ -157,7 +158,7 @@ def _require_place(stream: Stream, out: OutputContainer) -> None:
     iso = not out.format.name.startswith(("matroska", "webm"))
     if stream.type in ("data", "unknown") or (stream.type == "attachment" and (iso or out.format.name == "webm")):
         raise ValueError
-    if stream.type == "video" and stream.disposition & Disposition.attached_pic and not iso:
+    if stream.disposition & Disposition.attached_pic and out.format.name != "mp4":
         raise ValueError
     if stream.type != "attachment":
         with av.open(io.BytesIO(), "w", out.format.name) as trial:
@@ -209,11 +210,12 @@ def _copied_packets(
         return
     least: dict[int, int] = {}  # what the next time of decoding has to be, by stream
     for packet in source.demux(*[source.streams[index] for index in streams]):
-        shown = packet.dts if packet.pts is None else packet.pts
-        if shown is None or packet.size == 0:
+        if packet.size == 0:
             continue
         base, stream = packet.time_base, streams[packet.stream_index]
-        if info.is_part and not info.shift <= shown * base < end:
+        cover = bool(stream.disposition & Disposition.attached_pic)  # it has no time
+        shown = round(info.shift / base) if cover else packet.dts if packet.pts is None else packet.pts
+        if shown is None or (info.is_part and not info.shift <= shown * base < end):
             continue
         early = round(REORDERING / base) if stream.type == "video" else 0
         decoded = packet.dts if packet.dts is not None else least.get(stream.index, shown - early)
