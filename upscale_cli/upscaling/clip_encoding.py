@@ -40,7 +40,7 @@ def encoding_of(
     oblong = info.sample_aspect not in (None, 1)
     if oblong and container in (".mkv", ".webm") and not codecs.CODECS[name].aspect:
         notify(
-            note(f"The pixel aspect {info.sample_aspect} of {info.path} is left out: {name} holds it in .mp4 alone.")
+            note(f"The pixel aspect {info.sample_aspect} is left out: {container} files do not hold it with {name}.")
         )
     colour = info.colour.as_yuv()
     if (across, down) == (2, 2):

@@ -52,8 +52,6 @@ CODECS = {
     "hevc": Codec(
         "libx265", ISO, 16384, (12, 42), presets=X26X_PRESETS, preset="medium", tag="hvc1", hdr10=True, aspect=True
     ),
-        "libx265", ISO, 16384, (12, 42), presets=X26X_PRESETS, preset="medium", tag="hvc1", hdr10=True, aspect=True
-    ),
     "av1": Codec("libsvtav1", OPEN, 16384, (12, 60), presets=tuple(map(str, range(14))), preset="8", hdr10=True),
     "vp9": Codec(
         "libvpx-vp9",
