@@ -78,6 +78,7 @@ def commands() -> None:
     upscale folder/ -r --half             a tree of pictures, in half precision
     upscale photo.jpg -m realesrgan-x4plus
                                           with a particular network
+    upscale clip.mp4 -s 2                 a clip, with its sound and subtitles
     upscale run eval                      a picture named like a command
 
     `upscale run --help` explains every option. --debug, anywhere, shows where an error came from.
