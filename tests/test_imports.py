@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "upscale_cli"
 # with the one exception below: degrading the pictures of an evaluation is what ``evaluation`` offers.
 ROWS = (
     ("cli",),
-    ("benchmarking", "recommendation"),  # measure with what the next row does
+    ("api",),
+    ("benchmarking", "recommendation", "upscalers"),  # measure or choose among what the next row does
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference"),
     ("kernels", "networks", "images", "video", "pipeline", "transfer"),

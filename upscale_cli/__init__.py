@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from upscale_cli.api import Upscaler as Upscaler
     from upscale_cli.errors import UpscaleError as UpscaleError
     from upscale_cli.images.picture import Animation as Animation
     from upscale_cli.images.picture import Picture as Picture
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from upscale_cli.images.read import read_picture as read_picture
     from upscale_cli.images.write import write_image as write_image
     from upscale_cli.upscaling.size import Size as Size
-    from upscale_cli.upscaling.upscaler import Upscaler as Upscaler
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _HOMES = {
     "Picture": "upscale_cli.images.picture",
     "Size": "upscale_cli.upscaling.size",
     "UpscaleError": "upscale_cli.errors",
-    "Upscaler": "upscale_cli.upscaling.upscaler",
+    "Upscaler": "upscale_cli.api",
     "read_image": "upscale_cli.images.read",
     "read_picture": "upscale_cli.images.read",
     "write_image": "upscale_cli.images.write",

@@ -198,11 +198,6 @@ def test_read_only_arrays_are_enlarged_without_a_warning(upscaler: Upscaler) -> 
     assert upscaler.upscale(image, 2).shape == (18, 16, 3)
 
 
-def test_a_kernel_is_refused_where_it_would_be_ignored() -> None:
-    with pytest.raises(UsageError, match="pretrained networks"):
-        Upscaler(kernel=Path("kernel.mat"))
-
-
 def test_a_small_excess_is_interpolated_from_the_last_pass(upscaler: Upscaler) -> None:
     details: list[str] = []
     picture = Picture(pixels(20, 20, 3))

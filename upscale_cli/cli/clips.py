@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from upscale_cli.cli.outputs import require_file
 from upscale_cli.cli.records import ClipRecord
-from upscale_cli.cli.upscalers import upscalers
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
+from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.video.kinds import WRITTEN, container_for, is_pattern, require_pyav
 

@@ -17,8 +17,8 @@ from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
 from upscale_cli.cli.records import PictureRecord
-from upscale_cli.cli.upscalers import upscalers, upscalers_of_none
 from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.clip_options import ClipOptions
@@ -123,7 +123,7 @@ run.headings = {
     "Size": ("scale", "width", "height", "fit"),
     "Network": ("model", "restore", "alpha", "denoise", "tta", "alpha_upsampler"),
     "Degradation of the inputs": ("input_quality", "noise"),
-    "Network trained on the picture itself": ("kernel", "iterations", "seed"),
+    "Network trained on the picture itself": ("kernel", "fast", "iterations", "seed"),
     "Files": (
         "output",
         "suffix",

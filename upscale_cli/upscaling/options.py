@@ -46,8 +46,8 @@ class UpscaleOptions:
     "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50,
     or "auto" for what is measured.
     Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
-    A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``iterations``
-    and ``seed`` are its training's.
+    A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``fast``
+    trains briefly and enlarges once, ``iterations`` and ``seed`` are its training's.
     Running: ``tile`` is the side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad`` the pixels around it
     (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, or several joined by commas;
     ``threads`` are the CPU's.
@@ -70,6 +70,7 @@ class UpscaleOptions:
     height: int | None = None
     fit: tuple[int, int] | None = None
     kernel: Path | None = None
+    fast: bool = False
     iterations: int | None = None
     seed: int | None = None
     tile: TileChoice = "auto"
@@ -103,8 +104,8 @@ class UpscaleOptions:
             other = "-m" if self.model is not None else "--denoise"
             raise UsageError(f"--restore chooses the network {RESTORING}, and {other} another.", "Give one of them.")
         if self.kernel is None:
-            for name in ("iterations", "seed"):
-                if getattr(self, name) is not None:
+            for name in ("fast", "iterations", "seed"):
+                if getattr(self, name) is not (False if name == "fast" else None):
                     reason = f"--{name} belongs to the training of a network on the picture itself."
                     raise UsageError(reason, "Add --kernel FILE, or leave it out.")
             return
@@ -160,6 +161,7 @@ class OptionFields(TypedDict, total=False):
     height: int | None
     fit: tuple[int, int] | None
     kernel: Path | None
+    fast: bool
     iterations: int | None
     seed: int | None
     tile: TileChoice

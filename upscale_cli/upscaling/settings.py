@@ -23,6 +23,7 @@ OPTIONS = {
     "input_quality": "--input-quality",
     "noise": "--noise",
     "kernel": "--kernel",
+    "fast": "--fast",
     "quality": "--quality",
     "depth": "--depth",
 }

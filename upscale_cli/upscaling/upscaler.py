@@ -57,8 +57,7 @@ class Upscaler:
         **options: Unpack[OptionFields],
     ) -> None:
         self.options = UpscaleOptions(model, **options)
-        if self.options.kernel is not None:
-            raise UsageError("An Upscaler runs pretrained networks.", "Use the command: upscale PICTURE --kernel FILE.")
+        assert self.options.kernel is None, "networks of the picture's own are api.Upscaler's"
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         used = devices.select_all(self.options.device)

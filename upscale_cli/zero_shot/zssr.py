@@ -20,7 +20,7 @@ from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.zero_shot.network import ZeroShotNetwork, initial
 from upscale_cli.zero_shot.self_examples import Examples, Pair, paired
 
-ITERATIONS = 3000
+ITERATIONS, FAST_ITERATIONS = 3000, 300
 CROP, CROPS = 32, 4  # HR pixels; in each step
 FIRST_RATE, LAST_RATE, RATE_FALL = 1e-3, 1e-6, 10.0
 TEST_EVERY, TESTS_FITTED = 50, 6  # iterations between tests; tests that a line is fitted through

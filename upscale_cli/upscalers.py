@@ -11,6 +11,7 @@ from upscale_cli.upscaling.options import UpscaleOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from upscale_cli.device import Precision
     from upscale_cli.images.picture import Picture
     from upscale_cli.upscaling.job import UpscalerFor
     from upscale_cli.upscaling.upscaler import Upscaler
@@ -26,7 +27,7 @@ def upscalers(
 ) -> UpscalerFor:
     """Return what gives the upscaler for each picture. Raises WeightsError, DownloadError, DeviceError, InputError."""
     if options.kernel is not None:
-        return _zero_shot(options, notify)
+        return zero_shot(options, notify)
     from upscale_cli.upscaling.pretrained import pretrained
     from upscale_cli.weights.http import silent
 
@@ -42,7 +43,7 @@ def upscalers_of_none(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     return upscaler_for
 
 
-def _zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
+def zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     """Return what trains a network on the colours of each picture, of animations on the first frame's."""
     import torch
 
@@ -56,6 +57,7 @@ def _zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     assert options.kernel is not None
     kernel = read_kernel(options.kernel)
     device = devices.select_all(options.device)[0]
+    bf16 = zssr.trains_in_bf16(device, options.precision)
     if options.threads:
         torch.set_num_threads(options.threads)
 
@@ -69,12 +71,15 @@ def _zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
             to_planes(picture.color),
             kernel,
             seed=options.seed or 0,
-            iterations=options.iterations or zssr.ITERATIONS,
+            iterations=options.iterations or (zssr.FAST_ITERATIONS if options.fast else zssr.ITERATIONS),
             device=device,
-            bf16=zssr.trains_in_bf16(device, options.precision),
+            bf16=bf16,
             on_step=on_step,
         )
-        running = replace(options, kernel=None, iterations=None, seed=None)
+        if options.fast:
+            module.orientations = module.orientations[:1]
+        precision: Precision = "half" if bf16 else options.precision  # the network runs as it was trained
+        running = replace(options, kernel=None, iterations=None, seed=None, fast=False, precision=precision)
         network = ResolvedNetwork(ZERO_SHOT, module.spec, module, {})
         return Upscaler.from_options(running, network, notify=notify)
 
