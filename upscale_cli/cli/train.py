@@ -112,10 +112,11 @@ def train(
 
     console = Console(style)
     if as_list:
+        width = max(map(len, names())) + 1
         for listed in map(load_recipe, names()):
             start = f"; starts from {listed.starts_from}" if listed.starts_from else ""
-            console.result(f"{listed.name:<16}{listed.about}{start}")
-            console.result(f"{'':<16}{listed.paper}")
+            console.result(f"{listed.name:<{width}}{listed.about}{start}")
+            console.result(f"{'':<{width}}{listed.paper}")
         return
     if "degradation.kernels" in shortcuts:
         shortcuts["degradation.kind"] = "kernels"
