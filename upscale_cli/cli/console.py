@@ -7,10 +7,10 @@ import sys
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import click
 from tqdm import tqdm
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.job import Job, Outcome
     from upscale_cli.upscaling.plan import Plan
 
+T = TypeVar("T")
 Style = Literal["bar", "lines", "json", "quiet"]
 
 SHARES = 1000  # units of the bar for each job: whole numbers, whose sum never exceeds the total
@@ -83,6 +84,13 @@ class Console:
     def bar(self, total: int, initial: int = 0) -> Bar:
         """Return a bar, a context manager, that is shown on a terminal only."""
         return Bar(total, hidden=self.style != "bar", initial=initial)
+
+    def each(self, items: Sequence[T], name: Callable[[T], str]) -> Iterator[T]:
+        """Yield ``items``; a bar counts them and shows the name of the one that is worked on."""
+        with self.bar(len(items)) as bar:
+            for number, item in enumerate(items):
+                bar.show(number, f"{number}/{len(items)}", [name(item)])
+                yield item
 
     def download(self, name: str, done: int, total: int | None) -> None:
         """Report on a download: ``done`` of ``total`` bytes."""

@@ -102,12 +102,11 @@ def _compared(paths: Sequence[str], scale: int, border: int | None, console: Con
     if len(paths) != 2:
         raise UsageError(f"Two paths, HR and SR, are compared, not {len(paths)}.", "Or name networks with --model.")
     pairs = paired(Path(paths[0]), Path(paths[1]))
-    scores: list[ScoreRecord] = []
-    with console.bar(len(pairs)) as bar:
-        for hr, sr in pairs:
-            bar.show(len(scores), f"{len(scores)}/{len(pairs)}", [sr.name])
-            measured = compared(hr, sr, scale, scale if border is None else border)
-            scores.append(ScoreRecord(hr.stem, **asdict(measured)))
+    border = scale if border is None else border
+    scores = [
+        ScoreRecord(hr.stem, **asdict(compared(hr, sr, scale, border)))
+        for hr, sr in console.each(pairs, lambda pair: pair[1].name)
+    ]
     return [*scores, _mean(scores)]
 
 
@@ -130,12 +129,11 @@ def _scored(
     cases: dict[int, list[Case]] = {}
 
     def of_method(method: str, enlarge: Enlarge, scale: int) -> Iterator[ScoreRecord]:
-        scores: list[ScoreRecord] = []
-        with console.bar(len(files)) as bar:
-            for case in cases[scale]:
-                bar.show(len(scores), f"{len(scores)}/{len(files)}", [method])
-                values = scored(enlarge, case, scale if border is None else border, lpips)
-                scores.append(ScoreRecord(case.name, model=method, **values))
+        inner = scale if border is None else border
+        scores = [
+            ScoreRecord(case.name, model=method, **scored(enlarge, case, inner, lpips))
+            for case in console.each(cases[scale], lambda case: method)
+        ]
         yield from (*scores, _mean(scores))
 
     for model in models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,6 @@ def _write_mix(networks: tuple[str, ...], alpha: float | None, layers: str, targ
     from upscale_cli.weights.state_dict import save_state
 
     loaded: Sequence[LoadedWeights]
-
     if alpha is None:
         named = [_share(text) for text in networks]
         loaded, shares = _load([name for name, _ in named], console), [share for _, share in named]
@@ -166,16 +166,12 @@ def _sweep(
     if not all(0 <= alpha <= 1 for alpha in alphas):
         console.notify(note("Alphas outside 0 to 1 extrapolate, which may look strange."))
     shown = sweep.chosen_crop(lr, second.spec.scale, crop)
-    steps = []
-    with console.bar(len(alphas)) as bar:
-        for step in sweep.sweep(
-            first, second, alphas, lr, ground_truth, layers, lambda network: Upscaler.from_options(options, network)
-        ):
-            steps.append(step)
-            bar.show(len(steps), f"{len(steps)}/{len(alphas)}", [f"alpha {step.alpha:g}"])
-            if step.scores:
-                measures = f"PSNR Y {step.scores.psnr_y:6.2f}   SSIM Y {step.scores.ssim_y:.4f}"
-                console.tell(f"alpha {step.alpha:<6g} {measures}")
+    steps, counted = [], console.each(alphas, lambda alpha: f"alpha {alpha:g}")
+    for step in sweep.sweep(first, second, counted, lr, ground_truth, layers, partial(Upscaler.from_options, options)):
+        steps.append(step)
+        if step.scores:
+            measures = f"PSNR Y {step.scores.psnr_y:6.2f}   SSIM Y {step.scores.ssim_y:.4f}"
+            console.tell(f"alpha {step.alpha:<6g} {measures}")
     write_image(sweep.sheet(steps, shown, second.spec.scale), target, WriteOptions(kind))
     if ground_truth is not None:
         sweep.plot(steps, plotted)

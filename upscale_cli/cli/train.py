@@ -234,7 +234,6 @@ class _Progress:
 
     def validation(self, step: int, figures: Figures, best: bool) -> None:
         """Report on a validation."""
-        words = (
-            f"{step}: PSNR {figures.psnr_y:.3f} dB, SSIM {figures.ssim_y:.4f} on Y{', the best so far' if best else ''}"
-        )
+        words = f"{step}: PSNR {figures.psnr_y:.3f} dB, SSIM {figures.ssim_y:.4f} on Y"
+        words += ", the best so far" if best else ""
         self._console.record(ValidationRecord(step, figures.psnr_y, figures.ssim_y, best), words)

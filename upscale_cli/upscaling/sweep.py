@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Step:
 def sweep(
     first: LoadedWeights,
     second: LoadedWeights,
-    alphas: Sequence[float],
+    alphas: Iterable[float],
     picture: Picture,
     hr: Picture | None,
     layers: str,
