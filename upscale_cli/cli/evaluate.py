@@ -88,9 +88,9 @@ def evaluate(
 
 
 evaluate.headings = {
-    "Networks": ("models", "hr", "lr", "device", "half", "fp32", "tile", "tta"),
-    "Measures": ("scale", "border", "with_lpips"),
-    "Output": ("markdown", "json", "quiet"),
+    "Networks": "models hr lr device half fp32 tile tta",
+    "Measures": "scale border with_lpips",
+    "Output": "markdown json quiet",
 }
 
 

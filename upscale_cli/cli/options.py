@@ -184,9 +184,9 @@ def style_options(json_help: str = "", quiet_help: str = "Only errors.") -> Deco
 
 
 class Heading(click.Command):
-    """A command whose help lists its options under headings; ``headings`` maps each to the options' names."""
+    """A command whose help lists its options under headings, each mapped to their names."""
 
-    headings: dict[str, tuple[str, ...]] = {}  # noqa: RUF012  (set once per command, below its options)
+    headings: dict[str, str] = {}  # noqa: RUF012  (set once per command, below its options)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings, and those without one last."""
@@ -197,6 +197,6 @@ class Heading(click.Command):
         }
         for heading, names in self.headings.items():
             with formatter.section(heading):
-                formatter.write_dl([records.pop(name) for name in names])
+                formatter.write_dl([records.pop(name) for name in names.split()])
         with formatter.section("Other"):
             formatter.write_dl(list(records.values()))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.clip_options import ClipOptions
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.plan import Plan
+    from upscale_cli.upscaling.plan import Naming, Plan
 
 PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
@@ -77,9 +77,7 @@ def run(
       upscale clip.mp4 -s 2 --start 1:20 --duration 5
     """
     from upscale_cli.images import formats
-    from upscale_cli.upscaling.job import require_writable_formats
-    from upscale_cli.upscaling.plan import Naming, plan
-    from upscale_cli.upscaling.settings import difference, keep, settings_of
+    from upscale_cli.upscaling.plan import Naming
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
@@ -99,11 +97,31 @@ def run(
         existing="overwrite" if overwrite else "skip" if skip_existing else "auto",
         compare=compare,
     )
+    run_pictures(paths, options, naming, dry_run, style)
+
+
+run.headings = {
+    "Size": "scale width height fit",
+    "Network": "model restore alpha denoise tta alpha_upsampler",
+    "Degradation of the inputs": "input_quality noise",
+    "Network trained on the picture itself": "kernel fast iterations seed",
+    "Files": "output suffix format_name quality depth overwrite skip_existing compare recursive max_megapixels dry_run",
+    "Clips": " ".join(NAMES),
+    "Speed and memory": "tile tile_pad half fp32 device threads",
+}
+
+
+def run_pictures(paths: Sequence[str], options: UpscaleOptions, naming: Naming, dry_run: bool, style: Style) -> None:
+    """Enlarge the pictures that ``paths`` mean, or say what would be done, and report on each."""
+    from upscale_cli.upscaling.job import require_writable_formats
+    from upscale_cli.upscaling.plan import plan
+    from upscale_cli.upscaling.settings import difference, keep, settings_of
+
     planned = plan(paths, naming)
     require_writable_formats(planned.jobs, options)
-    console = Console(style, len(planned.jobs))
-    chosen = settings_of(options)
-    unlike = (notice for folder in planned.folders for notice in difference(folder, chosen) if not overwrite)
+    console, chosen = Console(style, len(planned.jobs)), settings_of(options)
+    replaces = naming.existing == "overwrite"
+    unlike = (notice for folder in planned.folders for notice in difference(folder, chosen) if not replaces)
     for notice in (*planned.notices, *unlike):
         console.notify(notice)
     if dry_run:
@@ -112,34 +130,11 @@ def run(
     for folder in {job.target.parent for job in (*planned.jobs, *planned.skipped)}:
         remove_leftovers(folder)
     for folder in planned.folders if planned.jobs else ():
-        keep(folder, chosen, overwrite)
+        keep(folder, chosen, replaces)
     for job in planned.skipped:
         console.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
-    enlarge_all(planned.jobs, options, console, replaces=overwrite)
+    enlarge_all(planned.jobs, options, console, replaces)
     console.conclude(planned)
-
-
-run.headings = {
-    "Size": ("scale", "width", "height", "fit"),
-    "Network": ("model", "restore", "alpha", "denoise", "tta", "alpha_upsampler"),
-    "Degradation of the inputs": ("input_quality", "noise"),
-    "Network trained on the picture itself": ("kernel", "fast", "iterations", "seed"),
-    "Files": (
-        "output",
-        "suffix",
-        "format_name",
-        "quality",
-        "depth",
-        "overwrite",
-        "skip_existing",
-        "compare",
-        "recursive",
-        "max_megapixels",
-        "dry_run",
-    ),
-    "Clips": NAMES,
-    "Speed and memory": ("tile", "tile_pad", "half", "fp32", "device", "threads"),
-}
 
 
 def _sized(options: UpscaleOptions) -> UpscaleOptions:

@@ -141,10 +141,10 @@ def train(
 
 
 train.headings = {
-    "Pictures": ("hr", "lr", "kernel", "validate", "validate_lr"),
-    "Training": ("start", "settings", "iterations", "seed"),
-    "The run": ("output", "resume", "overwrite", "device", "threads"),
-    "Recipes": ("as_list", "show", "only_check"),
+    "Pictures": "hr lr kernel validate validate_lr",
+    "Training": "start settings iterations seed",
+    "The run": "output resume overwrite device threads",
+    "Recipes": "as_list show only_check",
 }
 
 
