@@ -24,12 +24,12 @@ from statistics import median
 import numpy as np
 import torch
 
-from upscale_cli.cli.upscalers import upscalers
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.networks import NetworkSpec, build
 from upscale_cli.notices import ignore
+from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling.engines.engine import Progress
 from upscale_cli.upscaling.engines.local import LocalEngine
 from upscale_cli.upscaling.job import Job
