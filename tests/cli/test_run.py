@@ -249,12 +249,12 @@ def test_a_dry_run_decodes_nothing(terminal: Terminal, monkeypatch: pytest.Monke
     assert said.out.count("6x4 to 24x16") == 4
 
 
-@pytest.mark.parametrize(("quality", "advised"), [(40, True), (95, False)])
+@pytest.mark.parametrize(("quality", "advised"), [(30, True), (75, False)])
 def test_restoring_is_recommended_for_strongly_compressed_pictures_alone(
     terminal: Terminal, network: str, quality: int, advised: bool
 ) -> None:
     write_image(painted(1, 24, 30), Path("a.jpg"), WriteOptions(by_name("jpeg"), quality))
-    assert ("--restore removes the traces" in terminal("a.jpg", "--device", "cpu", "-s", "2").err) == advised
+    assert ("--restore may look cleaner" in terminal("a.jpg", "--device", "cpu", "-s", "2").err) == advised
     assert "--restore" not in terminal("a.jpg", "-m", network, "-s", "2").err
 
 

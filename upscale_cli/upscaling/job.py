@@ -84,7 +84,7 @@ UpscalerFor = Callable[[Picture, OnShare], PictureUpscaler]
 # Makes that, once for each process; importable by name, so that other processes find it.
 Upscalers = Callable[[UpscaleOptions, Notify], UpscalerFor]
 
-GOOD_QUALITY = 85  # of JPEG: below, the network for clean pictures shows the compression
+POOR_QUALITY = 40  # of JPEG: below, the default networks leave some of the compression
 # What a damaged or unusual picture can raise in libraries: the other pictures of the run go on.
 ONE_PICTURES_FAULT = (UpscaleError, OSError, MemoryError, RuntimeError, ValueError)
 
@@ -175,9 +175,9 @@ def _advice(enlarged: Enlarged, options: UpscaleOptions) -> tuple[Notice, ...]:
     if enlarged.outcome.model not in CLEAN or options.network is not None:
         return ()
     quality = enlarged.before.frames[0].jpeg_quality
-    if quality is None or quality >= GOOD_QUALITY:
+    if quality is None or quality >= POOR_QUALITY:
         return ()
-    return (note(f"The input is compressed (JPEG quality below {GOOD_QUALITY}): --restore removes the traces."),)
+    return (note(f"The input is strongly compressed (JPEG quality below {POOR_QUALITY}): --restore may look cleaner."),)
 
 
 def write_options(path: Path, options: UpscaleOptions) -> WriteOptions:
