@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from PIL import Image
 from terminal import Terminal
 
 from upscale_cli import Upscaler
@@ -32,6 +33,22 @@ def test_the_networks_of_fidelity_keep_their_figures(
     assert mean["psnr_y"] == pytest.approx(recorded[0], abs=0.006)
     assert mean["ssim_y"] == pytest.approx(recorded[1], abs=1e-4)
     assert mean["psnr_y"] >= least
+
+
+@pytest.mark.parametrize(("model", "scale"), [("lite-x4", 4), ("lite-x2", 2)])
+@pytest.mark.parametrize(("quality", "gain"), [(75, 0.5), (92, 1.0)])
+def test_compressed_pictures_come_out_better_than_by_bicubic(
+    terminal: Terminal, shared: Path, tmp_path: Path, model: str, scale: int, quality: int, gain: float
+) -> None:
+    folder = shared / "data" / "Set14" / f"x{scale}"
+    for path in sorted((folder / "LR").iterdir()):
+        with Image.open(path) as lr:
+            lr.convert("RGB").save(tmp_path / f"{path.stem}.jpg", quality=quality)
+    said = terminal("eval", "--model", model, "--hr", str(folder / "HR"), "--lr", str(tmp_path), "--json")
+    bicubic, network = (json.loads(line)["psnr_y"] for line in said.out.splitlines() if '"mean"' in line)
+    recorded = json.loads((EMBEDDED_FOLDER / f"{model}-conditioned.json").read_text(encoding="utf-8"))["figures"]
+    assert network == pytest.approx(recorded[f"Set14_q{quality}"][0], abs=0.03)
+    assert network >= bicubic + gain
 
 
 def test_the_restoring_network_is_close_to_its_teacher(shared: Path) -> None:

@@ -41,14 +41,14 @@ def test_embedded_files_are_there_with_their_training_record() -> None:
     for record in load_manifest().embedded:
         path = EMBEDDED_FOLDER / record.file
         assert (path.stat().st_size, sha256_of(path)) == (record.bytes, record.sha256)
-        assert path.stat().st_size <= 700_000
+        assert path.stat().st_size <= 900_000
         training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert training["name"] == record.name
         assert training["figures"]
         assert {"from", "seed", "iterations", "minutes"} <= training["stages"][-1].keys()
         log = EMBEDDED_FOLDER / training["log"].split(" ")[0]
         assert log.read_text(encoding="utf-8").startswith("step,seconds,rate,pixel")
-    assert sum(record.bytes or 0 for record in load_manifest().embedded) <= 2_000_000
+    assert sum(record.bytes or 0 for record in load_manifest().embedded) <= 4_500_000  # five of 900 KB each
 
 
 @pytest.mark.shared

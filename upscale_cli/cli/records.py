@@ -192,6 +192,7 @@ class ModelRecord(Record):
     extra: str | None
     note: str
     partner: str | None
+    for_degraded: str | None
     source: str
     urls: tuple[str, ...]
     bytes: int | None

@@ -31,7 +31,10 @@ HashPrefix = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8,63}\Z")]
 
 
 class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One file of weights: where it is, how it is verified, what it is for."""
+    """One file of weights: where it is, how it is verified, what it is for.
+
+    ``for_degraded``: the conditioned network that takes its place for compressed and noisy pictures.
+    """
 
     name: Name
     file: Name
@@ -47,6 +50,7 @@ class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     sha256_prefix: HashPrefix | None = None
     source: Text = ""
     partner: Name | None = None
+    for_degraded: Name | None = None
     note: Text = ""
 
     @property
@@ -157,4 +161,7 @@ def problems(manifest: Manifest) -> list[str]:
             found.append(f"{record.name} has the unknown partner {record.partner!r}")
         elif partner and (partner.architecture, partner.scale) != (record.architecture, record.scale):
             found.append(f"{record.name} cannot be mixed with its partner {partner.name}")
+        degraded = by_name.get((record.for_degraded or "").lower())
+        if record.for_degraded and (degraded is None or degraded.scale != record.scale):
+            found.append(f"{record.name} cannot be replaced by {record.for_degraded} for degraded pictures")
     return found

@@ -28,7 +28,7 @@ DENOISED = "realesr-general-x4v3"
 class ResolvedNetwork:
     """A network in fp32 on the CPU, and what is known of its weights.
 
-    A conditioned one is here as it is for pictures without degradation; ``told`` makes the others.
+    It is the one for pictures without degradation; ``conditioned`` makes those for others, where there is one.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ResolvedNetwork:
 
     def told(self, conditions: Sequence[float]) -> nn.Module:
         """Return the module for pictures of these ``conditions``; of a network that is not told any, its own."""
-        if self.conditioned is None:
+        if self.conditioned is None or not any(conditions):
             return self.module
         return build(*folded(self.conditioned.spec, self.conditioned.tensors, conditions))
 
@@ -61,7 +61,11 @@ def resolve(
         raise UsageError("--denoise and --alpha mix the same two networks.", "Give one of them.")
     share = alpha if denoise is None else denoise
     if share is None:
-        return built(load(model, progress, notify))
+        network = built(load(model, progress, notify))
+        record = None if is_path(model) else load_manifest().find(str(model))
+        if record is None or record.for_degraded is None:
+            return network
+        return replace(network, conditioned=built(load(record.for_degraded, progress, notify)).conditioned)
     psnr, gan = _pair(model, "--alpha" if denoise is None else "--denoise")
     return _mix(load(psnr, progress, notify), load(gan, progress, notify), share, notify)
 
