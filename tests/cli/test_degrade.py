@@ -80,6 +80,17 @@ def test_a_crop_larger_than_the_picture_is_the_largest_that_the_scale_divides(te
     assert read_picture(Path("photo_degraded.png")).width == 2 * 13 * 28 + 3 * GAP
 
 
+def test_a_kernel_says_how_much_smaller_pictures_become(terminal: Terminal) -> None:
+    save("photo.png")
+    write_kernel(Path("a.json"), centred(np.ones((6, 6)), 2))
+    for options in ([], ["-s", "2"], ["-s", "4"]):
+        output = f"sheet{len(options) and options[1]}.png"
+        assert terminal("degrade", "photo.png", "--kernel", "a.json", "-o", output, *options).code == 0
+    by_kernel, twice, four_times = (read_picture(Path(f"sheet{scale}.png")).color for scale in (0, 2, 4))
+    assert np.array_equal(by_kernel, twice)
+    assert not np.array_equal(by_kernel, four_times)
+
+
 def test_a_kernel_blurs_alone(terminal: Terminal) -> None:
     save("photo.png")
     Path("kernels").mkdir()

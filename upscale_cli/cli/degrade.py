@@ -11,12 +11,17 @@ from upscale_cli.cli.options import overwrite_option, path, style_options
 from upscale_cli.cli.outputs import require_picture
 from upscale_cli.errors import InputError
 
+SCALE = 4
+
 
 @click.command("degrade", no_args_is_help=True)
 @click.argument("picture", type=path())
 @click.option("-n", "--count", type=click.IntRange(1, 400), default=16, show_default=True, help="Degraded versions.")
 @click.option(
-    "-s", "--scale", type=click.IntRange(1, 16), default=4, show_default=True, help="How much smaller they become."
+    "-s",
+    "--scale",
+    type=click.IntRange(1, 16),
+    help="How much smaller they become.  [default: the kernel's scale, or 4]",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other versions.")
 @click.option(
@@ -29,7 +34,7 @@ from upscale_cli.errors import InputError
 def degrade(
     picture: Path,
     count: int,
-    scale: int,
+    scale: int | None,
     seed: int,
     crop: int,
     kernel: Path | None,
@@ -58,6 +63,7 @@ def degrade(
     sharp = read_picture(picture)
     if min(sharp.height, sharp.width) < 16:
         raise InputError(f"{picture} is only {sharp.width}x{sharp.height} pixels.", "16 and more are needed.")
+    scale = scale or (preview.scale_of(kernel) if kernel else SCALE)
     hr = preview.middle(sharp, crop, scale)
     versions = (
         preview.by_kernels(hr, scale, count, kernel) if kernel else preview.second_order(hr, scale, count, [seed])

@@ -49,6 +49,11 @@ def second_order(hr: Tensor, scale: int, count: int, seed: Sequence[int]) -> lis
     return [Version(chains.apply(hr, scale, parameters), described(parameters)) for parameters in drawn]
 
 
+def scale_of(path: Path) -> int:
+    """Return how much smaller pictures become by the first kernel of a file or folder. Raises InputError."""
+    return read_kernels(path)[0].scale
+
+
 def by_kernels(hr: Tensor, scale: int, count: int, path: Path) -> list[Version]:
     """Return versions by the first kernels of a file or folder, at most ``count``. Raises InputError."""
     kernels = read_kernels(path)[:count]
