@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from upscale_cli.errors import UsageError
-from upscale_cli.notices import Notice
+from upscale_cli.notices import Notice, ignore
 from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.recipe_file import load_recipe
+from upscale_cli.weights.http import silent
 from upscale_cli.weights.load import load
 
 
@@ -63,3 +65,19 @@ def test_a_network_of_another_scale_gives_what_fits() -> None:
     different = [key for key in own if not torch.equal(own[key], given[key].float())]
     assert sorted(different) == ["body.18.bias", "body.18.weight"]
     assert "27 of 29 tensors come from it" in notices[-1].text
+
+
+def test_a_network_of_another_library_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load_recipe("lite-x4").network
+    foreign = replace(load("lite-x4"), spec=replace(network.spec(), architecture="ATD", library="spandrel"))
+    monkeypatch.setattr("upscale_cli.training.generator.load", lambda *given: foreign)
+    with pytest.raises(UsageError, match="opened by spandrel, which only runs it"):
+        started("atd.pth", network, 0, silent, ignore)
+
+
+def test_a_conditioned_network_grows_from_a_compact_one() -> None:
+    network = load_recipe("lite-x4-conditioned").network
+    spec, module = started("lite-x4", network, 0, silent, ignore)
+    given = load("lite-x4").tensors
+    assert spec == network.spec()
+    assert all(torch.equal(module.state_dict()[key], tensor.float()) for key, tensor in given.items())

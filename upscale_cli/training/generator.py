@@ -39,6 +39,8 @@ def started(
         raise UsageError(f"{weights.name} takes {weights.spec.in_channels} channel.", "Start from an RGB network.")
     if weights.spec.scale != network.scale:
         return _of_another_scale(weights, network, seed, notify)
+    if library := weights.spec.library:
+        raise UsageError(f"{weights.name} is opened by {library}, which only runs it.", "Start from another network.")
     weights = weights if network.spec().conditions else for_clean(weights)
     if weights.spec != (wanted := network.spec()):
         grown = networks.named(wanted.architecture).expanded(weights.tensors)
