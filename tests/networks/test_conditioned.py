@@ -57,3 +57,8 @@ def test_a_compact_network_grows_into_one_that_takes_no_notice_of_conditions_yet
 def test_the_stronger_the_compression_the_larger_its_condition(quality: float, more: float) -> None:
     assert conditions(quality)[0] > conditions(quality + more)[0] >= conditions(100)[0] == conditions()[0] == 0
     assert conditions(50)[0] == pytest.approx(1)
+
+
+def test_networks_of_other_architectures_do_not_grow() -> None:
+    state = build(named("rrdbnet").examples[0]).state_dict()
+    assert named("conditioned").expanded(state).keys() == state.keys()

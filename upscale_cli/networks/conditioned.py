@@ -123,7 +123,7 @@ def _module(spec: NetworkSpec) -> nn.Module:
 
 def _expanded(state: StateDict) -> dict[str, Tensor]:
     """Return the tensors of a conditioned network; of a compact one, which so far takes no notice of conditions."""
-    if any(key.startswith("condition.") for key in state):
+    if not COMPACT.detect(state):
         return dict(state)
     spec = _described(COMPACT.spec(state))
     with torch.random.fork_rng(devices=[]):
