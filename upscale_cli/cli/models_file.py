@@ -71,7 +71,7 @@ def _print_file(console: Console, path: Path, full: bool) -> None:
         "network": f"{spec.architecture}, x{spec.scale}, {spec.in_channels} to {spec.out_channels} channels"
         + (f", opened by {spec.library}" if spec.library else ""),
         "hyper-parameters": [f"{name} {value}" for name, value in spec.hyperparameters.items()],
-        "told": [FULL_NAMES[name] for name in spec.conditions],
+        "conditions": [FULL_NAMES[name] for name in spec.conditions],
         "parameters": f"{sum(tensor.numel() for tensor in weights.tensors.values()):,}",
         "receptive radius": radius + ("" if spec.tile_halo >= spec.receptive_radius else overlap),
         "half precision": " and ".join(spec.half_types) or "not supported: runs in fp32",

@@ -1,4 +1,4 @@
-"""Degradation of known strength: noise and JPEG, of which a conditioned network is told."""
+"""Degradation of known strength: noise and JPEG, which a conditioned network is given."""
 
 from __future__ import annotations
 

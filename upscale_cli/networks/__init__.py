@@ -173,7 +173,7 @@ def build(spec: NetworkSpec, state: StateDict | None = None) -> nn.Module:
 def folded(spec: NetworkSpec, state: StateDict, conditions: Sequence[float]) -> tuple[NetworkSpec, dict[str, Tensor]]:
     """Return the plain network, and its canonical tensors, that a conditioned one is under these ``conditions``.
 
-    A network that is told nothing is returned as it is.
+    A network that takes no conditions is returned as it is.
     """
     return recognise(conditioned.folded(state, conditions)) if spec.conditions else (spec, dict(state))
 

@@ -33,7 +33,7 @@ class NetworkSpec:
     itself continues pictures that are no multiples; still tiles begin on them.
     ``hyperparameters``: what the module is built from: numbers, texts, or tuples of numbers. ``half_types``: of fp16
     and bf16 those it can be run in. ``library``: which one brings it, where we do not. ``conditions``: what the network
-    is told of a picture's degradation, by name; ``networks.folded`` makes a plain one for given values.
+    is given of a picture's degradation, by name; ``networks.folded`` makes a plain one for given values.
     """
 
     architecture: str

@@ -1,7 +1,7 @@
-"""A compact network that is told how the picture was degraded: after each convolution, channels scaled and shifted.
+"""A compact network that is given how the picture was degraded: after each convolution, channels scaled and shifted.
 
 The scales and shifts come from a small perceptron of the conditions (Dumoulin et al. 2018, "Feature-wise
-transformations"; SRMD, Zhang et al. 2018, and IKC, Gu et al. 2019, tell super-resolution networks the kernel so). For
+transformations"; SRMD, Zhang et al. 2018, and IKC, Gu et al. 2019, give super-resolution networks the kernel so). For
 one picture they are constants, so that ``folded`` gives a plain compact network, which is as fast as any and which
 other programs open. A picture without degradation has the conditions 0.
 """
@@ -58,8 +58,8 @@ class Conditioned(Compact):
 
     def forward(self, lr: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1], and ``conditions``, (N, 2) or none: 0."""
-        told = lr.new_zeros(lr.shape[0], len(CONDITIONS)) if conditions is None else conditions
-        changes, x = self.condition(told), lr
+        given = lr.new_zeros(lr.shape[0], len(CONDITIONS)) if conditions is None else conditions
+        changes, x = self.condition(given), lr
         for layer in self.body:
             x = layer(x)
             if isinstance(layer, nn.Conv2d):
@@ -96,9 +96,9 @@ def _detect(state: StateDict) -> bool:
 def _spec(state: StateDict) -> NetworkSpec:
     body = {key: tensor for key, tensor in state.items() if key.startswith("body.")}
     compact = COMPACT.spec(body)
-    told = state["condition.0.weight"].shape[-1]
-    if told != len(CONDITIONS):
-        raise ValueError(f"it is told {told} conditions, not {' and '.join(CONDITIONS)}")
+    taken = state["condition.0.weight"].shape[-1]
+    if taken != len(CONDITIONS):
+        raise ValueError(f"it takes {taken} conditions, not {' and '.join(CONDITIONS)}")
     return _described(compact)
 
 

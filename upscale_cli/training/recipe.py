@@ -74,7 +74,7 @@ class Degradation(Section, frozen=True):
     bicubically; of the kind "known" it is the share of patches, for either of noise and JPEG.
 
     The kind "known" is bicubic downsampling, Gaussian noise as above, and JPEG of a quality drawn from
-    ``jpeg_quality``, evenly by the logarithm of how coarse it is; a conditioned network is told both.
+    ``jpeg_quality``, evenly by the logarithm of how coarse it is; a conditioned network is given both.
     """
 
     kind: Literal["bicubic", "kernels", "known", "second-order"] = "bicubic"

@@ -42,7 +42,7 @@ class UpscaleOptions:
     ``restore`` takes the embedded network for degraded pictures; ``alpha`` is the share of the GAN-trained network in
     its mix with the PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
     over eight orientations; ``alpha_upsampler`` enlarges transparency.
-    The degradation that lite-x4 and lite-x2 are told of: ``input_quality`` is the input's JPEG quality, 1 to 100,
+    The degradation that lite-x4 and lite-x2 remove: ``input_quality`` is the input's JPEG quality, 1 to 100,
     "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50,
     or "auto" for what is measured.
     Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).

@@ -64,7 +64,9 @@ class Upscaler:
         network = network or _resolved(self.options, used[0], on_download, notify)
         _require_picture_network(network)
         if network.conditioned is None and (said := self.options.degradation):
-            reason = f"{network.name} is not told of compression or noise, so {' and '.join(said)} would do nothing."
+            reason = (
+                f"{network.name} takes no notice of compression or noise, so {' and '.join(said)} would do nothing."
+            )
             raise UsageError(reason, f"Leave it out, or use {' or '.join(CLEAN)}.")
         self.name, self.spec = network.name, network.spec
         if not self.options.sized and self.options.network is not None:
@@ -80,7 +82,7 @@ class Upscaler:
             notify=notify,
         )
         self._clean = self._new_runner(network.module, tile=self.options.tile)
-        self._told: dict[tuple[float, ...], NetworkRunner] = {conditions(): self._clean}
+        self._runners: dict[tuple[float, ...], NetworkRunner] = {conditions(): self._clean}
         self.precision = self._clean.precision
 
     @classmethod
@@ -137,12 +139,12 @@ class Upscaler:
         if self._network.conditioned is None:
             return self._clean
         noise = _noise(self.options.noise, pixels)
-        told = conditions(_quality(self.options.input_quality, jpeg_quality), noise)
-        if told not in self._told:
-            if len(self._told) > MOST_RUNNERS:
-                self._told = {conditions(): self._clean}
-            self._told[told] = self._new_runner(self._network.told(told), tile=self._clean.tile)
-        return self._told[told]
+        given = conditions(_quality(self.options.input_quality, jpeg_quality), noise)
+        if given not in self._runners:
+            if len(self._runners) > MOST_RUNNERS:
+                self._runners = {conditions(): self._clean}
+            self._runners[given] = self._new_runner(self._network.under(given), tile=self._clean.tile)
+        return self._runners[given]
 
     def frames_at_once(self, height: int, width: int) -> int:
         """Return how many frames of that size ``upscale_frames`` does best together."""

@@ -37,8 +37,8 @@ class ResolvedNetwork:
     facts: dict[str, str]
     conditioned: LoadedWeights | Mixture | None = None
 
-    def told(self, conditions: Sequence[float]) -> nn.Module:
-        """Return the module for pictures of these ``conditions``; of a network that is not told any, its own."""
+    def under(self, conditions: Sequence[float]) -> nn.Module:
+        """Return the module for pictures of these ``conditions``; of a network that takes none, its own."""
         if self.conditioned is None or not any(conditions):
             return self.module
         return build(*folded(self.conditioned.spec, self.conditioned.tensors, conditions))
@@ -73,10 +73,10 @@ def resolve(
 def built(weights: LoadedWeights | Mixture) -> ResolvedNetwork:
     """Return the network of recognised weights, in fp32. Raises WeightsError where tensors are missing or misshapen."""
     state = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in weights.tensors.items()}
-    told = replace(weights, tensors=state) if weights.spec.conditions else None
+    conditioned = replace(weights, tensors=state) if weights.spec.conditions else None
     try:
         spec, plain = folded(weights.spec, state, conditions())
-        return ResolvedNetwork(weights.name, spec, build(spec, plain), weights.facts, told)
+        return ResolvedNetwork(weights.name, spec, build(spec, plain), weights.facts, conditioned)
     except WeightsError as error:
         raise WeightsError(f"{weights.name}: {error.message}", error.hint) from error
 
