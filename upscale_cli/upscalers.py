@@ -48,6 +48,7 @@ def zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     import torch
 
     from upscale_cli import device as devices
+    from upscale_cli.images.transparency import with_hidden_filled
     from upscale_cli.kernels.files import read_kernel
     from upscale_cli.levels import to_planes
     from upscale_cli.upscaling.upscaler import Upscaler
@@ -68,7 +69,7 @@ def zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
             on_share(TRAINING_SHARE * progress.iteration / progress.limit, state)
 
         module = zssr.fit(
-            to_planes(picture.color),
+            to_planes(with_hidden_filled(picture).color),
             kernel,
             seed=options.seed or 0,
             iterations=options.iterations or (zssr.FAST_ITERATIONS if options.fast else zssr.ITERATIONS),

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from upscale_cli import device as devices
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
 from upscale_cli.levels import top
 from upscale_cli.networks.conditioned import conditions
 from upscale_cli.noise import CLEAN_BELOW, measured_noise
@@ -116,6 +117,7 @@ class Upscaler:
     ) -> Picture:
         """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels."""
         target = (size or self.options.size).pixels(picture.height, picture.width)
+        picture = with_hidden_filled(picture)
         passes = self._passes(picture.height, picture.width, target)
         by_network = [picture.color]
         if picture.alpha is not None and self.options.alpha_upsampler == "network":
@@ -127,9 +129,10 @@ class Upscaler:
             self._enlarged(pixels, target, passes, runner, progress)
             for pixels, runner in zip(by_network, runners, strict=False)
         ]
-        if picture.alpha is not None and not alphas:
-            alphas = [resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)]
-        return replace(picture, color=color, alpha=alphas[0][..., 0] if alphas else None)
+        if picture.alpha is None:
+            return replace(picture, color=color)
+        alpha = alphas[0] if alphas else resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)
+        return replace(picture, color=color, alpha=kept_within_neighbours(alpha[..., 0], picture.alpha))
 
     def _runner_for(self, pixels: Pixels | None = None, jpeg_quality: float | None = None) -> NetworkRunner:
         """Return the network for pictures as noisy as ``pixels`` and from files of this quality, or as is stated.
