@@ -1,4 +1,4 @@
-"""Pictures continued beyond their borders by mirroring, as often as it takes."""
+"""Pictures continued beyond their borders, by mirroring or by repetition, as often as it takes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+Wraps = tuple[bool, bool]  # whether a picture is repeated beyond its borders: downwards, and across
+NO_WRAPS: Wraps = (False, False)
+
+
+def repeated(start: int, stop: int, length: int) -> NDArray[np.intp]:
+    """Return which of ``length`` pixels stand at ``start`` to ``stop``, without it, of a row that repeats itself."""
+    return np.arange(start, stop) % length
 
 
 def mirrored(start: int, stop: int, length: int, *, edge_twice: bool) -> NDArray[np.intp]:

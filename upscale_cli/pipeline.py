@@ -54,7 +54,7 @@ class _Picture:
 
     def cut(self, group: Sequence[Tile]) -> NDArray[Any]:
         """Return the sources of ``group`` as one array (n, h, w, C)."""
-        parts = [cut_out(self.source, tile.source) for tile in group]
+        parts = [cut_out(self.source, tile.source, self.queue.grid.wraps) for tile in group]
         return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
     def paste(self, group: Sequence[Tile], results: NDArray[Any]) -> None:

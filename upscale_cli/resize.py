@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from upscale_cli import levels
-from upscale_cli.borders import mirrored
+from upscale_cli.borders import NO_WRAPS, Wraps, mirrored, repeated
 
 Filter = Literal["bicubic", "lanczos", "area"]
 
@@ -54,11 +54,11 @@ _FILTERS: dict[Filter, tuple[Callable[[Tensor, float], Tensor], float]] = {
 
 
 @lru_cache(maxsize=64)
-def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tensor, Tensor]:
+def _taps(in_size: int, out_size: int, scale: float, kind: Filter, wraps: bool = False) -> tuple[Tensor, Tensor]:
     """Return source indices (out_size, taps) and their weights (out_size, taps), rows summing to 1.
 
     Follows MATLAB's ``contributions``: the kernel widens by 1/scale when downsampling (antialiasing) and
-    pixels beyond the border are mirrored, the edge pixel repeated.
+    pixels beyond the border are mirrored, the edge pixel repeated; where the source ``wraps``, indices go beyond it.
     """
     kernel, width = _FILTERS[kind]
     stretch = min(scale, 1.0)
@@ -69,31 +69,35 @@ def _taps(in_size: int, out_size: int, scale: float, kind: Filter) -> tuple[Tens
     weight = kernel(centers[:, None] - index, stretch)
     weight = weight / weight.sum(1, keepdim=True)
     start, stop = int(index.min()), int(index.max()) + 1
-    inside = torch.from_numpy(mirrored(start, stop, in_size, edge_twice=True))[index - start]
+    inside = index if wraps else torch.from_numpy(mirrored(start, stop, in_size, edge_twice=True))[index - start]
     used = weight.abs().amax(0) > 1e-12
     return inside[:, used], weight[:, used].float()
 
 
-def _bands(in_size: int, out_size: int, scale: float, kind: Filter) -> Iterator[tuple[int, int, Tensor]]:
-    """Yield, for every ``BLOCK`` outputs, the source positions [start, stop) that they use, and their weights.
+def _bands(
+    in_size: int, out_size: int, scale: float, kind: Filter, wraps: bool = False
+) -> Iterator[tuple[slice | Tensor, Tensor]]:
+    """Yield, for every ``BLOCK`` outputs, the source positions that they use, in a row, and their weights.
 
-    These are (outputs, stop - start): products of matrices are far faster than gathering taps.
+    These are (outputs, positions): products of matrices are far faster than gathering taps.
     """
-    all_indices, all_weights = _taps(in_size, out_size, scale, kind)
+    all_indices, all_weights = _taps(in_size, out_size, scale, kind, wraps)
     for first in range(0, out_size, BLOCK):
         index, weight = all_indices[first : first + BLOCK], all_weights[first : first + BLOCK]
         start, stop = int(index.min()), int(index.max()) + 1
-        yield start, stop, torch.zeros(len(index), stop - start).scatter_add_(1, index - start, weight)
+        weights = torch.zeros(len(index), stop - start).scatter_add_(1, index - start, weight)
+        inside = start >= 0 and stop <= in_size
+        yield slice(start, stop) if inside else torch.from_numpy(repeated(start, stop, in_size)), weights
 
 
 def _resize_rows(image: Tensor, out_size: int, scale: float, kind: Filter) -> Tensor:
     bands = _bands(image.shape[-2], out_size, scale, kind)
-    return torch.cat([dense.to(image.device) @ image[..., start:stop, :] for start, stop, dense in bands], -2)
+    return torch.cat([dense.to(image.device) @ image[..., used, :] for used, dense in bands], -2)
 
 
-def _resize_columns(image: Tensor, out_size: int, scale: float, kind: Filter) -> Tensor:
-    bands = _bands(image.shape[-1], out_size, scale, kind)
-    return torch.cat([image[..., start:stop] @ dense.to(image.device).T for start, stop, dense in bands], -1)
+def _resize_columns(image: Tensor, out_size: int, scale: float, kind: Filter, wraps: bool = False) -> Tensor:
+    bands = _bands(image.shape[-1], out_size, scale, kind, wraps)
+    return torch.cat([image[..., used] @ dense.to(image.device).T for used, dense in bands], -1)
 
 
 def resize(
@@ -112,17 +116,20 @@ def resize(
     return image
 
 
-def resize_pixels(pixels: NDArray[Any], size: tuple[int, int], kind: Filter, dtype: DTypeLike) -> NDArray[Any]:
+def resize_pixels(
+    pixels: NDArray[Any], size: tuple[int, int], kind: Filter, dtype: DTypeLike, wraps: Wraps = NO_WRAPS
+) -> NDArray[Any]:
     """Resample uint8 or uint16 ``pixels`` (H, W, C) to ``size`` (height, width) in levels of ``dtype``.
 
-    In strips of rows: the whole picture never exists in floating point.
+    In strips of rows: the whole picture never exists in floating point. Where they ``wrap``, the picture is repeated
+    beyond its borders, elsewhere mirrored.
     """
     height, width, channels = pixels.shape
     result = np.empty((*size, channels), dtype)
-    for number, (start, stop, dense) in enumerate(_bands(height, size[0], size[0] / height, kind)):
-        strip = dense @ levels.to_planes(pixels[start:stop]).contiguous()
+    for number, (used, dense) in enumerate(_bands(height, size[0], size[0] / height, kind, wraps[0])):
+        strip = dense @ levels.to_planes(pixels[used]).contiguous()
         if size[1] != width:
-            strip = _resize_columns(strip, size[1], size[1] / width, kind)
+            strip = _resize_columns(strip, size[1], size[1] / width, kind, wraps[1])
         result[number * BLOCK : (number + 1) * BLOCK] = levels.to_pixels(strip, dtype)
     return result
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upscale_cli.borders import mirrored
+from upscale_cli.borders import NO_WRAPS, Wraps, mirrored, repeated
 from upscale_cli.errors import DeviceError
 
 SMALLEST_SPLIT = 16  # LR pixels: below it a tile is nearly all halo, and splitting on saves no memory
@@ -32,10 +32,15 @@ class Box:
         """(height, width)."""
         return self.bottom - self.top, self.right - self.left
 
-    def grown(self, halo: int, height: int, width: int) -> Box:
-        """Return the box larger by ``halo`` on every side, but not beyond a picture of ``height`` x ``width``."""
-        top, left = max(0, self.top - halo), max(0, self.left - halo)
-        return Box(top, left, min(height, self.bottom + halo), min(width, self.right + halo))
+    def grown(self, halo: int, height: int, width: int, wraps: Wraps = NO_WRAPS) -> Box:
+        """Return the box larger by ``halo`` on every side.
+
+        Not beyond a picture of ``height`` x ``width``, but in the directions in which that ``wraps``.
+        """
+        top, left, bottom, right = self.top - halo, self.left - halo, self.bottom + halo, self.right + halo
+        top, bottom = (top, bottom) if wraps[0] else (max(0, top), min(height, bottom))
+        left, right = (left, right) if wraps[1] else (max(0, left), min(width, right))
+        return Box(top, left, bottom, right)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Grid:
 
     ``height`` and ``width`` of the picture in LR pixels; ``halo``: real neighbours around a core; ``multiple``: the
     grid that the network works on, on which all borders lie but, where it takes ``any_size``, the picture's own.
+    ``wraps``: where sources go beyond the picture, which is repeated there.
     """
 
     height: int
@@ -63,6 +69,7 @@ class Grid:
     halo: int = 0
     multiple: int = 1
     any_size: bool = False
+    wraps: Wraps = NO_WRAPS
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -79,7 +86,7 @@ class Grid:
         """
         halo, above = -(-self.halo // self.multiple) * self.multiple, core.top // self.padded[0] * self.padded[0]
         inside = Box(core.top - above, core.left, core.bottom - above, core.right)
-        return Tile(inside, inside.grown(halo, *self.padded)).lowered(above)
+        return Tile(inside, inside.grown(halo, *self.padded, self.wraps)).lowered(above)
 
     def plan(self, side: int) -> tuple[Tile, ...]:
         """Return tiles of at most ``side`` x ``side`` core pixels (0: one tile), row by row, of nearly equal size.
@@ -115,13 +122,17 @@ def _cuts(length: int, tile: int, multiple: int) -> list[int]:
     return [min(length, round(units * part / parts) * multiple) for part in range(parts + 1)]
 
 
-def cut_out(pixels: NDArray[Any], box: Box) -> NDArray[Any]:
-    """Return a copy of ``pixels`` (H, W, C) in ``box``, continued by reflection beyond the lower and right edge."""
+def cut_out(pixels: NDArray[Any], box: Box, wraps: Wraps = NO_WRAPS) -> NDArray[Any]:
+    """Return a copy of ``pixels`` (H, W, C) in ``box``, continued beyond the edges: repeated where they ``wrap``,
+    reflected elsewhere.
+    """
     height, width = pixels.shape[:2]
-    if box.bottom <= height and box.right <= width:
+    if min(box.top, box.left) >= 0 and box.bottom <= height and box.right <= width:
         return np.array(pixels[box.top : box.bottom, box.left : box.right], order="C")
-    rows = mirrored(box.top, box.bottom, height, edge_twice=False)
-    columns = mirrored(box.left, box.right, width, edge_twice=False)
+    rows, columns = (
+        repeated(*ends) if wrapping else mirrored(*ends, edge_twice=False)
+        for ends, wrapping in zip(((box.top, box.bottom, height), (box.left, box.right, width)), wraps, strict=True)
+    )
     top, left = int(rows.min()), int(columns.min())
     part = np.asarray(pixels[top : rows.max() + 1, left : columns.max() + 1])
     return np.ascontiguousarray(part[np.ix_(rows - top, columns - left)])

@@ -80,7 +80,7 @@ def refuse_for_pictures(clip: ClipOptions) -> None:
 
 def refuse_for_clips(options: UpscaleOptions, of_pictures: dict[str, object]) -> None:
     """Raise UsageError where options of pictures are given for clips; ``of_pictures`` are those beside ``options``."""
-    names = {"--kernel": options.kernel, "--depth": options.depth} | of_pictures
+    names = {"--kernel": options.kernel, "--depth": options.depth, "--tileable": options.tileable} | of_pictures
     if options.alpha_upsampler != "network":
         names["--alpha-upsampler"] = options.alpha_upsampler
     for name, value in names.items():

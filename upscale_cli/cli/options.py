@@ -105,6 +105,11 @@ _field(
     help="What enlarges transparency.",
 )
 _field(
+    "--tileable",
+    type=click.Choice(["x", "y", "both"]),
+    help="Seamless textures: what lies beyond the edges left and right, above and below, or both, is the other side.",
+)
+_field(
     "--input-quality",
     type=parse_input_quality,
     metavar="QUALITY",

@@ -102,7 +102,7 @@ def run(
 
 run.headings = {
     "Size": "scale width height fit",
-    "Network": "model restore alpha denoise tta alpha_upsampler",
+    "Network": "model restore alpha denoise tta alpha_upsampler tileable",
     "Degradation of the inputs": "input_quality noise",
     "Network trained on the picture itself": "kernel fast iterations seed",
     "Files": "output suffix format_name quality depth overwrite skip_existing compare recursive max_megapixels dry_run",

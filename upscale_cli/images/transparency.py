@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from upscale_cli.borders import NO_WRAPS, Wraps
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Picture, Pixels
 
@@ -14,8 +15,8 @@ REACH = 256  # rows beyond a strip in which the nearest visible colour is sought
 STRIP = 1 << 22  # pixels that are worked on at a time
 
 
-def with_hidden_filled(picture: Picture) -> Picture:
-    """Return ``picture`` with every colour under alpha 0 replaced by the nearest that is seen.
+def with_hidden_filled(picture: Picture, wraps: Wraps = NO_WRAPS) -> Picture:
+    """Return ``picture`` with every colour under alpha 0 replaced by the nearest that is seen, across edges that wrap.
 
     Programs leave anything there, and networks would mix it into the edges. In strips, so that memory does not grow
     with the picture; hidden pixels with none that is seen within ``REACH`` rows may keep their colour.
@@ -23,6 +24,11 @@ def with_hidden_filled(picture: Picture) -> Picture:
     alpha = picture.alpha
     if alpha is None or alpha.all() or not alpha.any():
         return picture
+    if any(wraps):
+        wider = Picture(_repeated(picture.color, REACH, wraps), _repeated(alpha, REACH, wraps))
+        top, left = (REACH * wrapping for wrapping in wraps)
+        inside = np.s_[top : top + picture.height, left : left + picture.width]
+        return replace(picture, color=with_hidden_filled(wider).color[inside])
     color, height = picture.color.copy(), max(1, STRIP // picture.width)
     for top in range(0, picture.height, height):
         above, bottom = max(0, top - REACH), min(picture.height, top + height)
@@ -38,7 +44,7 @@ def with_hidden_filled(picture: Picture) -> Picture:
     return replace(picture, color=color)
 
 
-def kept_within_neighbours(alpha: Pixels, source: Pixels) -> Pixels:
+def kept_within_neighbours(alpha: Pixels, source: Pixels, wraps: Wraps = NO_WRAPS) -> Pixels:
     """Return enlarged ``alpha`` (H, W), nowhere outside the range of the 3 x 3 pixels of ``source`` (h, w) around it.
 
     So what is empty or opaque stays that; where ``alpha`` is smaller, as many pixels more as it is smaller count.
@@ -47,12 +53,19 @@ def kept_within_neighbours(alpha: Pixels, source: Pixels) -> Pixels:
         np.minimum((np.arange(size) + 0.5) * (of / size), of - 1).astype(np.intp)
         for size, of in zip(alpha.shape, source.shape, strict=True)
     )
-    reach = (1 + 2 * math.ceil(max(of / size for size, of in zip(alpha.shape, source.shape, strict=True))),) * 2
-    window = np.ones(reach, np.uint8)
-    least, most = cv2.erode(source, window), cv2.dilate(source, window)
+    reach = math.ceil(max(of / size for size, of in zip(alpha.shape, source.shape, strict=True)))
+    window, wider = np.ones((2 * reach + 1,) * 2, np.uint8), _repeated(source, reach, wraps)
+    rows, columns = rows + reach * wraps[0], columns + reach * wraps[1]
+    least, most = cv2.erode(wider, window), cv2.dilate(wider, window)
     kept, height = np.empty_like(alpha), max(1, STRIP // alpha.shape[1])
     for top in range(0, len(alpha), height):
         strip = np.s_[top : top + height]
         inside = np.ix_(rows[strip], columns)
         np.clip(alpha[strip], least[inside], most[inside], out=kept[strip])
     return kept
+
+
+def _repeated(pixels: Pixels, margin: int, wraps: Wraps) -> Pixels:
+    """Return pixels (H, W) or (H, W, C) with ``margin`` more at the sides that wrap."""
+    margins = [(margin * wrapping,) * 2 for wrapping in wraps]
+    return np.pad(pixels, [*margins, *[(0, 0)] * (pixels.ndim - 2)], "wrap")

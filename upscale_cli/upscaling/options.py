@@ -10,10 +10,12 @@ from upscale_cli.errors import UsageError
 from upscale_cli.upscaling.size import Size
 
 if TYPE_CHECKING:
+    from upscale_cli.borders import Wraps
     from upscale_cli.device import Precision
     from upscale_cli.upscaling.runner import TileChoice
 
 AlphaUpsampler = Literal["network", "bicubic"]
+Tileable = Literal["x", "y", "both"]
 Depth = Literal[8, 16]
 Noise = float | Literal["auto"]
 InputQuality = int | Literal["auto", "none"]
@@ -26,6 +28,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "alpha_upsampler": ("network", "bicubic"),
     "precision": ("auto", "half", "fp32"),
     "depth": (None, 8, 16),
+    "tileable": (None, "x", "y", "both"),
 }
 BOUNDS = {
     "quality": (1, 100, "A quality of {}"),
@@ -41,7 +44,8 @@ class UpscaleOptions:
     Network: ``model`` is a name of the manifest, an OpenModelDB id or a weights file (None: by device and scale);
     ``restore`` takes the embedded network for degraded pictures; ``alpha`` is the share of the GAN-trained network in
     its mix with the PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
-    over eight orientations; ``alpha_upsampler`` enlarges transparency.
+    over eight orientations; ``alpha_upsampler`` enlarges transparency; ``tileable`` textures continue beyond their left
+    and right (x), upper and lower (y) or all edges at the other side.
     The degradation that lite-x4 and lite-x2 remove: ``input_quality`` is the input's JPEG quality, 1 to 100,
     "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50,
     or "auto" for what is measured.
@@ -63,6 +67,7 @@ class UpscaleOptions:
     denoise: float | None = None
     tta: bool = False
     alpha_upsampler: AlphaUpsampler = "network"
+    tileable: Tileable | None = None
     input_quality: InputQuality = "auto"
     noise: Noise = "auto"
     scale: float | None = None
@@ -127,6 +132,11 @@ class UpscaleOptions:
         return {name: value for name, value in said.items() if value != "auto"}
 
     @property
+    def wraps(self) -> Wraps:
+        """Whether pictures are repeated beyond their borders: downwards, and across."""
+        return self.tileable in ("y", "both"), self.tileable in ("x", "both")
+
+    @property
     def sized(self) -> bool:
         """Whether a size was asked for."""
         return any(value is not None for value in (self.scale, self.width, self.height, self.fit))
@@ -154,6 +164,7 @@ class OptionFields(TypedDict, total=False):
     denoise: float | None
     tta: bool
     alpha_upsampler: AlphaUpsampler
+    tileable: Tileable | None
     input_quality: InputQuality
     noise: Noise
     scale: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from upscale_cli import device as devices
 from upscale_cli import pipeline
+from upscale_cli.borders import NO_WRAPS, Wraps
 from upscale_cli.device import Precision
 from upscale_cli.images.picture import Pixels
 from upscale_cli.inference import DeviceNetwork
@@ -64,7 +66,8 @@ def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) ->
 class NetworkRunner:
     """Runs a network over pictures of any size, on ``devices_used``, whose tiles go to whichever is free.
 
-    ``notify`` gets what had to be done differently than asked.
+    ``wraps``: pictures, but not frames, are repeated beyond their borders. ``notify`` gets what had to be done
+    differently than asked.
     """
 
     def __init__(
@@ -77,11 +80,12 @@ class NetworkRunner:
         tile: TileChoice = "auto",
         tile_pad: int | None = None,
         tta: bool = False,
+        wraps: Wraps = NO_WRAPS,
         notify: Notify = ignore,
     ) -> None:
         self.spec = spec
         self.halo = spec.tile_halo if tile_pad is None else tile_pad
-        self.tile, self._tta, self._notify = tile, tta, notify
+        self.tile, self._tta, self._wraps, self._notify = tile, tta, wraps, notify
         self._full_precision = module.eval().requires_grad_(False)
         wanted = devices.dtype(devices_used[0], precision)
         self.dtype = self._supported(wanted)
@@ -149,7 +153,7 @@ class NetworkRunner:
         Both are uint8 or uint16; without ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR
         pixels in all). Raises WeightsError where the result is not finite, DeviceError where memory does not suffice.
         """
-        grid = self._grid(*pixels.shape[:2])
+        grid = replace(self._grid(*pixels.shape[:2]), wraps=self._wraps)
         side = self.tile_side(*grid.padded)
         queue = TileQueue(grid, side, self._batch(side))
         return pipeline.run(

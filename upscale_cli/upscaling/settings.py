@@ -20,6 +20,7 @@ OPTIONS = {
     "denoise": "-dn",
     "tta": "--tta",
     "alpha_upsampler": "--alpha-upsampler",
+    "tileable": "--tileable",
     "input_quality": "--input-quality",
     "noise": "--noise",
     "kernel": "--kernel",

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from upscale_cli import device as devices
+from upscale_cli.borders import NO_WRAPS, Wraps
 from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
@@ -80,6 +81,7 @@ class Upscaler:
             precision=self.options.precision,
             tile_pad=self.options.tile_pad,
             tta=self.options.tta,
+            wraps=self.options.wraps,
             notify=notify,
         )
         self._clean = self._new_runner(network.module, tile=self.options.tile)
@@ -117,7 +119,7 @@ class Upscaler:
     ) -> Picture:
         """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels."""
         target = (size or self.options.size).pixels(picture.height, picture.width)
-        picture = with_hidden_filled(picture)
+        picture = with_hidden_filled(picture, self.options.wraps)
         passes = self._passes(picture.height, picture.width, target)
         by_network = [picture.color]
         if picture.alpha is not None and self.options.alpha_upsampler == "network":
@@ -131,8 +133,9 @@ class Upscaler:
         ]
         if picture.alpha is None:
             return replace(picture, color=color)
-        alpha = alphas[0] if alphas else resize_pixels(picture.alpha[..., None], target, "bicubic", picture.alpha.dtype)
-        return replace(picture, color=color, alpha=kept_within_neighbours(alpha[..., 0], picture.alpha))
+        before, wraps = picture.alpha, self.options.wraps
+        alpha = alphas[0] if alphas else resize_pixels(before[..., None], target, "bicubic", before.dtype, wraps)
+        return replace(picture, color=color, alpha=kept_within_neighbours(alpha[..., 0], before, wraps))
 
     def _runner_for(self, pixels: Pixels | None = None, jpeg_quality: float | None = None) -> NetworkRunner:
         """Return the network for pictures as noisy as ``pixels`` and from files of this quality, or as is stated.
@@ -190,7 +193,7 @@ class Upscaler:
             exact = number == passes and reached == target
             pixels = runner.run(pixels, dtype if exact else np.uint16, next(progress))
             runner = self._clean
-        return pixels if pixels.shape[:2] == target else _resized(pixels, target, dtype)
+        return pixels if pixels.shape[:2] == target else _resized(pixels, target, dtype, self.options.wraps)
 
     def _passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         scale = self.spec.scale
@@ -262,10 +265,10 @@ def _as_levels(array: NDArray[Any]) -> Pixels:
     return pixels
 
 
-def _resized(pixels: Pixels, target: tuple[int, int], dtype: DTypeLike) -> Pixels:
+def _resized(pixels: Pixels, target: tuple[int, int], dtype: DTypeLike, wraps: Wraps = NO_WRAPS) -> Pixels:
     smaller = min(target[0] / pixels.shape[0], target[1] / pixels.shape[1])
     kind: Filter = "area" if smaller < AREA_BELOW else "lanczos"
-    return resize_pixels(pixels, target, kind, dtype)
+    return resize_pixels(pixels, target, kind, dtype, wraps)
 
 
 def _require_picture_network(network: ResolvedNetwork) -> None:
