@@ -124,14 +124,22 @@ def resize_pixels(
     In strips of rows: the whole picture never exists in floating point. Where they ``wrap``, the picture is repeated
     beyond its borders, elsewhere mirrored.
     """
-    height, width, channels = pixels.shape
-    result = np.empty((*size, channels), dtype)
-    for number, (used, dense) in enumerate(_bands(height, size[0], size[0] / height, kind, wraps[0])):
+    result = np.empty((*size, pixels.shape[2]), dtype)
+    for number, strip in enumerate(resized_strips(pixels, size, kind, dtype, wraps)):
+        result[number * BLOCK : (number + 1) * BLOCK] = strip
+    return result
+
+
+def resized_strips(
+    pixels: NDArray[Any], size: tuple[int, ...], kind: Filter, dtype: DTypeLike, wraps: Wraps = NO_WRAPS
+) -> Iterator[NDArray[Any]]:
+    """Yield what ``resize_pixels`` returns, ``BLOCK`` rows at a time."""
+    height, width = pixels.shape[:2]
+    for used, dense in _bands(height, size[0], size[0] / height, kind, wraps[0]):
         strip = dense @ levels.to_planes(pixels[used]).contiguous()
         if size[1] != width:
             strip = _resize_columns(strip, size[1], size[1] / width, kind, wraps[1])
-        result[number * BLOCK : (number + 1) * BLOCK] = levels.to_pixels(strip, dtype)
-    return result
+        yield levels.to_pixels(strip, dtype)
 
 
 def matlab_bicubic(image: Tensor, scale: float) -> Tensor:

@@ -80,7 +80,8 @@ def zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
         if options.fast:
             module.orientations = module.orientations[:1]
         precision: Precision = "half" if bf16 else options.precision  # the network runs as it was trained
-        running = replace(options, kernel=None, iterations=None, seed=None, fast=False, precision=precision)
+        seed = options.seed if options.grain else None
+        running = replace(options, kernel=None, iterations=None, seed=seed, fast=False, precision=precision)
         network = ResolvedNetwork(ZERO_SHOT, module.spec, module, {})
         return Upscaler.from_options(running, network, notify=notify)
 

@@ -6,17 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from upscale_cli.cli.options import as_one
 from upscale_cli.errors import UsageError
 from upscale_cli.upscaling.clip_options import ClipOptions
+from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.video.kinds import is_clip
-
-if TYPE_CHECKING:
-    from upscale_cli.upscaling.options import UpscaleOptions
 
 
 def parse_time(text: str) -> float:
@@ -52,6 +49,10 @@ _OPTIONS = {
     ),
 }
 NAMES = tuple(_OPTIONS)
+_OF_PICTURES = (
+    *("kernel", "depth", "alpha_upsampler", "tileable"),
+    *("strength", "keep_colors", "sharpen", "grain"),
+)
 clip_options = as_one("clip", ClipOptions, _OPTIONS)
 
 
@@ -80,10 +81,11 @@ def refuse_for_pictures(clip: ClipOptions) -> None:
 
 def refuse_for_clips(options: UpscaleOptions, of_pictures: dict[str, object]) -> None:
     """Raise UsageError where options of pictures are given for clips; ``of_pictures`` are those beside ``options``."""
-    names = {"--kernel": options.kernel, "--depth": options.depth, "--tileable": options.tileable} | of_pictures
-    if options.alpha_upsampler != "network":
-        names["--alpha-upsampler"] = options.alpha_upsampler
-    for name, value in names.items():
-        if value:
+    plain = UpscaleOptions()
+    names = {
+        f"--{name.replace('_', '-')}": getattr(options, name) != getattr(plain, name) for name in _OF_PICTURES
+    } | of_pictures
+    for name, given in names.items():
+        if given:
             hints = {"--format": "Name the container with -o.", "--depth": "Choose it by --pix-fmt."}
             raise UsageError(f"{name} is for pictures.", hints.get(name, "Leave it out for clips."))

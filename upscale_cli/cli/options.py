@@ -124,6 +124,15 @@ _field(
     help="Noise of the inputs, in levels of 255, or auto for what is measured; for lite-x4 and lite-x2.",
 )
 _field(
+    "--strength",
+    type=float,
+    show_default=True,
+    help="Share of the network's detail, 0 to 1; the rest is the input's, enlarged by Lanczos.",
+)
+_field("--keep-colors", is_flag=True, help="Give the result the input's colours, for networks that shift them.")
+_field("--sharpen", type=float, metavar="AMOUNT", help="Sharpen the result, 0 to 3; 0.5 is a little.")
+_field("--grain", type=float, metavar="LEVELS", help="Add gray film grain of 0 to 50 levels of 255.")
+_field(
     "--kernel",
     type=path(dir_okay=False),
     metavar="FILE",
@@ -131,7 +140,7 @@ _field(
 )
 _field("--fast", is_flag=True, help="With --kernel: trained for half a minute, a little less close to the original.")
 _field("--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]")
-_field("--seed", type=click.IntRange(0), help="With --kernel: of the training.  [default: 0]")
+_field("--seed", type=click.IntRange(0), help="With --kernel: of the training; or of --grain.  [default: 0]")
 _field(
     "--quality",
     type=int,

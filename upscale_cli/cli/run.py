@@ -104,6 +104,7 @@ run.headings = {
     "Size": "scale width height fit",
     "Network": "model restore alpha denoise tta alpha_upsampler tileable",
     "Degradation of the inputs": "input_quality noise",
+    "Look of the result": "strength keep_colors sharpen grain",
     "Network trained on the picture itself": "kernel fast iterations seed",
     "Files": "output suffix format_name quality depth overwrite skip_existing compare recursive max_megapixels dry_run",
     "Clips": " ".join(NAMES),

@@ -34,6 +34,9 @@ BOUNDS = {
     "quality": (1, 100, "A quality of {}"),
     "noise": (0, 50, "Noise of {:g} levels"),
     "denoise": (0, 1, "A denoise strength of {:g}"),
+    "strength": (0, 1, "A strength of {:g}"),
+    "sharpen": (0, 3, "Sharpening by {:g}"),
+    "grain": (0, 50, "Grain of {:g} levels"),
 }
 
 
@@ -49,6 +52,9 @@ class UpscaleOptions:
     The degradation that lite-x4 and lite-x2 remove: ``input_quality`` is the input's JPEG quality, 1 to 100,
     "auto" for what the file says, or "none"; ``noise`` the standard deviation of its noise in levels of 255, 0 to 50,
     or "auto" for what is measured.
+    Of the result: ``strength`` (0 to 1) is the share of the network's detail, the rest is the input's, enlarged by
+    Lanczos; ``keep_colors`` gives blocks of 32 pixels the input's mean colour; ``sharpen`` (0 to 3) is the amount of
+    unsharp masking; ``grain`` (0 to 50) the standard deviation of gray noise in levels of 255, by ``seed``.
     Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
     A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``fast``
     trains briefly and enlarges once, ``iterations`` and ``seed`` are its training's.
@@ -70,6 +76,10 @@ class UpscaleOptions:
     tileable: Tileable | None = None
     input_quality: InputQuality = "auto"
     noise: Noise = "auto"
+    strength: float = 1.0
+    keep_colors: bool = False
+    sharpen: float = 0.0
+    grain: float = 0.0
     scale: float | None = None
     width: int | None = None
     height: int | None = None
@@ -110,7 +120,8 @@ class UpscaleOptions:
             raise UsageError(f"--restore chooses the network {RESTORING}, and {other} another.", "Give one of them.")
         if self.kernel is None:
             for name in ("fast", "iterations", "seed"):
-                if getattr(self, name) is not (False if name == "fast" else None):
+                seeds_grain = name == "seed" and self.grain > 0
+                if getattr(self, name) is not (False if name == "fast" else None) and not seeds_grain:
                     reason = f"--{name} belongs to the training of a network on the picture itself."
                     raise UsageError(reason, "Add --kernel FILE, or leave it out.")
             return
@@ -167,6 +178,10 @@ class OptionFields(TypedDict, total=False):
     tileable: Tileable | None
     input_quality: InputQuality
     noise: Noise
+    strength: float
+    keep_colors: bool
+    sharpen: float
+    grain: float
     scale: float | None
     width: int | None
     height: int | None

@@ -23,6 +23,7 @@ from upscale_cli.noise import CLEAN_BELOW, measured_noise
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
+from upscale_cli.upscaling.finishing import finished
 from upscale_cli.upscaling.options import DEFAULT_SCALE, InputQuality, Noise, OptionFields, UpscaleOptions
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
@@ -131,6 +132,7 @@ class Upscaler:
             self._enlarged(pixels, target, passes, runner, progress)
             for pixels, runner in zip(by_network, runners, strict=False)
         ]
+        color = finished(color, picture.color, self.options)
         if picture.alpha is None:
             return replace(picture, color=color)
         before, wraps = picture.alpha, self.options.wraps
