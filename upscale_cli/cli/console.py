@@ -35,11 +35,13 @@ LINE_EVERY = 30.0  # seconds between lines on the progress of jobs
 class Console:
     """Reports on one command. Results go to stdout, everything else to stderr; each notice is printed once.
 
-    ``jobs``: how many there are to be done. All methods may be called from any thread.
+    ``jobs``: how many there are to be done. ``own_stdout``: False where stdout takes a picture, so that all goes to
+    stderr. All methods may be called from any thread.
     """
 
-    def __init__(self, style: Style = "lines", jobs: int = 1) -> None:
+    def __init__(self, style: Style = "lines", jobs: int = 1, own_stdout: bool = True) -> None:
         self.style = style
+        self._own_stdout = own_stdout
         self.failures: list[UpscaleError] = []
         self._jobs = jobs
         self._notices: Counter[Notice] = Counter()
@@ -79,7 +81,7 @@ class Console:
 
     def _line(self, text: str, err: bool = False) -> None:
         with LOCK, tqdm.external_write_mode(nolock=True):
-            click.echo(printable(text), err=err)
+            click.echo(printable(text), err=err or not self._own_stdout)
 
     def bar(self, total: int, initial: int = 0) -> Bar:
         """Return a bar, a context manager, that is shown on a terminal only."""

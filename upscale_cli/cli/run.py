@@ -16,6 +16,7 @@ from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_
 from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.console import Console, Style, ignored_in_words
 from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
+from upscale_cli.cli.pipes import named_in, piped
 from upscale_cli.cli.records import PictureRecord
 from upscale_cli.errors import UpscaleError, UsageError
 from upscale_cli.upscalers import upscalers, upscalers_of_none
@@ -30,11 +31,15 @@ PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
 
 @click.command("run", cls=Heading, no_args_is_help=True)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="PATH...")
 @upscale_options(*UPSCALE_OPTIONS)
 @click.option(
-    "-o", "--output", metavar="PATH", help="File for one picture (its extension decides the format), else folder."
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="File for one picture (its extension decides the format), else folder; - for stdout.",
 )
+@click.option("--files-from", metavar="LIST", help="Enlarge what the lines of this file name; - for stdin.")
 @click.option(
     "--suffix", help="Added to names.  [default: _x4, or the size, beside the input; nothing in another folder]"
 )
@@ -54,6 +59,7 @@ def run(
     options: UpscaleOptions,
     clip: ClipOptions,
     output: str | None,
+    files_from: str | None,
     suffix: str | None,
     format_name: str | None,
     overwrite: bool,
@@ -63,7 +69,7 @@ def run(
     dry_run: bool,
     style: Style,
 ) -> None:
-    """Enlarge pictures, folders, patterns and clips.
+    """Enlarge pictures, folders, patterns and clips; - is a picture from stdin.
 
     photo.jpg becomes photo_x4.jpg, folder/ becomes folder_x4/, clip.mp4 becomes clip_x4.mp4. A run that was
     stopped goes on where it was.
@@ -74,6 +80,7 @@ def run(
       upscale scans/ -r -m realesr-general-x4v3 -dn 0.3 --tile 400 --half
       upscale "*.png" --width 3840 --format webp --quality 90
       upscale photo.png --kernel photo_kernel.mat
+      cat photo.jpg | upscale - -o - --format png > big.png
       upscale clip.mp4 -s 2 --start 1:20 --duration 5
     """
     from upscale_cli.images import formats
@@ -81,6 +88,9 @@ def run(
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
+    paths += named_in(files_from) if files_from else ()
+    if not paths:
+        raise UsageError("No picture is named.", "Name pictures or folders, or a list of them with --files-from.")
     options = _sized(options)
     if are_clips(paths, clip):
         refuse_for_clips(options, {"--format": format_name, "--recursive": recursive})
@@ -88,16 +98,21 @@ def run(
         run_clips(paths, options, clip, placing, Console(style, len(paths)))
         return
     refuse_for_pictures(clip)
+    kind = formats.by_name(format_name) if format_name else None
     naming = Naming(
         label=_label(options),
         output=output,
         suffix=suffix,
-        format=formats.by_name(format_name) if format_name else None,
+        format=kind,
         recursive=recursive,
         existing="overwrite" if overwrite else "skip" if skip_existing else "auto",
         compare=compare,
     )
-    run_pictures(paths, options, naming, dry_run, style)
+    with piped(paths, output, kind.extensions[0] if kind else None) as (files, target, own_stdout):
+        if not own_stdout and (style == "json" or compare):
+            option = "--json" if style == "json" else "--compare"
+            raise UsageError(f"{option} and -o - exclude each other.", "Name a file with -o.")
+        run_pictures(files, options, replace(naming, output=target), dry_run, style, own_stdout)
 
 
 run.headings = {
@@ -106,13 +121,21 @@ run.headings = {
     "Degradation of the inputs": "input_quality noise",
     "Look of the result": "strength keep_colors sharpen grain",
     "Network trained on the picture itself": "kernel fast iterations seed",
-    "Files": "output suffix format_name quality depth overwrite skip_existing compare recursive max_megapixels dry_run",
+    "Files": "output files_from suffix format_name quality depth overwrite skip_existing compare recursive"
+    " max_megapixels dry_run",
     "Clips": " ".join(NAMES),
     "Speed and memory": "tile tile_pad half fp32 device threads",
 }
 
 
-def run_pictures(paths: Sequence[str], options: UpscaleOptions, naming: Naming, dry_run: bool, style: Style) -> None:
+def run_pictures(
+    paths: Sequence[str],
+    options: UpscaleOptions,
+    naming: Naming,
+    dry_run: bool,
+    style: Style,
+    own_stdout: bool = True,
+) -> None:
     """Enlarge the pictures that ``paths`` mean, or say what would be done, and report on each."""
     from upscale_cli.upscaling.job import require_writable_formats
     from upscale_cli.upscaling.plan import plan
@@ -120,7 +143,7 @@ def run_pictures(paths: Sequence[str], options: UpscaleOptions, naming: Naming, 
 
     planned = plan(paths, naming)
     require_writable_formats(planned.jobs, options)
-    console, chosen = Console(style, len(planned.jobs)), settings_of(options)
+    console, chosen = Console(style, len(planned.jobs), own_stdout), settings_of(options)
     replaces = naming.existing == "overwrite"
     unlike = (notice for folder in planned.folders for notice in difference(folder, chosen) if not replaces)
     for notice in (*planned.notices, *unlike):

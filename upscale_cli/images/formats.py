@@ -32,6 +32,7 @@ class Format:
         return self.quality is not None
 
 
+MAGIC = 16  # bytes that tell the format
 _BLOCKS = ("icc", "exif", "xmp")
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -93,4 +94,4 @@ def of_target(path: Path) -> Format:
 
 def of_content(data: Buffer) -> Format | None:
     """Return the format of a file's bytes, whatever its name, None for an unknown one."""
-    return next((known for known in FORMATS if re.match(known.magic, data[:16], re.DOTALL)), None)
+    return next((known for known in FORMATS if re.match(known.magic, data[:MAGIC], re.DOTALL)), None)
