@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tarfile
@@ -76,6 +77,24 @@ def test_every_dependency_is_pinned_as_tested_and_at_its_lowest_version() -> Non
             assert f"{lowest.get(name)}.".startswith(f"{least}."), (
                 f"{requirement} is not what constraints-lowest.txt pins"
             )
+
+
+HASHED = re.compile(r"(\S+?)==(\S+?)(?:\+cpu)? --hash=sha256:[0-9a-f]{64}")
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-lowest.txt"])
+def test_ci_installs_what_the_constraints_pin_each_file_with_its_hash(name: str) -> None:
+    lines = [line for line in (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    found = [match for match in map(HASHED.fullmatch, lines) if match]
+    assert len(found) == len(lines)
+    versions = {match[1].replace("_", "-").lower(): match[2] for match in found}
+    constraints = pinned("constraints.txt")
+    if "lowest" in name:
+        constraints |= pinned("constraints-lowest.txt")
+    assert versions.items() <= constraints.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["dependencies"] + (project["optional-dependencies"]["dev"] if "lowest" not in name else [])
+    assert {requirement.split(">=")[0] for requirement in wanted} <= versions.keys()
 
 
 def test_the_version_is_stated_once() -> None:
