@@ -71,7 +71,7 @@ def draw(folder: Path) -> list[Job]:
         pixels = np.random.default_rng(number).integers(0, 256, (40 + number % 41, 80 - number % 37, 3), np.uint8)
         source = folder / f"{number}{kind.extensions[0]}"
         write_image(Picture(pixels), source, WriteOptions(kind))
-        jobs.append(Job(source, folder / "out" / source.name))
+        jobs.append(Job(source, folder / "out" / source.name, replaces=True))
     return jobs
 
 

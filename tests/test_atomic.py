@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -59,3 +61,24 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_lives_is_kep
         atomic.remove_leftovers(tmp_path)
         atomic.write_bytes(tmp_path / "c.png", b"x")
     assert names(tmp_path) == [foreign.name, "b.png", "c.png"]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_file_that_another_program_has_made_in_the_meantime_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(1, "Operation not permitted")))
+    target = tmp_path / "a.png"
+
+    def write(theirs: bytes | None) -> None:
+        with atomic.replacing(target, replaces=False) as temporary:
+            temporary.write_bytes(b"ours")
+            if theirs is not None:
+                target.write_bytes(theirs)
+
+    write(None)
+    write(b"ours")  # of a second run of the same command
+    with pytest.raises(OutputError, match=r"a\.png was made by another program in the meantime, and is kept\."):
+        write(b"theirs")
+    assert (target.read_bytes(), names(tmp_path)) == (b"theirs", ["a.png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import platform
 import re
@@ -20,13 +21,13 @@ ELSEWHERE = "Choose another place with -o."
 
 
 @contextmanager
-def replacing(target: Path, former: Path | None = None) -> Iterator[Path]:
+def replacing(target: Path, former: Path | None = None, replaces: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; on success it becomes ``target``, on any error it vanishes.
 
     The temporary file keeps the target's suffix, so that libraries that look at it choose the same format; its name
     tells which process writes it. A file that was ``target`` before becomes ``former`` where that is given: at every
-    moment one of the two is there and complete. Raises OutputError where the folder cannot be written or the disk is
-    full.
+    moment one of the two is there and complete. Without ``replaces`` a file that another program has made is kept.
+    Raises OutputError where the folder cannot be written, the disk is full, or a file is kept that differs.
     """
     _clean_once(target.parent)
     name = f".upscale-{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp{target.suffix}"
@@ -37,13 +38,28 @@ def replacing(target: Path, former: Path | None = None) -> Iterator[Path]:
             os.fsync(file.fileno())
         if former is not None and target.exists():
             target.replace(former)
-        temporary.replace(target)
+        if replaces:
+            temporary.replace(target)
+        else:
+            _make_new(temporary, target)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"Cannot write {target}: {reason}.", ELSEWHERE) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _make_new(temporary: Path, target: Path) -> None:
+    """Give ``temporary`` the name ``target``, unless a file has it. Raises OutputError where that file differs."""
+    try:
+        os.link(temporary, target)  # which, unlike renaming, never replaces
+    except OSError as error:
+        if not isinstance(error, FileExistsError) and not target.exists():
+            temporary.replace(target)  # on a file system without links
+        elif not (target.is_file() and filecmp.cmp(temporary, target, shallow=False)):
+            text = f"{target} was made by another program in the meantime, and is kept."
+            raise OutputError(text, "Add --overwrite, or choose another name with -o.") from error
 
 
 def require_possible(target: Path) -> None:

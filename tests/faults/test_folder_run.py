@@ -175,6 +175,19 @@ def test_a_target_that_becomes_a_file_is_named_and_kept(
     assert folder.target.read_bytes() == b"somebody's"
 
 
+def test_a_result_that_another_program_makes_while_the_run_works_is_kept_and_named(
+    terminal: Terminal, folder: Folder, expected: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = folder.target / "16.png"
+    with monkeypatch.context() as disturbed:
+        when_reading(disturbed, "15.png", lambda: theirs.write_bytes(b"somebody's"))
+        said = terminal(*folder.arguments())
+    assert said.code == 1
+    assert f"Failed: {theirs} was made by another program in the meantime, and is kept." in said.err
+    assert folder.results() == {**expected, "16.png": b"somebody's"}
+    run(terminal, folder, expected, "--overwrite")
+
+
 def test_inputs_that_change_under_the_run_fail_alone_or_are_taken_as_they_are(
     terminal: Terminal, folder: Folder, expected: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:

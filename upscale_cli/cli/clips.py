@@ -79,7 +79,7 @@ def _planned(sources: Sequence[Path], placing: Placing) -> tuple[list[Job], list
     jobs = []
     for source, target in _targets(sources, placing):
         beside = target.with_name(f"{target.stem}_compare{target.suffix}") if placing.compare else None
-        jobs.append(Job(source, target, beside))
+        jobs.append(Job(source, target, beside, replaces=placing.overwrite))
     outputs = [output.resolve() for job in jobs for output in job.outputs]
     if len(set(outputs)) < len(outputs):
         raise UsageError("Two clips would become the same file.", "Do them in two runs.")
@@ -138,7 +138,7 @@ def _do(
                     frames = reader.info.frames or "all"
                     console.result(f"{job.source} -> {job.target}, {frames} frames of {width}x{height}")
                     return
-                outcome = enlarge_to_pictures(job, reader, options, clip, upscaler_for, console, placing.overwrite)
+                outcome = enlarge_to_pictures(job, reader, options, clip, upscaler_for, console)
                 _finished(outcome, console)
                 return
             run = ClipRun(job, reader, options, clip, console.notify)

@@ -68,5 +68,5 @@ def degrade(
     versions = (
         preview.by_kernels(hr, scale, count, kernel) if kernel else preview.second_order(hr, scale, count, [seed])
     )
-    write_image(preview.sheet(hr, versions), target, WriteOptions(kind))
+    write_image(preview.sheet(hr, versions), target, WriteOptions(kind), overwrite)
     Console(style).tell(f"{picture} -> {target}")

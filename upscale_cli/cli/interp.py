@@ -172,7 +172,7 @@ def _sweep(
         if step.scores:
             measures = f"PSNR Y {step.scores.psnr_y:6.2f}   SSIM Y {step.scores.ssim_y:.4f}"
             console.tell(f"alpha {step.alpha:<6g} {measures}")
-    write_image(sweep.sheet(steps, shown, second.spec.scale), target, WriteOptions(kind))
+    write_image(sweep.sheet(steps, shown, second.spec.scale), target, WriteOptions(kind), overwrite)
     if ground_truth is not None:
         sweep.plot(steps, plotted)
     console.tell(f"{first.name} to {second.name} -> {target}" + (f", {plotted}" if ground_truth else ""))

@@ -96,6 +96,6 @@ def apply(file: Path, picture: Path, scale: int | None, output: Path | None, ove
     if min(sharp.height, sharp.width) < scale:
         raise InputError(f"{picture} is only {sharp.width}x{sharp.height} pixels.", f"{scale} and more are needed.")
     small, console = downsampled(sharp, found, scale), Console(style)
-    for notice in write_image(small, target, WriteOptions(kind)):
+    for notice in write_image(small, target, WriteOptions(kind), overwrite):
         console.notify(notice)
     console.tell(f"{picture} ({sharp.width}x{sharp.height}) -> {target} ({small.width}x{small.height})")

@@ -249,6 +249,6 @@ def _enlarge(job: Job, kernel: Path, request: Request, console: Console) -> None
         return
     asked = UpscaleOptions(kernel=kernel, scale=float(settings.scale), seed=settings.seed, threads=request.threads)
     inner = Console(console.style)
-    enlarge_all([Job(job.source, target)], asked, inner, request.overwrite)
+    enlarge_all([Job(job.source, target, replaces=request.overwrite)], asked, inner, request.overwrite)
     for error in inner.failures:
         raise error

@@ -44,8 +44,11 @@ class WriteOptions:
             raise UsageError(f"{name} does not hold 16 bits per channel.", "Choose --format png or tiff.")
 
 
-def write_image(image: Picture | Animation, path: Path, options: WriteOptions) -> list[Notice]:
-    """Write to ``path``. Returns one sentence for each thing that the format cannot hold. Raises OutputError."""
+def write_image(image: Picture | Animation, path: Path, options: WriteOptions, replaces: bool = True) -> list[Notice]:
+    """Write to ``path``. Returns one sentence for each thing that the format cannot hold. Raises OutputError.
+
+    ``replaces``: see ``atomic.replacing``.
+    """
     kind, quality = options.format, options.quality or options.format.quality or 0
     frames, notices = image.frames, []
     if len(frames) > 1 and not kind.animation:
@@ -53,7 +56,7 @@ def write_image(image: Picture | Animation, path: Path, options: WriteOptions) -
         notices.append(note(f"{kind.name} holds no animation: only the first frame was written."))
     pixels, of_pixels = _fit_pixels(frames, options)
     metadata, of_metadata = _fit_metadata(frames[0], kind, pixels[0].channels)
-    with atomic.replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
         try:
             if isinstance(image, Animation) and len(frames) > 1:
                 encode_animation(pixels, image, metadata, file, kind, quality)

@@ -98,7 +98,7 @@ class ClipRun:
             self._make(maker, folder, segments)
             if not segments:
                 raise InputError(f"{self.job.source} has no frame in the part that is wanted.", "Check --start.")
-            join(folder, segments, self.info, self.encoding, self._notify)
+            join(folder, segments, self.info, self.encoding, self._notify, self.job.replaces)
         frames = sum(segment.frames for segment in segments)
         return ClipOutcome(
             self.job,

@@ -97,11 +97,10 @@ def enlarge_to_pictures(
     clip: ClipOptions,
     upscaler_for: UpscalerFor,
     listener: Listener,
-    overwrite: bool,
 ) -> ClipOutcome:
     """Write the frames of ``reader`` to the pattern that is the target of ``job``, numbered from 1.
 
-    Frames that exist are kept, unless ``overwrite``. Raises OutputError where they were made with other settings.
+    Frames that exist are kept, unless the job replaces them. Raises OutputError where they have other settings.
     """
     if clip.codec or clip.preset or clip.pix_fmt:
         raise UsageError(f"{job.target} are pictures.", "Leave out --codec, --preset and --pix-fmt.")
@@ -111,18 +110,18 @@ def enlarge_to_pictures(
     maker = FrameMaker(job, info, (height, width), dtype, upscaler_for, listener, reuse=clip.reuse)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     settings = settings_of(options) | {"clip": f"{info.version}, {clip}"}
-    if not overwrite and (differences := difference(job.target.parent, settings)):
+    if not job.replaces and (differences := difference(job.target.parent, settings)):
         raise OutputError(differences[0].text, "Choose another folder with -o.")
-    keep(job.target.parent, settings, overwrite)
+    keep(job.target.parent, settings, job.replaces)
     how = write_options(job.target, options)
     number = made = repeated = 0
     with threads() as (decoder, writer):
         for number, frame in enumerate(ahead(reader.frames(), decoder), 1):
             path = job.target.with_name(_numbered(job.target.name, number))
             repeated += frame.repeated
-            if overwrite or not path.exists():
+            if job.replaces or not path.exists():
                 made += 1
-                writer.submit(write_image, Picture(maker.enlarged([frame])[0]), path, how)
+                writer.submit(write_image, Picture(maker.enlarged([frame])[0]), path, how, job.replaces)
         writer.wait()
     counts = number, made, repeated, maker.counts[0] / max(1, maker.counts[1]), time.perf_counter() - begun
     kind = job.target.suffix.lstrip(".")

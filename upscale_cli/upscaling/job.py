@@ -30,13 +30,15 @@ Reading = Callable[[Path, float], Image]
 class Job:
     """One picture to be read and the file to be written.
 
-    ``comparison``: the before/after picture beside it; ``reuses_result``: the target exists, only that is written.
+    ``comparison``: the before/after picture beside it; ``reuses_result``: the target exists, only that is written;
+    ``replaces``: files that exist when they are written are replaced, otherwise kept, and the job fails.
     """
 
     source: Path
     target: Path
     comparison: Path | None = None
     reuses_result: bool = False
+    replaces: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -158,10 +160,10 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         notices = []
         if not job.reuses_result:
-            notices = write_image(enlarged.after, job.target, write_options(job.target, options))
+            notices = write_image(enlarged.after, job.target, write_options(job.target, options), job.replaces)
         if job.comparison:
             beside = side_by_side(enlarged.before.frames[0], enlarged.after.frames[0], model or "result")
-            write_image(beside, job.comparison, write_options(job.comparison, options))
+            write_image(beside, job.comparison, write_options(job.comparison, options), job.replaces)
     except OSError as error:
         reason = error.strerror or str(error)
         return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))

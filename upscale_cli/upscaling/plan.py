@@ -199,10 +199,11 @@ def _job(item: _Found, alone: bool, naming: Naming) -> Job:
             raise UsageError(reason, "Leave one of them out.")
     else:
         target = Path(naming.output) / _renamed(Path(item.path.name), naming.suffix or "", naming)
+    replaces = naming.existing == "overwrite"
     if not naming.compare:
-        return Job(item.path, target)
+        return Job(item.path, target, replaces=replaces)
     extension = target.suffix if formats.of_target(target).name == "jpeg" else ".png"  # which holds the double width
-    return Job(item.path, target, target.with_name(f"{target.stem}_compare{extension}"))
+    return Job(item.path, target, target.with_name(f"{target.stem}_compare{extension}"), replaces=replaces)
 
 
 def _renamed(path: Path, suffix: str, naming: Naming) -> Path:

@@ -67,11 +67,19 @@ class Timing:
 
 
 def join(
-    folder: SegmentFolder, segments: Sequence[Segment], info: ClipInfo, encoding: Encoding, notify: Notify
+    folder: SegmentFolder,
+    segments: Sequence[Segment],
+    info: ClipInfo,
+    encoding: Encoding,
+    notify: Notify,
+    replaces: bool = True,
 ) -> None:
-    """Write the clip of ``segments`` to the folder's target, whole or not at all. Raises OutputError."""
+    """Write the clip of ``segments`` to the folder's target, whole or not at all. Raises OutputError.
+
+    ``replaces``: see ``atomic.replacing``.
+    """
     target = folder.target
-    with atomic.replacing(target) as temporary:
+    with atomic.replacing(target, replaces=replaces) as temporary:
         try:
             with ExitStack() as stack:
                 source = None
