@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 Use = Callable[[], str]
+PATIENCE = 6  # times the limit in seconds of the clock, in which a busy machine gives that much of a processor
 
 
 class Result(NamedTuple):
@@ -31,7 +32,7 @@ class Soak:
     """``make`` puts the input of a number into a folder and returns its kind, and a function that uses it.
 
     That function returns what came of it in a sentence that begins with one word: "read", "refused: it is damaged".
-    ``script``: the file that calls ``main``. ``seconds``, ``megabytes``: the limits of one input.
+    ``script``: the file that calls ``main``. ``seconds`` of a processor, ``megabytes``: the limits of one input.
     """
 
     script: str
@@ -71,11 +72,11 @@ class Soak:
     def _attempt(self, number: int, folder: Path, seconds: float) -> Result:
         kind, use = self.make(number, folder)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        started = time.monotonic()
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        started = time.process_time()
+        faulthandler.dump_traceback_later(PATIENCE * seconds, exit=True)
         outcome = use()
         faulthandler.cancel_dump_traceback_later()
-        return Result(number, kind, outcome, time.monotonic() - started, peak_megabytes())
+        return Result(number, kind, outcome, time.process_time() - started, peak_megabytes())
 
     def main(self, description: str | None) -> int:
         """Try as many inputs as the command line says, print the faults and a summary, return 1 if there are faults."""
