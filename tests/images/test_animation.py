@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from upscale_cli.errors import InputError
+from upscale_cli.errors import InputError, OutputError
 from upscale_cli.images import chunks
+from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.formats import by_name
+from upscale_cli.images.metadata import orientation
 from upscale_cli.images.picture import Animation, Metadata, Picture
-from upscale_cli.images.read import read_image, read_picture
+from upscale_cli.images.read import picture_size, read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import note
 
@@ -188,3 +190,43 @@ def test_palettes_of_frames_do_not_mix(tmp_path: Path) -> None:
     image = read_image(tmp_path / "a.gif")
     assert isinstance(image, Animation)
     assert [frame.color[5, 5].tolist() for frame in image.frames] == [[255, 0, 0], [0, 0, 255]]
+
+
+@pytest.mark.parametrize("name", ["webp", "png"])
+def test_an_animation_is_turned_upright_as_its_exif_says(tmp_path: Path, name: str) -> None:
+    frames = [np.random.default_rng(seed).integers(0, 256, (6, 8, 3)).astype(np.uint8) for seed in range(2)]
+    exif = Image.Exif()
+    exif[tags.ORIENTATION] = 6
+    first, second = map(Image.fromarray, frames)
+    path = tmp_path / f"a.{name}"
+    first.save(path, save_all=True, append_images=[second], exif=exif, duration=50, lossless=True)
+    moving = read_image(path)
+    assert isinstance(moving, Animation)
+    assert [np.array_equal(frame.color, np.rot90(was, 3)) for frame, was in zip(moving.frames, frames, strict=True)]
+    assert picture_size(path) == moving.frames[0].color.shape[:2]
+    assert orientation(moving.frames[0].metadata.exif) == 1
+
+
+@pytest.mark.parametrize("name", ["webp", "gif"])
+def test_more_loops_than_a_format_holds_become_as_many_as_it_does(tmp_path: Path, name: str) -> None:
+    frames = tuple(Picture(np.full((4, 4, 3), level, np.uint8)) for level in (0, 255))
+    write_image(Animation(frames, (20, 20), 2**31), tmp_path / "a", WriteOptions(by_name(name)))
+    copy = read_image(tmp_path / "a")
+    assert isinstance(copy, Animation)
+    assert copy.loop_count >= 2**16 - 1
+
+
+def test_an_animation_too_long_for_webp_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    frames = tuple(Picture(np.full((4, 4, 3), level, np.uint8)) for level in range(40))
+    with pytest.raises(OutputError, match="webp cannot hold these 40 frames of 4x4 pixels"):
+        write_image(Animation(frames, (65_535_000,) * 40, 0), tmp_path / "a", WriteOptions(by_name("webp")))
+
+
+def test_a_gif_whose_decoder_finds_a_frame_that_its_header_does_not_is_damaged(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((19, 26), np.uint8)).save(tmp_path / "a.gif")
+    data = bytearray((tmp_path / "a.gif").read_bytes())
+    at = data.index(b",\0\0\0\0")
+    data[8:10], data[at:at] = b"\1\0", b"\0\0"  # a canvas of one row, and what is no block before the frame
+    (tmp_path / "a.gif").write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"):
+        read_image(tmp_path / "a.gif")

@@ -1,4 +1,4 @@
-"""Pixels as a file format holds them: depth, and transparency laid over white."""
+"""Pixels as a file format holds them: orientation, depth, and transparency laid over white."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def with_depth(pixels: Pixels, depth: int) -> Pixels:
     if depth == 16:
         return pixels.astype(np.uint16) * np.uint16(257)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def upright(pixels: Pixels, turned: int) -> Pixels:
+    """Return contiguous pixels, turned as EXIF's orientation says."""
+    if turned >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if turned in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turned in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def over_white(color: Pixels, alpha: Pixels) -> Pixels:

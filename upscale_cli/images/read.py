@@ -14,6 +14,7 @@ import numpy as np
 from upscale_cli.errors import InputError
 from upscale_cli.images import chunks, pillow
 from upscale_cli.images.animation import decode_animation
+from upscale_cli.images.convert import upright
 from upscale_cli.images.formats import NAMES, Format, of_content
 from upscale_cli.images.header import Header, read_header
 from upscale_cli.images.jpeg_quality import jpeg_quality
@@ -132,7 +133,7 @@ def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
         alpha = None  # 32-bit BMP files seldom use their fourth byte
     # The decoders of TIFF obey the orientation themselves.
     turned = 1 if known.name == "tiff" else orientation(header.metadata.exif)
-    color, alpha = _upright(color, turned), None if alpha is None else _upright(alpha, turned)
+    color, alpha = upright(color, turned), None if alpha is None else upright(alpha, turned)
     metadata = for_size(header.metadata, color.shape[1], color.shape[0])
     return Picture(color, alpha, metadata, jpeg_quality(data) if known.name == "jpeg" else None)
 
@@ -156,14 +157,3 @@ def _by_opencv(path: Path, data: bytes, known: Format, header: Header) -> Pixels
         if strip.ndim == 3 and strip.shape[2] >= 3:
             strip[...] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB if strip.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return pixels
-
-
-def _upright(pixels: Pixels, turned: int) -> Pixels:
-    """Return contiguous pixels, turned as EXIF's orientation says."""
-    if turned >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if turned in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if turned in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)

@@ -63,8 +63,9 @@ def write_image(image: Picture | Animation, path: Path, options: WriteOptions, r
             else:
                 encode(pixels[0], metadata, file, kind, quality)
         except (NotEncodable, cv2.error, struct.error) as error:
-            size = f"{frames[0].width}x{frames[0].height}"
-            hint = "Choose --format png or tiff."
+            several = f"these {len(frames)} frames of " if len(frames) > 1 else ""
+            size = f"{several}{frames[0].width}x{frames[0].height}"
+            hint = f"Choose --format png{'' if several else ' or tiff'}."
             raise OutputError(f"{path}: {kind.name} cannot hold {size} pixels.", hint) from error
     return [*notices, *of_pixels, *of_metadata]
 
