@@ -32,7 +32,7 @@ class Header:
     """Size and kind of the pixels as they are stored, before they are turned upright.
 
     ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
-    ``by_pillow``: for stills that OpenCV does not decode rightly.
+    ``by_pillow``: for stills that OpenCV does not decode rightly. ``gray_alpha``: a TIFF file of two channels.
     ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     """
 
@@ -44,6 +44,7 @@ class Header:
     depth: int = 8
     dense: bool = True
     by_pillow: bool = False
+    gray_alpha: bool = False
 
 
 def read_header(data: Buffer, known: Format) -> Header | None:
@@ -158,9 +159,8 @@ def _tiff(data: memoryview) -> Header:
     found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + _further_pages(data, after))
     dense = tags.COMPRESSION not in main or main[tags.COMPRESSION].number in _DENSE
     size = main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number
-    # OpenCV drops the transparency of gray pictures.
-    by_pillow = [main[tag].number for tag in (tags.SAMPLES_PER_PIXEL, tags.BITS_PER_SAMPLE) if tag in main] == [2, 8]
-    return Header(*size, found, dense=dense, by_pillow=by_pillow)
+    gray_alpha = tags.SAMPLES_PER_PIXEL in main and main[tags.SAMPLES_PER_PIXEL].number == 2
+    return Header(*size, found, dense=dense, gray_alpha=gray_alpha)
 
 
 def _further_pages(data: memoryview, after: int) -> int:

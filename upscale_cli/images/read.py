@@ -21,6 +21,7 @@ from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.metadata import for_size, orientation, with_plain_alpha
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Animation, Picture, Pixels
+from upscale_cli.images.tiff_gray import decoded_gray_alpha
 from upscale_cli.images.tiff_tags import Buffer
 
 DEFAULT_MAX_MEGAPIXELS = 500.0
@@ -123,7 +124,10 @@ def _require_whole(path: Path, data: bytes, known: Format) -> None:
 
 def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
     """Return a still picture. Raises cv2.error or pillow.ERRORS where the file is damaged."""
-    pixels = pillow.decoded(data, known.name) if header.by_pillow else _by_opencv(path, data, known, header)
+    if header.gray_alpha:
+        pixels = decoded_gray_alpha(path, data, orientation(header.metadata.exif))
+    else:
+        pixels = pillow.decoded(data, known.name) if header.by_pillow else _by_opencv(path, data, known, header)
     if sorted(pixels.shape[:2]) != sorted((header.height, header.width)):
         raise ValueError("the header tells another size")
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
