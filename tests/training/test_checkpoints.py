@@ -10,9 +10,10 @@ import pytest
 import torch
 from tiny_training import Record, prepared, tiny_recipe, trained
 
-from upscale_cli.errors import OutputError, WeightsError
+from upscale_cli.errors import InputError, OutputError, WeightsError
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop
+from upscale_cli.training.log import RunLog
 from upscale_cli.training.state import open_checkpoint
 
 
@@ -107,6 +108,12 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(room: int, run: Path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(run) == before
     assert trained(tiny_recipe("compact", photos, 6), run).losses
+
+
+def test_a_table_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step\n" + "1" * 200_000, encoding="utf-8")
+    with pytest.raises(InputError, match=r"log\.csv cannot be read: field larger than field limit .* Move it away"):
+        RunLog(tmp_path, ["pixel"], first_step=1, tensorboard=False)
 
 
 def test_a_damaged_table_does_not_keep_a_run_from_going_on(run: Path, photos: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from upscale_cli import atomic
-from upscale_cli.errors import UsageError
+from upscale_cli.errors import InputError, UsageError
 
 FIGURES = ("psnr_y", "ssim_y")
 Row = dict[str, str]
@@ -19,7 +19,7 @@ Row = dict[str, str]
 class RunLog:
     """Rows of (step, seconds, rate, losses, validation figures), in memory and in ``log.csv``.
 
-    A run that is resumed after ``first_step`` keeps the rows up to it.
+    A run that is resumed after ``first_step`` keeps the rows up to it. Raises InputError where they cannot be read.
     """
 
     def __init__(self, folder: Path, losses: Sequence[str], first_step: int, tensorboard: bool) -> None:
@@ -66,11 +66,15 @@ class RunLog:
 
 
 def _read(path: Path, columns: Sequence[str]) -> dict[int, Row]:
-    """Return the rows of a table by step, without what is no number or of another table."""
+    """Return the rows of a table by step, without what is no number or of another table. Raises InputError."""
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = [{k: v for k, v in row.items() if k in columns and _is_number(v)} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [{k: v for k, v in row.items() if k in columns and _is_number(v)} for row in csv.DictReader(file)]
+    except (OSError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The log {path} cannot be read: {reason}.", "Move it away: a new one begins.") from error
     return {int(row["step"]): row for row in rows if row.get("step", "").isdecimal()}
 
 
