@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -411,6 +412,27 @@ def test_an_interruption_leaves_no_partial_file_and_the_same_command_continues(
     assert again.stdout.count("is already there") == len(names)
 
 
+def test_a_run_whose_output_nobody_reads_ends_with_its_results_kept_and_the_same_command_continues(
+    terminal: Terminal, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(*(f"d/{index}.png" for index in range(9)))
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = os.fdopen(writer, "w")
+    with monkeypatch.context() as piped:
+        piped.setattr(sys, "stdout", unread)
+        piped.setattr(sys, "stderr", sys.stderr)  # click replaces both
+        said = terminal("d", "-m", network, "-s", "2", "--json")
+    with suppress(BrokenPipeError):
+        unread.close()
+    assert (said.code, said.err) == (141, "1 of 9 pictures are done. The same command goes on from there.\n")
+    names = {path.name for path in Path("d_x2_tiny-x2").iterdir()}
+    assert "0.png" in names
+    assert names < {FILE, *(f"{index}.png" for index in range(9))}
+    assert terminal("d", "-m", network, "-s", "2").code == 0
+    assert len(list(Path("d_x2_tiny-x2").glob("*.png"))) == 9
+
+
 @pytest.mark.parametrize("text", ["", "x", "10", "10x", "-1x5", "1.5x2"])
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no size"):
@@ -447,7 +469,7 @@ def test_the_help_says_what_every_exit_code_means(terminal: Terminal) -> None:
         return {kind.exit_code}.union(*(codes(below) for below in kind.__subclasses__()))
 
     listed = re.findall(r"^  (\d+) +[a-z]", terminal("--help").out.split("Exit codes:")[1], re.MULTILINE)
-    assert [int(code) for code in listed] == [0, *sorted(codes(UpscaleError)), 70, 130]
+    assert [int(code) for code in listed] == [0, *sorted(codes(UpscaleError)), 70, 130, 141]
 
 
 def test_what_a_killed_run_left_is_removed_though_nothing_is_to_do(terminal: Terminal, network: str) -> None:

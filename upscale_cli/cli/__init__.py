@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -36,8 +35,9 @@ EXIT_CODES = {
     7: "a device that is missing or too small",
     70: "a mistake in the program",
     130: "interrupted by Ctrl-C or SIGTERM",
+    141: "the program that read the output ended first",
 }
-INTERRUPTED, INTERNAL_ERROR = 130, 70
+INTERRUPTED, INTERNAL_ERROR, UNREAD = 130, 70, 141
 
 
 class Commands(DefaultGroup):
@@ -88,7 +88,7 @@ def commands() -> None:
 def main() -> NoReturn:
     """Run the command line: errors become one sentence on stderr and an exit code of their own (see ``errors``).
 
-    SIGTERM ends a command as Ctrl-C does.
+    SIGTERM ends a command as Ctrl-C does; so does a reader of stdout that has seen enough, with SIGPIPE's exit code.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -97,6 +97,8 @@ def main() -> NoReturn:
         code: Any = commands.main(arguments, prog_name="upscale", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         code = _said("Interrupted: no file was left half written.", INTERRUPTED)
+    except SystemExit:  # click's answer to a closed stdout
+        code = UNREAD
     except Exception as error:
         if debug:
             raise
@@ -114,9 +116,6 @@ def _report(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         hint = "" if error.message.endswith("?") else " See --help."
         return _said(f"Error: {error.format_message()}{hint}", error.exit_code)
-    if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     words = f"Internal error: {type(error).__name__}: {error}. Add --debug for details, and report it."
     return _said(words, INTERNAL_ERROR)
 

@@ -56,7 +56,7 @@ def run_clips(
                 console.ended(job, error=error)
                 name, place = str(job.source), str(job.target)
                 console.record(ClipRecord(name, place, "failed", None, error=str(error), code=error.exit_code))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         console.close()
         console.tell("The same command goes on after the last finished segment.", err=True)
         raise
@@ -151,6 +151,8 @@ def _do(
 
                 compare(run, reader, options, clip, outcome.model or "result", console)
             _finished(outcome, console)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OutputError(f"Cannot write {job.target}: {error.strerror or error}.", "Make room, or use -o.") from error
 

@@ -232,6 +232,6 @@ def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, 
             outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))
             for outcome in outcomes:
                 console.finished(outcome)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         console.interrupted(replaces)
         raise
