@@ -50,7 +50,7 @@ _OPTIONS = {
 }
 NAMES = tuple(_OPTIONS)
 _OF_PICTURES = (
-    *("kernel", "depth", "alpha_upsampler", "tileable"),
+    *("kernel", "depth", "max_bytes", "alpha_upsampler", "tileable"),
     *("strength", "keep_colors", "sharpen", "grain"),
 )
 clip_options = as_one("clip", ClipOptions, _OPTIONS)

@@ -50,6 +50,15 @@ def parse_input_quality(text: str) -> InputQuality:
     return int(text)
 
 
+def parse_bytes(text: str) -> int:
+    """Return the bytes of ``2MB``, ``500 kB``, ``1.5MiB`` or ``200000``. Raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmg])(i?)b?|b)?", text.strip().lower())
+    if not match:
+        raise UsageError(f"{text!r} is no size of a file.", "Write it as 2MB, 500kB or 1.5MiB.")
+    unit = (1024 if match[3] else 1000) ** (" kmg".index(match[2]) if match[2] else 0)
+    return int(float(match[1]) * unit)
+
+
 def parse_noise(text: str) -> Noise:
     """Return ``auto`` or a number. Raises UsageError."""
     if text == "auto":
@@ -145,6 +154,12 @@ _field(
     "--quality",
     type=int,
     help="1 to 100, of lossy formats and codecs (h264: CRF 40 to 10).  [default: jpeg, webp 95, avif 90, clips 75]",
+)
+_field(
+    "--max-bytes",
+    type=parse_bytes,
+    metavar="SIZE",
+    help="Lower the quality of jpeg, webp and avif until a file takes no more than, say, 2MB.",
 )
 _field("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]")
 _field("--max-megapixels", type=float, show_default=True, help="Refuse larger inputs.")

@@ -121,7 +121,7 @@ run.headings = {
     "Degradation of the inputs": "input_quality noise",
     "Look of the result": "strength keep_colors sharpen grain",
     "Network trained on the picture itself": "kernel fast iterations seed",
-    "Files": "output files_from suffix format_name quality depth overwrite skip_existing compare recursive"
+    "Files": "output files_from suffix format_name quality max_bytes depth overwrite skip_existing compare recursive"
     " max_megapixels dry_run",
     "Clips": " ".join(NAMES),
     "Speed and memory": "tile tile_pad half fp32 device threads",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,16 +29,22 @@ _SCREEN = {(72, 72), (96, 96)}  # pixels per inch that programs write where nobo
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """``quality``: 1 to 100, of lossy formats (None: the format's own). ``depth``: 8 or 16 (None: the picture's)."""
+    """``quality``: 1 to 100, of lossy formats (None: the format's own). ``depth``: 8 or 16 (None: the picture's).
+
+    ``max_bytes``: of the file; the quality is lowered as far as that needs.
+    """
 
     format: Format
     quality: int | None = None
     depth: int | None = None
+    max_bytes: int | None = None
 
     def __post_init__(self) -> None:
         name = self.format.name
         if self.quality is not None and not self.format.lossy:
             raise UsageError(f"{name} is lossless and takes no --quality.", "Leave it out, or choose --format jpeg.")
+        if self.max_bytes is not None and not self.format.lossy:
+            raise UsageError(f"{name} is lossless and takes no --max-bytes.", "Choose --format jpeg, webp or avif.")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"A quality of {self.quality} is out of range.", "Use --quality 1 to 100.")
         if self.depth == 16 and max(self.format.depths) < 16:
@@ -59,15 +66,42 @@ def write_image(image: Picture | Animation, path: Path, options: WriteOptions, r
     with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
         try:
             if isinstance(image, Animation) and len(frames) > 1:
-                encode_animation(pixels, image, metadata, file, kind, quality)
+                write = partial(encode_animation, pixels, image, metadata, file, kind)
             else:
-                encode(pixels[0], metadata, file, kind, quality)
+                write = partial(encode, pixels[0], metadata, file, kind)
+            write(quality)
+            if options.max_bytes is not None and file.tell() > options.max_bytes:
+                notices.append(_write_smaller(write, file, quality, options.max_bytes, path))
         except (NotEncodable, cv2.error, struct.error) as error:
             several = f"these {len(frames)} frames of " if len(frames) > 1 else ""
             size = f"{several}{frames[0].width}x{frames[0].height}"
             hint = f"Choose --format png{'' if several else ' or tiff'}."
             raise OutputError(f"{path}: {kind.name} cannot hold {size} pixels.", hint) from error
     return [*notices, *of_pixels, *of_metadata]
+
+
+def _write_smaller(write: Callable[[int], None], file: BinaryIO, quality: int, most: int, path: Path) -> Notice:
+    """Write ``file`` anew with the highest quality below ``quality`` that takes at most ``most`` bytes.
+
+    Raises OutputError where none does.
+    """
+
+    def size(tried: int) -> int:
+        file.seek(0)
+        file.truncate()
+        write(tried)
+        return file.tell()
+
+    best, below, tried = 0, quality, quality
+    while below - best > 1:
+        tried = (best + below) // 2
+        best, below = (tried, below) if size(tried) <= most else (best, tried)
+    if best == 0:
+        reason = f"{path} takes more than {most} bytes even with the lowest quality."
+        raise OutputError(reason, "Allow more with --max-bytes, or make it smaller.")
+    if tried != best:
+        size(best)
+    return note(f"{path} was written with quality {best}, to take at most {most} bytes.")
 
 
 def _fit_pixels(frames: Sequence[Picture], options: WriteOptions) -> tuple[list[StoredPixels], list[Notice]]:

@@ -163,7 +163,8 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
             notices = write_image(enlarged.after, job.target, write_options(job.target, options), job.replaces)
         if job.comparison:
             beside = side_by_side(enlarged.before.frames[0], enlarged.after.frames[0], model or "result")
-            write_image(beside, job.comparison, write_options(job.comparison, options), job.replaces)
+            unbounded = write_options(job.comparison, replace(options, max_bytes=None))
+            write_image(beside, job.comparison, unbounded, job.replaces)
     except OSError as error:
         reason = error.strerror or str(error)
         return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))
@@ -185,7 +186,7 @@ def _advice(enlarged: Enlarged, options: UpscaleOptions) -> tuple[Notice, ...]:
 def write_options(path: Path, options: UpscaleOptions) -> WriteOptions:
     """Return how to write ``path``, whose extension names a format; of a run's formats the lossy ones take quality."""
     kind = formats.of_target(path)
-    return WriteOptions(kind, options.quality if kind.lossy else None, options.depth)
+    return WriteOptions(kind, options.quality if kind.lossy else None, options.depth, options.max_bytes)
 
 
 def require_writable_formats(jobs: Sequence[Job], options: UpscaleOptions) -> None:

@@ -32,6 +32,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
 }
 BOUNDS = {
     "quality": (1, 100, "A quality of {}"),
+    "max_bytes": (1, 2**40, "A size of {} bytes"),
     "noise": (0, 50, "Noise of {:g} levels"),
     "denoise": (0, 1, "A denoise strength of {:g}"),
     "strength": (0, 1, "A strength of {:g}"),
@@ -61,8 +62,8 @@ class UpscaleOptions:
     Running: ``tile`` is the side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad`` the pixels around it
     (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, or several joined by commas;
     ``threads`` are the CPU's.
-    Files: ``quality`` (1 to 100) of lossy formats, ``depth`` in bits per channel (None: the input's), and
-    ``max_megapixels``, above which an input is refused.
+    Files: ``quality`` (1 to 100) of lossy formats, lowered where ``max_bytes`` ask for it, ``depth`` in bits
+    per channel (None: the input's), and ``max_megapixels``, above which an input is refused.
 
     Raises UsageError where a value is out of bounds or two options contradict each other.
     """
@@ -94,6 +95,7 @@ class UpscaleOptions:
     device: str = "auto"
     threads: int | None = None
     quality: int | None = None
+    max_bytes: int | None = None
     depth: Depth | None = None
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
 
@@ -196,5 +198,6 @@ class OptionFields(TypedDict, total=False):
     device: str
     threads: int | None
     quality: int | None
+    max_bytes: int | None
     depth: Depth | None
     max_megapixels: float

@@ -30,6 +30,7 @@ OPTIONS = {
     "kernel": "--kernel",
     "fast": "--fast",
     "quality": "--quality",
+    "max_bytes": "--max-bytes",
     "depth": "--depth",
 }
 
