@@ -45,9 +45,11 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the user's cache of weights or goes to the network by accident."""
+    """No test touches the user's cache of weights and defaults, or goes to the network by accident."""
     monkeypatch.setenv("UPSCALE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("UPSCALE_OFFLINE", "1")
+    monkeypatch.setenv("UPSCALE_CONFIG", str(tmp_path / "upscale.toml"))
+    monkeypatch.delenv("UPSCALE_MODEL", raising=False)
 
 
 @pytest.fixture

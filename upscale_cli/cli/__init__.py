@@ -22,6 +22,8 @@ COMMANDS = {
     "eval": ("evaluate", "evaluate", "PSNR and SSIM of results against HR pictures."),
     "kernel": ("kernel", "kernel", "Estimate a picture's blur kernel; draw and apply kernels."),
     "degrade": ("degrade", "degrade", "Contact sheet of degraded versions, as training shows them."),
+    "config": ("config", "config", "Show the defaults of your own."),
+    "completion": ("completion", "completion", "Make a shell complete what you type."),
     "benchmark": ("benchmark", "benchmark", "Speed and memory of this machine."),
 }
 EXIT_CODES = {

@@ -49,7 +49,7 @@ _OPTIONS = {
     ),
 }
 NAMES = tuple(_OPTIONS)
-_OF_PICTURES = (
+OF_PICTURES = (
     *("kernel", "depth", "max_bytes", "alpha_upsampler", "tileable"),
     *("strength", "keep_colors", "sharpen", "grain"),
 )
@@ -83,7 +83,7 @@ def refuse_for_clips(options: UpscaleOptions, of_pictures: dict[str, object]) ->
     """Raise UsageError where options of pictures are given for clips; ``of_pictures`` are those beside ``options``."""
     plain = UpscaleOptions()
     names = {
-        f"--{name.replace('_', '-')}": getattr(options, name) != getattr(plain, name) for name in _OF_PICTURES
+        f"--{name.replace('_', '-')}": getattr(options, name) != getattr(plain, name) for name in OF_PICTURES
     } | of_pictures
     for name, given in names.items():
         if given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 OWN_OPTIONS = ("--help", "-h", "--version")
 
@@ -22,6 +23,13 @@ class DefaultGroup(click.Group):
         if args and args[0] not in self.list_commands(ctx) and args[0] not in OWN_OPTIONS:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return commands, and what the default takes: its options, or files."""
+        command = self.get_command(ctx, self.default)
+        assert command is not None
+        taken = command.params[0] if not incomplete.startswith("-") else command
+        return [*super().shell_complete(ctx, incomplete), *taken.shell_complete(click.Context(command), incomplete)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of the default before the group's own, and the commands."""

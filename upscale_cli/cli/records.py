@@ -202,6 +202,15 @@ class ModelRecord(Record):
 
 
 @dataclass(frozen=True)
+class ConfigRecord(Record):
+    """A default of ``upscale config``."""
+
+    option: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
 class RecommendationRecord(Record):
     """A network that ``upscale models recommend`` names for a picture."""
 

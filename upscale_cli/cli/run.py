@@ -14,8 +14,9 @@ import click
 from upscale_cli.atomic import remove_leftovers
 from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
 from upscale_cli.cli.clips import Placing, run_clips
+from upscale_cli.cli.config import WithDefaults
 from upscale_cli.cli.console import Console, Style, ignored_in_words
-from upscale_cli.cli.options import UPSCALE_OPTIONS, Heading, style_options, upscale_options
+from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
 from upscale_cli.cli.pipes import named_in, piped
 from upscale_cli.cli.records import PictureRecord
 from upscale_cli.errors import UpscaleError, UsageError
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
 
-@click.command("run", cls=Heading, no_args_is_help=True)
-@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.command("run", cls=WithDefaults, no_args_is_help=True)
+@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path())
 @upscale_options(*UPSCALE_OPTIONS)
 @click.option(
     "-o",
