@@ -73,6 +73,8 @@ def seeds() -> dict[str, bytes]:
     for kind, modes in {"TIFF": ("1", "P", "LA", "CMYK", "LAB"), "PNG": ("1", "P", "LA"), "BMP": ("1", "P")}.items():
         made |= {f"{kind}, mode {mode}": by_pillow(kind, 1 if mode == "LA" else 3, mode=mode) for mode in modes}
     made |= {"progressive JPEG": by_pillow("JPEG", progressive=True), "JPEG of CMYK": by_pillow("JPEG", mode="CMYK")}
+    made |= {f"TGA by {way}": by_pillow("TGA", 4, compression=way) for way in (None, "tga_rle")}
+    made |= {f"DDS by {way}": by_pillow("DDS", 4, pixel_format=way) for way in (None, "DXT1", "DXT5")}
     made |= {"lossless WEBP": by_pillow("WEBP", 4, lossless=True), "PPM of bits": by_pillow("PPM", 1, mode="1")}
     made |= {"PPM of words": b"P3\n# comment\n2 2\n255\n" + b"1 2 3\n" * 4, "PBM of words": b"P1 2 2 1 0 0 1"}
     return made

@@ -15,7 +15,7 @@ from PIL import Image
 from upscale_cli.errors import OutputError, UsageError
 from upscale_cli.images import encode
 from upscale_cli.images import tiff_tags as tags
-from upscale_cli.images.formats import EXTENSIONS, FORMATS, Format, by_name, of_content, of_path
+from upscale_cli.images.formats import EXTENSIONS, FORMATS, READ_ONLY, Format, by_name, of_content, of_path
 from upscale_cli.images.metadata import orientation
 from upscale_cli.images.picture import Animation, Metadata, Picture, Pixels
 from upscale_cli.images.read import read_image, read_picture
@@ -183,7 +183,7 @@ def test_formats_are_known_by_content_and_by_name(tmp_path: Path, known: Format)
 
 
 def test_extensions_name_one_format_each() -> None:
-    assert len(EXTENSIONS) == sum(len(known.extensions) for known in FORMATS)
+    assert len(EXTENSIONS) == sum(len(known.extensions) for known in (*FORMATS, *READ_ONLY))
 
 
 def test_names_outside_ascii_work(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def _received(folder: Path) -> Path:
     with received.open("rb") as file:
         known = formats.of_content(file.read(formats.MAGIC))
     if known is None:
-        raise InputError("Standard input is no picture of a known format.", f"Known are: {formats.NAMES}.")
+        raise InputError("Standard input is no picture of a known format.", f"Known are: {formats.READABLE}.")
     return received.rename(received.with_suffix(known.extensions[0]))
 
 

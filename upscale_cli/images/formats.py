@@ -32,7 +32,7 @@ class Format:
         return self.quality is not None
 
 
-MAGIC = 16  # bytes that tell the format
+MAGIC = 17  # bytes that tell the format
 _BLOCKS = ("icc", "exif", "xmp")
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -66,8 +66,15 @@ FORMATS: tuple[Format, ...] = (
     Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True),
 )
 
-EXTENSIONS = frozenset(extension for known in FORMATS for extension in known.extensions)
+# TGA files begin with no mark: an image type that fits its colour map, and a depth that exists.
+READ_ONLY: tuple[Format, ...] = (
+    Format("dds", (".dds",), rb"DDS \x7c\x00\x00\x00", alpha=True),
+    Format("tga", (".tga",), rb".(\x00[\x02\x03\x0a\x0b]|\x01[\x01\x09]).{13}[\x08\x0f\x10\x18\x20]", alpha=True),
+)
+
+EXTENSIONS = frozenset(extension for known in (*FORMATS, *READ_ONLY) for extension in known.extensions)
 NAMES = ", ".join(known.name for known in FORMATS)
+READABLE = ", ".join(known.name for known in (*FORMATS, *READ_ONLY))
 
 
 def by_name(name: str) -> Format:
@@ -80,7 +87,7 @@ def by_name(name: str) -> Format:
 
 
 def of_path(path: Path) -> Format | None:
-    """Return the format that the file's extension names, None for an unknown one."""
+    """Return the format that the file's extension names, None for one that is unknown or only read."""
     return next((known for known in FORMATS if path.suffix.lower() in known.extensions), None)
 
 
@@ -88,10 +95,13 @@ def of_target(path: Path) -> Format:
     """Return the format that the extension of a file to be written names. Raises UsageError for an unknown one."""
     kind = of_path(path)
     if kind is None:
-        raise UsageError(f"{path} has no extension of a picture format.", f"Known formats: {NAMES}.")
+        reason = " has no extension of a picture format"
+        if path.suffix.lower() in EXTENSIONS:
+            reason = f": {path.suffix.lower()[1:]} files are only read"
+        raise UsageError(f"{path}{reason}.", f"Known formats: {NAMES}.")
     return kind
 
 
 def of_content(data: Buffer) -> Format | None:
     """Return the format of a file's bytes, whatever its name, None for an unknown one."""
-    return next((known for known in FORMATS if re.match(known.magic, data[:MAGIC], re.DOTALL)), None)
+    return next((known for known in (*FORMATS, *READ_ONLY) if re.match(known.magic, data[:MAGIC], re.DOTALL)), None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
-from PIL import AvifImagePlugin, BmpImagePlugin, PpmImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, DdsImagePlugin, PpmImagePlugin, TgaImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
 from upscale_cli.images import chunks, pillow
@@ -24,6 +24,7 @@ LARGEST_TEXT = 1 << 24  # bytes of an ICC profile or XMP packet, once decompress
 MOST_TEXTS = MOST_PAGES = 1000
 FINEST = 1e6  # pixels per inch that are taken for a resolution; formats cannot hold much larger ones
 LONGEST_HEADER = 1 << 16  # of BMP and PPM files, comments and palette included
+_PROFILED = frozenset({5, 8})  # photometric interpretations of TIFF: separated inks, and CIE LAB
 _DENSE = frozenset({1, 5, 7, 8, 32773, 32946})  # compressions of TIFF: none, LZW, JPEG, Deflate, PackBits, Deflate
 
 
@@ -33,6 +34,7 @@ class Header:
 
     ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
     ``by_pillow``: for stills that OpenCV does not decode rightly. ``gray_alpha``: a TIFF file of two channels.
+    ``profiled``: CMYK or LAB, of which decoding makes sRGB by the profile.
     ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     """
 
@@ -44,6 +46,7 @@ class Header:
     depth: int = 8
     dense: bool = True
     by_pillow: bool = False
+    profiled: bool = False
     gray_alpha: bool = False
 
 
@@ -79,7 +82,8 @@ def _jpeg(data: memoryview) -> Header:
             found.setdefault(name, value)
     found.pop("", None)
     icc = b"".join(profile[part] for part in sorted(profile))
-    return Header(height, width, Metadata(icc=icc or None, **found), gray=channels == 1)
+    cmyk = channels == 4
+    return Header(height, width, Metadata(icc=icc or None, **found), gray=channels == 1, by_pillow=cmyk, profiled=cmyk)
 
 
 def _of_segment(marker: int, content: bytes) -> tuple[str, Any]:
@@ -160,7 +164,8 @@ def _tiff(data: memoryview) -> Header:
     dense = tags.COMPRESSION not in main or main[tags.COMPRESSION].number in _DENSE
     size = main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number
     gray_alpha = tags.SAMPLES_PER_PIXEL in main and main[tags.SAMPLES_PER_PIXEL].number == 2
-    return Header(*size, found, dense=dense, gray_alpha=gray_alpha)
+    profiled = tags.PHOTOMETRIC in main and main[tags.PHOTOMETRIC].number in _PROFILED
+    return Header(*size, found, dense=dense, gray_alpha=gray_alpha, by_pillow=profiled, profiled=profiled)
 
 
 def _further_pages(data: memoryview, after: int) -> int:
@@ -214,4 +219,6 @@ _READERS: dict[str, Callable[[memoryview], Header]] = {
     "bmp": lambda data: replace(_opened(BmpImagePlugin.BmpImageFile, data[:LONGEST_HEADER]), frames=None),
     "ppm": lambda data: replace(_opened(PpmImagePlugin.PpmImageFile, data[:LONGEST_HEADER]), frames=None, dense=True),
     "gif": _gif,
+    "dds": lambda data: replace(_opened(DdsImagePlugin.DdsImageFile, data), frames=None, dense=True, by_pillow=True),
+    "tga": lambda data: replace(_opened(TgaImagePlugin.TgaImageFile, data), frames=None, dense=True, by_pillow=True),
 }

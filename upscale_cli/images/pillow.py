@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageCms, ImageFile
 
 from upscale_cli.images.picture import Pixels
 
@@ -37,6 +37,27 @@ def silenced() -> Iterator[None]:
 
 
 def decoded(data: bytes, kind: str) -> Pixels:
-    """Return a still picture's pixels as they are: gray (H, W), gray and alpha, RGB or RGBA. Raises ERRORS."""
+    """Return a still picture's pixels: gray (H, W), gray and alpha, RGB or RGBA as they are, others as sRGB.
+
+    Raises ERRORS.
+    """
     with silenced(), Image.open(BytesIO(data), formats=[kind]) as image:
-        return np.array(image)
+        if image.mode in ("CMYK", "LAB"):
+            return np.array(_in_srgb(image))
+        if image.mode in ("P", "PA"):
+            return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        return np.array(image.convert("L") if image.mode == "1" else image)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Return a CMYK or LAB picture by its profile, and CMYK without a usable one by what printers had in common."""
+    lab, profile = image.mode == "LAB", image.info.get("icc_profile")
+    if not lab and not profile:
+        return image.convert("RGB")
+    intent, black = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    try:
+        source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(BytesIO(profile or b""))
+        made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), intent, "RGB", flags=black)
+    except (ImageCms.PyCMSError, OSError):
+        made = None
+    return made or image.convert("RGB")

@@ -6,6 +6,7 @@ import mmap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from upscale_cli.errors import InputError
 from upscale_cli.images import chunks, pillow
 from upscale_cli.images.animation import decode_animation
 from upscale_cli.images.convert import upright
-from upscale_cli.images.formats import NAMES, Format, of_content
+from upscale_cli.images.formats import READABLE, Format, of_content
 from upscale_cli.images.header import Header, read_header
 from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.metadata import for_size, orientation, with_plain_alpha
@@ -88,7 +89,7 @@ def _require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[
     """Return the file's format and header, which claims no more than what is allowed."""
     known = of_content(data)
     if known is None:
-        raise InputError(f"{path} is no picture of a known format.", f"Known are: {NAMES}.")
+        raise InputError(f"{path} is no picture of a known format.", f"Known are: {READABLE}.")
     header = read_header(data, known)
     if header is None:
         raise InputError(f"{path} is damaged: its header does not tell its size.", "Copy or download it again.")
@@ -133,12 +134,13 @@ def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     color = pixels.reshape(*pixels.shape[:2], channels)[..., : 1 if header.gray or channels == 2 else 3]
     alpha = pixels[..., -1] if channels in (2, 4) else None
-    if known.name == "bmp" and alpha is not None and not alpha.any():
-        alpha = None  # 32-bit BMP files seldom use their fourth byte
+    if known.name in ("bmp", "tga") and alpha is not None and not alpha.any():
+        alpha = None  # 32-bit BMP and TGA files seldom use their fourth byte
     # The decoders of TIFF obey the orientation themselves.
     turned = 1 if known.name == "tiff" else orientation(header.metadata.exif)
     color, alpha = upright(color, turned), None if alpha is None else upright(alpha, turned)
-    metadata = for_size(header.metadata, color.shape[1], color.shape[0])
+    stored = replace(header.metadata, icc=None) if header.profiled else header.metadata
+    metadata = for_size(stored, color.shape[1], color.shape[0])
     return Picture(color, alpha, metadata, jpeg_quality(data) if known.name == "jpeg" else None)
 
 
