@@ -16,7 +16,6 @@ from soak import Soak, Use
 
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images.formats import FORMATS, by_name
-from upscale_cli.images.picture import Animation
 from upscale_cli.images.read import picture_size, read_image
 from upscale_cli.images.write import WriteOptions, write_image
 
@@ -30,7 +29,7 @@ def use(path: Path, draw: random.Random) -> str:
         assert len(refusal) < 600, refusal
         assert refusal.isprintable(), refusal
         return f"refused: {error.message.replace(str(path), '')}"
-    first = image.frames[0] if isinstance(image, Animation) else image
+    first = image.frames[0]
     assert picture_size(path) == (first.height, first.width)
     try:
         write_image(

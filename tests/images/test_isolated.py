@@ -18,7 +18,7 @@ import pytest
 from upscale_cli.errors import InputError
 from upscale_cli.images.formats import FORMATS, by_name
 from upscale_cli.images.isolated import Decoders
-from upscale_cli.images.picture import Animation, Metadata, Picture
+from upscale_cli.images.picture import Animation, Image, Metadata, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
 
@@ -74,12 +74,14 @@ def saved(folder: Path, width: int) -> Path:
     return folder / f"{width}.png"
 
 
-def same(one: Picture | Animation, other: Picture | Animation) -> bool:
+def same(one: Image, other: Image) -> bool:
     if isinstance(one, Animation) or isinstance(other, Animation):
         assert isinstance(one, Animation)
         assert isinstance(other, Animation)
         timing = (one.durations_ms, one.loop_count) == (other.durations_ms, other.loop_count)
         return timing and all(map(same, one.frames, other.frames))
+    assert isinstance(one, Picture)
+    assert isinstance(other, Picture)
     alphas = one.alpha is other.alpha or np.array_equal(one.alpha, other.alpha)  # type: ignore[arg-type]
     return alphas and one.metadata == other.metadata and np.array_equal(one.color, other.color)
 

@@ -18,7 +18,7 @@ from upscale_cli.errors import DeviceError, UsageError
 from upscale_cli.images.convert import StoredPixels
 from upscale_cli.images.encode import encode
 from upscale_cli.images.formats import Format, by_name
-from upscale_cli.images.picture import Animation, Metadata, Picture
+from upscale_cli.images.picture import Animation, Image, Metadata, Picture
 from upscale_cli.images.read import read_image, read_picture
 from upscale_cli.images.sheet import TEXT_HEIGHT
 from upscale_cli.images.write import WriteOptions, write_image
@@ -253,7 +253,7 @@ def test_the_next_picture_is_read_while_the_network_works(tmp_path: Path, monkey
     work = jobs(tmp_path, 4, 6)
     second_read = threading.Event()
 
-    def reading(path: Path, max_megapixels: float) -> Picture | Animation:
+    def reading(path: Path, max_megapixels: float) -> Image:
         if path == work[1].source:
             second_read.set()
         return read_image(path, max_megapixels)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +19,7 @@ from upscale_cli.images.convert import StoredPixels
 from upscale_cli.images.formats import Format
 from upscale_cli.images.opencv import cv2, to_opencv
 from upscale_cli.images.picture import Metadata, Pixels
-from upscale_cli.images.tiff_tags import Entry
+from upscale_cli.images.tiff_tags import ByteOrder, Entry
 
 COMPRESSION = 4  # of zlib
 STRIP = 1 << 20  # samples that are converted at a time
@@ -40,9 +40,11 @@ def encode(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, known: Form
 
     Raises NotEncodable, cv2.error or struct.error where it cannot hold so many pixels.
     """
-    writer = {"png": _png, "tiff": _tiff, "ppm": _ppm}.get(known.name)
+    writer = {"png": _png, "ppm": _ppm}.get(known.name)
     if writer:
         writer(pixels, metadata, file)
+    elif known.name == "tiff":
+        encode_tiff([(pixels, metadata)], file)
     elif known.name == "jpeg":
         _jpeg(pixels, metadata, file, quality)
     else:
@@ -87,11 +89,31 @@ def png_metadata(found: Metadata) -> Iterator[tuple[bytes, bytes]]:
     yield from found.text
 
 
-def _tiff(pixels: StoredPixels, metadata: Metadata, file: BinaryIO) -> None:
-    """An EXIF block, left as and where it is for makers' notes, with pixels and a larger directory behind it."""
-    block = metadata.exif or b"II*\0" + bytes(4)
-    order = tags.byte_order(block)
+def encode_tiff(pages: Sequence[tuple[StoredPixels, Metadata]], file: BinaryIO) -> None:
+    """Write a TIFF file: the first page's EXIF block, left as and where it is for makers' notes, and behind it pages.
+
+    Each is its pixels and a directory, which for the first takes the place of the block's. Raises struct.error where
+    positions do not fit.
+    """
+    block = pages[0][1].exif or b"II*\0" + bytes(4)
+    order, link = tags.byte_order(block), 4
     file.write(block + bytes(len(block) % 2))
+    for number, (pixels, metadata) in enumerate(pages):
+        entries = _tiff_page(pixels, metadata, file, order, pointers=number == 0)
+        file.write(bytes(file.tell() % 2))
+        position = file.tell()
+        file.write(tags.write_directory(entries, position, order))
+        end = file.tell()
+        file.seek(link)
+        file.write(struct.pack(order + "I", position))
+        file.seek(end)
+        link = position + 2 + 12 * len({entry.tag for entry in entries})
+
+
+def _tiff_page(
+    pixels: StoredPixels, metadata: Metadata, file: BinaryIO, order: ByteOrder, pointers: bool
+) -> list[Entry]:
+    """Write the strips of a page, and return the entries of its directory; ``pointers``: to the block's others too."""
     offsets, sizes, height = [], [], _rows_per_strip(pixels)
     for strip in pixels.strips(height):
         steps = strip.copy()  # predictor 2: differences to the pixel on the left
@@ -99,7 +121,7 @@ def _tiff(pixels: StoredPixels, metadata: Metadata, file: BinaryIO) -> None:
         offsets.append(file.tell())
         sizes.append(file.write(zlib.compress(steps.astype(strip.dtype.newbyteorder(order)).data, COMPRESSION)))
     entries = [
-        *_described(metadata),
+        *_described(metadata, pointers),
         tags.numbers(tags.IMAGE_WIDTH, tags.LONG, pixels.picture.width),
         tags.numbers(tags.IMAGE_LENGTH, tags.LONG, pixels.picture.height),
         tags.numbers(tags.BITS_PER_SAMPLE, tags.SHORT, *[pixels.depth] * pixels.channels),
@@ -113,22 +135,18 @@ def _tiff(pixels: StoredPixels, metadata: Metadata, file: BinaryIO) -> None:
     ]
     if pixels.channels in (2, 4):
         entries.append(tags.numbers(tags.EXTRA_SAMPLES, tags.SHORT, 2))
-    file.write(bytes(file.tell() % 2))
-    position = file.tell()
-    file.write(tags.write_directory(entries, position, order))
-    file.seek(4)
-    file.write(struct.pack(order + "I", position))
+    return entries
 
 
-def _described(found: Metadata) -> Iterator[Entry]:
-    """Yield the tags of a TIFF file's directory that describe the picture."""
+def _described(found: Metadata, pointers: bool) -> Iterator[Entry]:
+    """Yield the tags of a TIFF file's directory that describe the picture, with or without pointers to others."""
     if found.resolution:
         x, y = (round(value * 1000) for value in found.resolution)
         yield tags.numbers(tags.X_RESOLUTION, tags.RATIONAL, x, 1000)
         yield tags.numbers(tags.Y_RESOLUTION, tags.RATIONAL, y, 1000)
         yield tags.numbers(tags.RESOLUTION_UNIT, tags.SHORT, 2)
     if found.exif:
-        kept = tags.DESCRIBING | {tags.EXIF_DIRECTORY, tags.GPS_DIRECTORY}
+        kept = tags.DESCRIBING | ({tags.EXIF_DIRECTORY, tags.GPS_DIRECTORY} if pointers else set())
         yield from tags.read_directory(found.exif, wanted=kept)[0].values()
     if found.icc:
         yield Entry(tags.ICC, tags.UNDEFINED, found.icc)

@@ -160,7 +160,7 @@ def _tiff(data: memoryview) -> Header:
         unit = main[tags.RESOLUTION_UNIT].number if tags.RESOLUTION_UNIT in main else 2
         x, y = main[tags.X_RESOLUTION].fraction, main[tags.Y_RESOLUTION].fraction
         resolution = _per_inch(x, y, {2: 1.0, 3: 2.54}.get(unit))
-    found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + _further_pages(data, after))
+    found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + len(further_pages(data, after)))
     dense = tags.COMPRESSION not in main or main[tags.COMPRESSION].number in _DENSE
     size = main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number
     gray_alpha = tags.SAMPLES_PER_PIXEL in main and main[tags.SAMPLES_PER_PIXEL].number == 2
@@ -168,15 +168,19 @@ def _tiff(data: memoryview) -> Header:
     return Header(*size, found, dense=dense, gray_alpha=gray_alpha, by_pillow=profiled, profiled=profiled)
 
 
-def _further_pages(data: memoryview, after: int) -> int:
-    """Count the pictures behind the first, without smaller versions and masks."""
+def further_pages(data: Buffer, after: int) -> list[int]:
+    """Return where the directories of a TIFF file's pictures behind the first are, without smaller versions and masks.
+
+    ``after``: where the position of the second directory is stored.
+    """
     seen = {tags.next_directory(data, 4)}
-    pages = 0
+    pages = []
     with suppress(tags.TiffError):
         while (position := tags.next_directory(data, after)) and position not in seen and len(seen) < MOST_PAGES:
             seen.add(position)
             page, after = tags.read_directory(data, position, {tags.SUBFILE_TYPE})
-            pages += tags.SUBFILE_TYPE not in page or not page[tags.SUBFILE_TYPE].number & 5
+            if tags.SUBFILE_TYPE not in page or not page[tags.SUBFILE_TYPE].number & 5:
+                pages.append(position)
     return pages
 
 

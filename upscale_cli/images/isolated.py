@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from upscale_cli.errors import InputError
-from upscale_cli.images.picture import Animation, Metadata, Picture
+from upscale_cli.images.picture import Animation, Image, Metadata, Pages, Picture
 from upscale_cli.images.read import DEFAULT_MAX_MEGAPIXELS, read_image
 
 SECONDS, PIXELS_PER_SECOND = 30, 1_000_000  # of time for one picture
@@ -53,7 +53,7 @@ class Reply(msgspec.Struct):
 
     refusal: tuple[bytes, bytes] | None = None
     frames: tuple[FrameShape, ...] = ()
-    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    metadata: tuple[Metadata, ...] = ()
     jpeg_quality: float | None = None
     durations_ms: tuple[int, ...] = ()
     loop_count: int = 0
@@ -75,7 +75,7 @@ class Decoders:
         while not self._idle.empty():
             self._idle.get().communicate()
 
-    def read_image(self, path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture | Animation:
+    def read_image(self, path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Image:
         """Return what ``read.read_image`` does. Raises InputError also where the worker dies of the file."""
         worker, reply, frames = self._idle.get(), None, []
         assert worker.stdin
@@ -95,8 +95,11 @@ class Decoders:
             self._idle.put(worker if reply else self._started())
         if reply.refusal:
             raise InputError(*map(os.fsdecode, reply.refusal))
-        frames[0] = replace(frames[0], metadata=reply.metadata, jpeg_quality=reply.jpeg_quality)
-        return Animation(tuple(frames), reply.durations_ms, reply.loop_count) if reply.durations_ms else frames[0]
+        frames = [replace(frame, metadata=found) for frame, found in zip(frames, reply.metadata, strict=True)]
+        if len(frames) == 1:
+            return replace(frames[0], jpeg_quality=reply.jpeg_quality)
+        moves = reply.durations_ms
+        return Animation(tuple(frames), moves, reply.loop_count) if moves else Pages(tuple(frames))
 
     def _started(self) -> subprocess.Popen[bytes]:
         """Start a worker, which ends with its standard input and not by the terminal's Ctrl-C."""
@@ -146,7 +149,7 @@ def main() -> None:
                 _send_image(replies, image)
 
 
-def _limited(request: Request) -> Picture | Animation:
+def _limited(request: Request) -> Image:
     """Read the picture, within bounds of time and memory. SIGALRM ends the process."""
     path = Path(os.fsdecode(request.path))
     os.chdir(request.folder)
@@ -174,11 +177,11 @@ def _allow(seconds: int, memory: int | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _send_image(stream: IO[bytes], image: Picture | Animation) -> None:
+def _send_image(stream: IO[bytes], image: Image) -> None:
     frames, reply = image.frames, Reply()
     if isinstance(image, Animation):
         reply.durations_ms, reply.loop_count = image.durations_ms, image.loop_count
-    reply.metadata, reply.jpeg_quality = frames[0].metadata, frames[0].jpeg_quality
+    reply.metadata, reply.jpeg_quality = tuple(frame.metadata for frame in frames), frames[0].jpeg_quality
     reply.frames = tuple((*frame.color.shape, frame.color.itemsize, frame.alpha is not None) for frame in frames)
     _send(stream, reply)
     for frame in frames:

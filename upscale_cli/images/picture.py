@@ -84,9 +84,19 @@ def _described(pixels: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Pages:
+    """At least two pictures of one file, each with a size and metadata of its own."""
+
+    frames: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class Animation:
     """At least two pictures of one size, how long each is shown, and how often the whole is shown (0: for ever)."""
 
     frames: tuple[Picture, ...]
     durations_ms: tuple[int, ...]
     loop_count: int = 0
+
+
+Image = Picture | Animation | Pages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +15,15 @@ import numpy as np
 
 from upscale_cli.errors import InputError
 from upscale_cli.images import chunks, pillow
+from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.animation import decode_animation
 from upscale_cli.images.convert import upright
 from upscale_cli.images.formats import READABLE, Format, of_content
-from upscale_cli.images.header import Header, read_header
+from upscale_cli.images.header import Header, further_pages, read_header
 from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.metadata import for_size, orientation, with_plain_alpha
 from upscale_cli.images.opencv import cv2
-from upscale_cli.images.picture import Animation, Picture, Pixels
+from upscale_cli.images.picture import Image, Pages, Picture, Pixels
 from upscale_cli.images.tiff_gray import decoded_gray_alpha
 from upscale_cli.images.tiff_tags import Buffer
 
@@ -36,8 +38,8 @@ def read_image(
     path: Path,
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
     on_header: Callable[[int], None] = lambda pixels: None,
-) -> Picture | Animation:
-    """Return the picture or animation in the file, whatever its extension. Raises InputError in one sentence.
+) -> Image:
+    """Return the picture, animation or pages in the file, whatever its extension. Raises InputError in one sentence.
 
     ``on_header`` is called before decoding, with the number of pixels of all frames.
     """
@@ -45,6 +47,8 @@ def read_image(
         data = file.read()
     known, header = _require_harmless(path, data, max_megapixels)
     _require_whole(path, data, known)
+    if known.name == "tiff" and header.metadata.pages > 1:
+        return _read_pages(path, data, max_megapixels, on_header)
     on_header(header.height * header.width * (header.frames or 1))
     try:
         if header.frames is not None:
@@ -54,8 +58,32 @@ def read_image(
         raise InputError(f"{path} is damaged and cannot be decoded.", "Copy or download it again.") from error
 
 
+def _read_pages(path: Path, data: bytes, max_megapixels: float, on_header: Callable[[int], None]) -> Pages:
+    """Return all pages of a TIFF file: each is read as if the file began with it."""
+    order, first = tags.byte_order(data) + "I", tags.next_directory(data, 4)
+    _, after = tags.read_directory(data, first, ())
+    positions = [first, *further_pages(data, after)]
+
+    def beginning_at(position: int) -> bytes:
+        return data[:4] + struct.pack(order, position) + data[8:]
+
+    headers = [_require_harmless(path, beginning_at(position), max_megapixels) for position in positions]
+    pixels = sum(header.height * header.width for _, header in headers)
+    if pixels > max_megapixels * 1e6:
+        raise InputError(
+            f"{path} claims {len(headers)} pages of together more than {max_megapixels:g} megapixels.",
+            f"If that is right, raise the limit: --max-megapixels {pixels / 1e6 + 1:.0f}.",
+        )
+    on_header(pixels)
+    try:
+        pages = [_decode(path, beginning_at(at), *known) for at, known in zip(positions, headers, strict=True)]
+    except (cv2.error, *pillow.ERRORS) as error:
+        raise InputError(f"{path} is damaged and cannot be decoded.", "Copy or download it again.") from error
+    return Pages(tuple(replace(page, metadata=replace(page.metadata, pages=1)) for page in pages))
+
+
 def read_picture(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Picture:
-    """Return the picture in the file, or the first frame of the animation. Raises InputError."""
+    """Return the picture in the file, or the first frame or page. Raises InputError."""
     image = read_image(path, max_megapixels)
     return image.frames[0]
 

@@ -25,6 +25,7 @@ BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 5: 4, 10: 4, 11: 4, 12: 8}  # bytes that are swapped together
 
+ByteOrder = Literal["<", ">"]
 Buffer = bytes | bytearray | memoryview  # of a whole file, or of a part of it
 LARGEST_DIRECTORY = 1000
 
@@ -57,7 +58,7 @@ class Entry:
 Directory = dict[int, Entry]
 
 
-def byte_order(data: Buffer) -> Literal["<", ">"]:
+def byte_order(data: Buffer) -> ByteOrder:
     """Return ``<`` or ``>``, as ``struct`` writes it. Raises TiffError."""
     if bytes(data[:4]) not in (b"II*\0", b"MM\0*"):
         raise TiffError("no TIFF header")

@@ -16,11 +16,11 @@ from upscale_cli.errors import OutputError, UsageError
 from upscale_cli.images import chunks
 from upscale_cli.images.animation import encode_animation
 from upscale_cli.images.convert import StoredPixels
-from upscale_cli.images.encode import NotEncodable, encode
+from upscale_cli.images.encode import NotEncodable, encode, encode_tiff
 from upscale_cli.images.formats import Format
 from upscale_cli.images.metadata import for_size, icc_fits
 from upscale_cli.images.opencv import cv2
-from upscale_cli.images.picture import Animation, Metadata, Picture
+from upscale_cli.images.picture import Animation, Image, Metadata, Pages, Picture
 from upscale_cli.notices import Notice, note
 
 _NAMES = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}  # of other fields of Metadata: their own
@@ -51,13 +51,18 @@ class WriteOptions:
             raise UsageError(f"{name} does not hold 16 bits per channel.", "Choose --format png or tiff.")
 
 
-def write_image(image: Picture | Animation, path: Path, options: WriteOptions, replaces: bool = True) -> list[Notice]:
+def write_image(image: Image, path: Path, options: WriteOptions, replaces: bool = True) -> list[Notice]:
     """Write to ``path``. Returns one sentence for each thing that the format cannot hold. Raises OutputError.
 
     ``replaces``: see ``atomic.replacing``.
     """
     kind, quality = options.format, options.quality or options.format.quality or 0
     frames, notices = image.frames, []
+    if isinstance(image, Pages) and kind.name == "tiff":
+        return _write_pages(image, path, options, replaces)
+    if isinstance(image, Pages):
+        frames = frames[:1]
+        notices.append(note(f"{kind.name} holds one page: only the first was written (tiff holds all)."))
     if len(frames) > 1 and not kind.animation:
         frames = frames[:1]
         notices.append(note(f"{kind.name} holds no animation: only the first frame was written."))
@@ -78,6 +83,22 @@ def write_image(image: Picture | Animation, path: Path, options: WriteOptions, r
             hint = f"Choose --format png{'' if several else ' or tiff'}."
             raise OutputError(f"{path}: {kind.name} cannot hold {size} pixels.", hint) from error
     return [*notices, *of_pixels, *of_metadata]
+
+
+def _write_pages(image: Pages, path: Path, options: WriteOptions, replaces: bool) -> list[Notice]:
+    """Write a TIFF file of all pages. Returns and raises what ``write_image`` does."""
+    pages, notices = [], []
+    for page in image.frames:
+        (pixels,), of_pixels = _fit_pixels((page,), options)
+        metadata, of_metadata = _fit_metadata(page, options.format, pixels.channels)
+        pages.append((pixels, metadata))
+        notices += [*of_pixels, *of_metadata]
+    with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
+        try:
+            encode_tiff(pages, file)
+        except struct.error as error:
+            raise OutputError(f"{path}: tiff cannot hold {len(pages)} pages so large.", "Use a smaller -s.") from error
+    return list(dict.fromkeys(notices))
 
 
 def _write_smaller(write: Callable[[int], None], file: BinaryIO, quality: int, most: int, path: Path) -> Notice:

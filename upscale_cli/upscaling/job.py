@@ -12,7 +12,7 @@ from typing import Protocol
 from upscale_cli import atomic
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
-from upscale_cli.images.picture import Animation, Picture
+from upscale_cli.images.picture import Image, Pages, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice, Notify, note
@@ -21,7 +21,6 @@ from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.resolve import CLEAN
 
-Image = Picture | Animation
 OnShare = Callable[[float, str], None]
 Reading = Callable[[Path, float], Image]
 
@@ -120,7 +119,7 @@ def enlarge(
     job: Job, image: Image, size: Size, upscaler_for: UpscalerFor, on_share: OnShare = lambda share, detail: None
 ) -> Enlarged | Outcome:
     """Return ``image`` at ``size``, or the outcome where that fails. ``on_share`` gets a share that never falls."""
-    frames, reached = image.frames, 0.0
+    frames, reached, kind = image.frames, 0.0, "page" if isinstance(image, Pages) else "frame"
 
     def preparing(share: float, detail: str) -> None:
         nonlocal reached
@@ -137,7 +136,7 @@ def enlarge(
         for number, frame in enumerate(frames):
 
             def of_frame(share: float, detail: str, number: int = number) -> None:
-                whole = f"frame {number + 1}/{len(frames)}, {detail}" if len(frames) > 1 else detail
+                whole = f"{kind} {number + 1}/{len(frames)}, {detail}" if len(frames) > 1 else detail
                 preparing(prepared + (1 - prepared) * (number + share) / len(frames), whole)
 
             results.append(upscaler.upscale_picture(frame, size, of_frame))

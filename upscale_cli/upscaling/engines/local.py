@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from itertools import islice
 from threading import Event
 
+from upscale_cli.images.picture import Image
 from upscale_cli.notices import Notify
 from upscale_cli.upscaling import job as steps
 from upscale_cli.upscaling.engines.engine import Listener, Progress
-from upscale_cli.upscaling.job import Enlarged, Image, Job, Outcome, Reading, Upscalers
+from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Reading, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
 
 WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time
