@@ -54,6 +54,7 @@ class PictureRecord(Record):
     notices: tuple[str, ...] | None = None
     error: str | None = None
     code: int | None = None
+    pages: int | None = None
 
     @classmethod
     def of(cls, outcome: Outcome) -> PictureRecord:

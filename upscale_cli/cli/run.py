@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from upscale_cli.atomic import remove_leftovers
+from upscale_cli.cli.archives import are_archives, run_archives
 from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
 from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
@@ -70,9 +71,9 @@ def run(
     dry_run: bool,
     style: Style,
 ) -> None:
-    """Enlarge pictures, folders, patterns and clips; - is a picture from stdin.
+    """Enlarge pictures, folders, patterns, comics and clips; - is a picture from stdin.
 
-    photo.jpg becomes photo_x4.jpg, folder/ becomes folder_x4/, clip.mp4 becomes clip_x4.mp4. A run that was
+    photo.jpg becomes photo_x4.jpg, folder/ becomes folder_x4/, comic.cbz becomes comic_x4.cbz. A run that was
     stopped goes on where it was.
 
     \b
@@ -100,6 +101,10 @@ def run(
         return
     refuse_for_pictures(clip)
     kind = formats.by_name(format_name) if format_name else None
+    if are_archives(paths):
+        placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
+        run_archives(paths, options, kind, placing, Console(style, len(paths)))
+        return
     naming = Naming(
         label=_label(options),
         output=output,
