@@ -9,11 +9,12 @@ from typing import Unpack
 from upscale_cli.images.picture import Picture
 from upscale_cli.kernels.files import read_kernel
 from upscale_cli.notices import Notify, ignore
-from upscale_cli.upscalers import ZERO_SHOT, zero_shot
+from upscale_cli.upscalers import zero_shot
 from upscale_cli.upscaling import upscaler
 from upscale_cli.upscaling.options import OptionFields, UpscaleOptions
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.upscaler import OnShare
+from upscale_cli.weights.defaults import ZERO_SHOT
 from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.weights.defaults import ZERO_SHOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from upscale_cli.weights.http import Progress as DownloadProgress
     from upscale_cli.zero_shot.zssr import Progress
 
-ZERO_SHOT = "zssr"
 TRAINING_SHARE = 0.9  # of a picture's time, where a network is trained on it
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -27,6 +28,7 @@ from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.sheet import TEXT_HEIGHT
 from upscale_cli.images.write import WriteOptions, write_image
+from upscale_cli.upscaling import forecast, speeds
 from upscale_cli.upscaling.settings import FILE
 
 COMMAND = (sys.executable, "-m", "upscale_cli")
@@ -240,6 +242,94 @@ def test_a_dry_run_tells_names_and_sizes_and_writes_nothing(terminal: Terminal) 
     assert "d/b.png: d_x2_lost/b.png is already there" in said.out
     assert "d/c.png -> d_x2_lost/c.png, which would fail: d/c.png is no picture" in said.out
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_dry_run_names_the_network_once_where_it_is_the_same_for_all(terminal: Terminal, network: str) -> None:
+    draw("a.png", "b.png")
+    said = terminal("a.png", "b.png", "--dry-run", "--device", "cpu")
+    assert said.out == "a.png -> a_x4.png, 6x4 to 24x16\nb.png -> b_x4.png, 6x4 to 24x16\n"
+    assert "Network: lite-x4, 1 pass.\nHow long it takes is known after a first run" in said.err
+    assert f"Network: {network}, 2 passes." in terminal("a.png", "-s", "4", "-m", network, "--dry-run").err
+
+
+def test_a_dry_run_names_networks_and_passes_of_each_picture_where_they_differ(terminal: Terminal) -> None:
+    draw("a.png")
+    draw("b.png", width=12, height=8)
+    draw("c.png", width=2, height=2)
+    speeds.keep({speeds.key("lite-x2", "auto", "cpu", None): 1e6})
+    said = terminal("a.png", "b.png", "c.png", "--width", "24", "--dry-run", "--device", "cpu")
+    assert said.out.splitlines() == [
+        "a.png -> a_w24.png, 6x4 to 24x16, lite-x4, 1 pass",
+        "b.png -> b_w24.png, 12x8 to 24x16, lite-x2, 1 pass, about 01:36",
+        "c.png -> c_w24.png, 2x2 to 24x24, lite-x4, 2 passes",
+    ]
+    assert "Network:" not in said.err
+    assert "`upscale benchmark -m lite-x4`" in said.err
+
+
+def test_a_dry_run_estimates_from_the_last_run_and_counts_passes_alpha_and_orientations(
+    terminal: Terminal, network: str
+) -> None:
+    draw("a.png", width=400, height=300)
+    draw("b.png", width=30, height=20)
+    rgba = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    write_image(Picture(rgba[..., :3], rgba[..., 3]), Path("c.png"), WriteOptions(by_name("png")))
+    ran = json.loads(terminal("a.png", "-m", network, "-s", "2", "--json").out)
+
+    def estimated(name: str, *arguments: str) -> float:
+        row = json.loads(terminal(name, "-m", network, "--dry-run", "--json", *arguments).out)
+        assert (row["status"], row["model"]) == ("planned", network)
+        return float(row["estimated_seconds"])
+
+    assert estimated("a.png", "-s", "2", "--overwrite") == pytest.approx(ran["seconds"], abs=2e-3)
+    speeds.keep({speeds.key(network, "auto", forecast.device_type("auto"), None): 1000.0})
+    once = estimated("b.png", "-s", "2")
+    assert once == pytest.approx(0.6)
+    assert estimated("b.png", "-s", "4") == pytest.approx(5 * once)
+    assert estimated("c.png", "-s", "2") == pytest.approx(2 * once)
+    assert estimated("c.png", "-s", "2", "--alpha-upsampler", "bicubic") == pytest.approx(once)
+    assert estimated("b.png", "-s", "2", "--tta") == pytest.approx(8 * once)
+
+
+def test_a_picture_too_small_to_tell_leaves_no_speed(terminal: Terminal, network: str) -> None:
+    draw("a.png")
+    assert terminal("a.png", "-m", network, "-s", "2").code == 0
+    assert speeds.known() == {}
+
+
+def test_a_dry_run_with_the_embedded_network_does_without_pytorch() -> None:
+    code = "import sys; from upscale_cli import cli; sys.argv = ['upscale', *sys.argv[1:]]\n"
+    code += "try: cli.main()\nfinally: assert 'torch' not in sys.modules"
+    sample = Path(__file__).parents[2] / "docs" / "pictures" / "sample.png"
+    command = [sys.executable, "-c", code, str(sample), "--dry-run", "--device", "cpu"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "Network: lite-x4" in ended.stderr) == (0, True), ended.stderr
+
+
+def test_pytorch_is_asked_for_a_gpu_only_where_there_may_be_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("upscale_cli.device.select", lambda name: SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    driver = tmp_path / "driver"
+    assert forecast.device_type("auto", [str(driver)]) == "cpu"
+    driver.touch()
+    assert forecast.device_type("auto", [str(driver)]) == "cuda"
+    assert forecast.device_type("cuda:1", [str(driver)]) == "cuda:1"
+
+
+def test_a_damaged_list_of_speeds_is_as_none(terminal: Terminal) -> None:
+    speeds.keep({"a": 1.0})
+    next(Path(os.environ["UPSCALE_CACHE"]).iterdir()).write_text("{")
+    assert speeds.known() == {}
+
+
+def test_a_dry_run_as_json_is_json_alone(terminal: Terminal) -> None:
+    draw("d/a.png", "d/b.png", "d_x4/b.png")
+    Path("d/c.png").write_bytes(b"nothing of the kind")
+    rows = [json.loads(line) for line in terminal("d", "--dry-run", "--json", "--device", "cpu").out.splitlines()]
+    assert [row["status"] for row in rows] == ["planned", "failed", "skipped"]
+    assert (rows[0]["model"], rows[0]["passes"], rows[1]["code"]) == ("lite-x4", 1, 3)
 
 
 def test_a_dry_run_decodes_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

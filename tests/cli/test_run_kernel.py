@@ -181,6 +181,7 @@ def test_a_dry_run_trains_nothing(terminal: Terminal, kernel: str, monkeypatch: 
     monkeypatch.setattr("upscale_cli.zero_shot.zssr.fit", None)
     said = terminal("a.png", "--kernel", kernel, "--dry-run")
     assert (said.code, said.out) == (0, "a.png -> a_x2.png, 22x18 to 44x36\n")
+    assert "Network: zssr, 1 pass.\nA network is trained on each picture; docs/zssr.md says how long" in said.err
     assert not Path("a_x2.png").exists()
 
 

@@ -16,7 +16,7 @@ from soak import Soak, Use
 
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images.formats import FORMATS, by_name
-from upscale_cli.images.read import picture_size, read_image
+from upscale_cli.images.read import picture_header, read_image
 from upscale_cli.images.write import WriteOptions, write_image
 
 
@@ -30,7 +30,7 @@ def use(path: Path, draw: random.Random) -> str:
         assert refusal.isprintable(), refusal
         return f"refused: {error.message.replace(str(path), '')}"
     first = image.frames[0]
-    assert picture_size(path) == (first.height, first.width)
+    assert picture_header(path).size == (first.height, first.width)
     try:
         write_image(
             image, path.with_suffix(".out"), WriteOptions(by_name(draw.choice([known.name for known in FORMATS])))

@@ -17,7 +17,7 @@ from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.metadata import orientation
 from upscale_cli.images.picture import Animation, Metadata, Picture
-from upscale_cli.images.read import picture_size, read_image, read_picture
+from upscale_cli.images.read import picture_header, read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import note
 
@@ -203,7 +203,7 @@ def test_an_animation_is_turned_upright_as_its_exif_says(tmp_path: Path, name: s
     moving = read_image(path)
     assert isinstance(moving, Animation)
     assert [np.array_equal(frame.color, np.rot90(was, 3)) for frame, was in zip(moving.frames, frames, strict=True)]
-    assert picture_size(path) == moving.frames[0].color.shape[:2]
+    assert picture_header(path).size == moving.frames[0].color.shape[:2]
     assert orientation(moving.frames[0].metadata.exif) == 1
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from upscale_cli.errors import UsageError
 from upscale_cli.images.formats import READ_ONLY, of_content, of_path, of_target
 from upscale_cli.images.picture import Picture, Pixels
-from upscale_cli.images.read import picture_size, read_image
+from upscale_cli.images.read import picture_header, read_image
 from upscale_cli.upscaling.plan import Naming, plan
 
 LAB_GREEN, LAB_WHITE, LAB_BLACK = (60, -50, 40), (100, 0, 0), (5, 0, 0)
@@ -93,7 +93,7 @@ def test_textures_are_read_as_they_are(mode: str, name: str, options: dict[str, 
     assert isinstance(picture, Picture)
     parts = [picture.color] if picture.alpha is None else [picture.color, picture.alpha[..., None]]
     assert np.array_equal(np.concatenate(parts, 2), expected.reshape(12, 16, -1))
-    assert picture_size(tmp_path / name) == (12, 16)
+    assert picture_header(tmp_path / name).size == (12, 16)
     known = of_content((tmp_path / name).read_bytes())
     assert known in READ_ONLY
 

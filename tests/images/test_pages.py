@@ -13,7 +13,7 @@ from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.isolated import Decoders
 from upscale_cli.images.picture import Metadata, Pages, Picture, Pixels
-from upscale_cli.images.read import picture_size, read_image, read_picture
+from upscale_cli.images.read import picture_header, read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import note
 from upscale_cli.upscaling.job import Job, do
@@ -79,7 +79,7 @@ def test_files_of_other_programs_are_read_page_by_page(tmp_path: Path) -> None:
     first.save(tmp_path / "a.tif", save_all=True, append_images=others)
     image = read_image(tmp_path / "a.tif")
     assert [frame.color[0, 0].tolist() for frame in image.frames] == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
-    assert picture_size(tmp_path / "a.tif") == (6, 8)
+    assert picture_header(tmp_path / "a.tif").size == (6, 8)
     assert read_picture(tmp_path / "a.tif").color[0, 0].tolist() == [255, 0, 0]
 
 

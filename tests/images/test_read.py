@@ -25,7 +25,7 @@ from upscale_cli.images.formats import FORMATS, Format, by_name
 from upscale_cli.images.metadata import orientation
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Animation, Metadata, Picture
-from upscale_cli.images.read import picture_size, read_image, read_picture
+from upscale_cli.images.read import picture_header, read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 
 CORNERS = np.array([[[10, 10, 10], [90, 90, 90]], [[170, 170, 170], [250, 250, 250]]], np.uint8)
@@ -235,17 +235,17 @@ def test_sizes_are_read_from_headers_alone(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(cv2, decoder, lambda *arguments: pytest.fail("decoded"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     start = time.perf_counter()
-    assert {path: picture_size(path) for path in expected} == expected
+    assert {path: picture_header(path).size for path in expected} == expected
     assert time.perf_counter() - start < 2
 
 
 def test_sizes_are_refused_as_pictures_are(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(InputError, match="no picture of a known format"):
-        picture_size(tmp_path / "text.png")
+        picture_header(tmp_path / "text.png")
     written(by_name("png"), tmp_path / "a.png")
     with pytest.raises(InputError, match=r"claims 80x60 pixels, more than 0\.004"):
-        picture_size(tmp_path / "a.png", max_megapixels=0.004)
+        picture_header(tmp_path / "a.png", max_megapixels=0.004)
 
 
 def test_an_end_mark_inside_a_thumbnail_does_not_make_a_cut_file_whole(tmp_path: Path) -> None:

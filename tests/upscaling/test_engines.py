@@ -55,6 +55,9 @@ class Doubling:
         on_share(1.0, "all")
         return Picture(picture.color.repeat(2, 0).repeat(2, 1), None, picture.metadata)
 
+    def megapixels(self, picture: Picture, size: Size) -> float:
+        return picture.width / 1e6
+
 
 class Listening:
     """Keeps what a run reports."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -109,9 +110,13 @@ def test_a_dry_run_says_sizes_frames_codecs_time_and_bytes_and_writes_nothing(te
     make(Path("clip.mp4"), count=50)
     said = terminal("clip.mp4", "-m", network, "-s", "2", "--dry-run")
     pattern = r"clip\.mp4 \(64x48, h264\) -> clip_x2_tiny-x2\.mp4 \(128x96, h264 yuv420p\): "
-    pattern += r"50 frames, about [\d.]+ s and [\d.]+ MB"
+    pattern += r"tiny-x2, 1 pass, 50 frames, about [\d.]+ s and [\d.]+ MB"
     assert re.fullmatch(pattern, said.out.strip()), said.out
     assert [path.name for path in Path().iterdir()] == ["clip.mp4"]
+    row = json.loads(terminal("clip.mp4", "-m", network, "-s", "2", "--dry-run", "--json").out)
+    assert (row["status"], row["model"], row["passes"], row["frames"]) == ("planned", "tiny-x2", 1, 50)
+    assert row["estimated_seconds"] > 0
+    assert row["estimated_bytes"] > 0
     terminal("clip.mp4", "-m", network, "-s", "2", "-o", "out.mp4")
     estimated = float(said.out.split()[-2]) * 1e6
     assert 0.4 < estimated / Path("out.mp4").stat().st_size < 2.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +12,7 @@ from upscale_cli.cli.options import parse_width_height, style_options, upscale_o
 from upscale_cli.cli.records import BenchmarkRecord
 
 if TYPE_CHECKING:
+    from upscale_cli.device import Precision
     from upscale_cli.upscaling.options import UpscaleOptions
 
 COLUMNS = ("network", "size", "how", "seconds", "MP/s", "speed-up", "of peak", "PSNR to fp32", "peak memory")
@@ -37,7 +38,7 @@ WIDTHS = (22, 12, 12, 9, 8, 10, 9, 14, 12)
 def benchmark(
     models: tuple[str, ...], size: tuple[int, int], options: UpscaleOptions, repeat: int, skip_plain: bool, style: Style
 ) -> None:
-    """Measure speed and memory.
+    """Measure speed and memory; with -m also for the times that `upscale --dry-run` names.
 
     Each network runs as the plain loop everybody writes first (whole picture, NCHW, fp32), then as this program runs
     it, in fp32 and with --half. Without -m: the two networks the field uses most, with random weights.
@@ -46,6 +47,7 @@ def benchmark(
     Example:  upscale benchmark -m lite-x4 --size 4000x3000
     """
     from upscale_cli import benchmarking
+    from upscale_cli.upscaling.forecast import keep_speed
 
     console = Console(style)
     named = [benchmarking.named_case(model, *size, console.download, console.notify) for model in models]
@@ -54,7 +56,7 @@ def benchmark(
     console.tell(machine.describe())
     if style != "json":
         console.result(_row(COLUMNS))
-    for case in cases:
+    for number, case in enumerate(cases):
         for measured in benchmarking.measure(case, machine, options.tile, repeat, skip_plain):
             cells = (
                 measured.network,
@@ -68,6 +70,10 @@ def benchmark(
                 f"{measured.peak_memory / 2**20:.0f} MiB",
             )
             console.result(_row(cells), BenchmarkRecord(**asdict(measured)))
+            if named and measured.how != "plain fp32":
+                precision: Precision = "half" if measured.how == "--half" else "fp32"
+                asked = replace(options, model=models[number], precision=precision)
+                keep_speed(asked, measured.seconds, measured.megapixels_per_second * measured.seconds)
 
 
 def _row(cells: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,8 +135,11 @@ def _do(
             if is_pattern(str(job.target)):
                 if placing.dry_run:
                     height, width = options.size.pixels(reader.info.height, reader.info.width)
-                    frames = reader.info.frames or "all"
-                    console.result(f"{job.source} -> {job.target}, {frames} frames of {width}x{height}")
+                    frames = reader.info.frames
+                    before, after = (reader.info.width, reader.info.height), (width, height)
+                    names, kind = (str(job.source), str(job.target)), job.target.suffix.lstrip(".")
+                    line = f"{job.source} -> {job.target}, {frames or 'all'} frames of {width}x{height}"
+                    console.result(line, ClipRecord(*names, "planned", None, kind, before, after, frames or None))
                     return
                 outcome = enlarge_to_pictures(job, reader, options, clip, upscaler_for, console)
                 _finished(outcome, console)
@@ -159,17 +162,22 @@ def _do(
 
 def _show(run: ClipRun, estimate: Estimate, console: Console) -> None:
     """Print what a clip would take."""
-    from upscale_cli.cli.console import duration
+    from upscale_cli.cli.console import duration, in_passes
 
     info, encoding, job = run.info, run.encoding, run.job
     line = f"{job.source} ({info.width}x{info.height}, {info.codec}) -> {job.target} "
     line += f"({encoding.width}x{encoding.height}, {encoding.codec} {encoding.pix_fmt}): "
+    line += f"{in_passes(estimate.model, estimate.passes)}, "
+    sizes = (info.width, info.height), (encoding.width, encoding.height)
+    names, codec = (str(job.source), str(job.target)), encoding.codec
+    record = ClipRecord(*names, "planned", estimate.model, codec, *sizes, passes=estimate.passes)
     console.close()
     if not estimate.frames:
-        console.result(f"{line}{estimate.seconds:.2f} s and {estimate.bytes / 1e3:.0f} kB per frame")
+        console.result(f"{line}{estimate.seconds:.2f} s and {estimate.bytes / 1e3:.0f} kB per frame", record)
         return
     seconds, size = estimate.frames * estimate.seconds, estimate.frames * estimate.bytes
-    console.result(f"{line}{estimate.frames} frames, about {duration(seconds)} and {size / 1e6:.2g} MB")
+    record = replace(record, frames=estimate.frames, estimated_seconds=round(seconds, 3), estimated_bytes=round(size))
+    console.result(f"{line}{estimate.frames} frames, about {duration(seconds)} and {size / 1e6:.2g} MB", record)
 
 
 def _finished(outcome: ClipOutcome, console: Console) -> None:

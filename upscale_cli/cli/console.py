@@ -233,6 +233,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else tqdm.format_interval(seconds)
 
 
+def in_passes(network: str, passes: int) -> str:
+    """Return the network's name, and how often it enlarges."""
+    return f"{network}, {passes} {'pass' if passes == 1 else 'passes'}"
+
+
 def ignored_in_words(count: int) -> str:
     """Return that ``count`` files were skipped."""
     return f"{count} file{'s' if count > 1 else ''} skipped: not a picture"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.clip import ClipOutcome
     from upscale_cli.upscaling.job import Outcome
 
-Status = Literal["done", "skipped", "failed"]
+Status = Literal["done", "skipped", "failed", "planned"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class PictureRecord(Record):
     error: str | None = None
     code: int | None = None
     pages: int | None = None
+    passes: int | None = None
+    estimated_seconds: float | None = None
 
     @classmethod
     def of(cls, outcome: Outcome) -> PictureRecord:
@@ -85,6 +87,9 @@ class ClipRecord(Record):
     seconds: float | None = None
     error: str | None = None
     code: int | None = None
+    passes: int | None = None
+    estimated_seconds: float | None = None
+    estimated_bytes: int | None = None
 
     @classmethod
     def of(cls, outcome: ClipOutcome) -> ClipRecord:

@@ -16,18 +16,18 @@ from upscale_cli.cli.archives import are_archives, run_archives
 from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
 from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
-from upscale_cli.cli.console import Console, Style, ignored_in_words
+from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
 from upscale_cli.cli.pipes import named_in, piped
 from upscale_cli.cli.records import PictureRecord
-from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.errors import UsageError
 from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.clip_options import ClipOptions
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.plan import Naming, Plan
+    from upscale_cli.upscaling.plan import Naming
 
 PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
@@ -155,7 +155,9 @@ def run_pictures(
     for notice in (*planned.notices, *unlike):
         console.notify(notice)
     if dry_run:
-        _show(planned, options, console)
+        from upscale_cli.cli.dry_run import show
+
+        show(planned, options, console)
         return
     for folder in {job.target.parent for job in (*planned.jobs, *planned.skipped)}:
         remove_leftovers(folder)
@@ -200,31 +202,13 @@ def _label(options: UpscaleOptions) -> str:
     return "_".join(parts)
 
 
-def _show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
-    """Print what would be done."""
-    from upscale_cli.images.read import picture_size
-
-    for job in plan.jobs:
-        try:
-            before = picture_size(job.source, options.max_megapixels)
-            height, width = options.size.pixels(*before)
-            sizes = f"{before[1]}x{before[0]} to {width}x{height}"
-        except UpscaleError as error:
-            sizes = f"which would fail: {error}"
-        console.result(f"{job.source} -> {job.target}, {sizes}")
-    for job in plan.skipped:
-        console.result(f"{job.source}: {job.target} is already there")
-    counts = [f"{len(plan.jobs)} to do, {len(plan.skipped)} already there"]
-    counts += [ignored_in_words(plan.ignored)] if plan.ignored else []
-    console.tell("; ".join(counts) + ".", err=True)
-
-
 def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, replaces: bool) -> None:
     """Do all ``jobs`` on this machine and report on each; ``replaces``: existing results are written again."""
     if not jobs:
         return
     from upscale_cli.images.isolated import Decoders
     from upscale_cli.upscaling.engines.local import LocalEngine
+    from upscale_cli.upscaling.forecast import keep_speeds
 
     try:
         reusing = all(job.reuses_result for job in jobs)  # so no network is needed
@@ -236,8 +220,11 @@ def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, 
             engine = LocalEngine(console.notify, decoders.read_image if decoders else None)
             stack.enter_context(contextlib.closing(console))
             outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))
+            done = []
             for outcome in outcomes:
                 console.finished(outcome)
+                done.append(outcome)
+            keep_speeds(options, done)
     except (KeyboardInterrupt, BrokenPipeError):
         console.interrupted(replaces)
         raise

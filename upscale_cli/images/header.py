@@ -35,6 +35,7 @@ class Header:
     ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
     ``by_pillow``: for stills that OpenCV does not decode rightly. ``gray_alpha``: a TIFF file of two channels.
     ``profiled``: CMYK or LAB, of which decoding makes sRGB by the profile.
+    ``transparent``: there may be alpha; not told of GIF.
     ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     """
 
@@ -48,6 +49,12 @@ class Header:
     by_pillow: bool = False
     profiled: bool = False
     gray_alpha: bool = False
+    transparent: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
 
 
 def read_header(data: Buffer, known: Format) -> Header | None:
@@ -102,7 +109,7 @@ def _png(data: memoryview) -> Header:
     width, height, _, kind = struct.unpack_from(">IIBB", data, 16)
     single: dict[bytes, bytes] = {}
     text: list[tuple[bytes, bytes]] = []
-    xmp, frames, controls = None, 0, 0
+    xmp, frames, controls, transparent = None, 0, 0, kind in (4, 6)
     for name, content in chunks.png_chunks(data):
         if name in chunks.PNG_TEXT and bytes(content[: len(chunks.PNG_XMP)]) == chunks.PNG_XMP:
             xmp = _international_text(bytes(content[len(chunks.PNG_XMP) :]))
@@ -112,6 +119,7 @@ def _png(data: memoryview) -> Header:
             single[name] = bytes(content)
         frames += name == b"fcTL"
         controls += name == b"acTL"
+        transparent = transparent or name == b"tRNS"
     if controls > 1:
         raise ValueError("several animations in one file")
     sizes = single.get(b"pHYs", b"")
@@ -119,7 +127,8 @@ def _png(data: memoryview) -> Header:
     resolution = _per_inch(x, y, 0.0254 if unit == 1 else None)
     icc = _inflated(single.get(b"iCCP", b"").partition(b"\0")[2][1:])
     found = Metadata(icc, single.get(b"eXIf"), xmp, tuple(text), resolution=resolution)
-    return Header(height, width, found, frames if controls else None, gray=kind in (0, 4))
+    of_animation = frames if controls else None
+    return Header(height, width, found, of_animation, gray=kind in (0, 4), transparent=transparent)
 
 
 def _international_text(content: bytes) -> bytes | None:
@@ -163,9 +172,10 @@ def _tiff(data: memoryview) -> Header:
     found = Metadata(icc, exif, xmp, resolution=resolution, pages=1 + len(further_pages(data, after)))
     dense = tags.COMPRESSION not in main or main[tags.COMPRESSION].number in _DENSE
     size = main[tags.IMAGE_LENGTH].number, main[tags.IMAGE_WIDTH].number
-    gray_alpha = tags.SAMPLES_PER_PIXEL in main and main[tags.SAMPLES_PER_PIXEL].number == 2
+    samples = main[tags.SAMPLES_PER_PIXEL].number if tags.SAMPLES_PER_PIXEL in main else 1
     profiled = tags.PHOTOMETRIC in main and main[tags.PHOTOMETRIC].number in _PROFILED
-    return Header(*size, found, dense=dense, gray_alpha=gray_alpha, by_pillow=profiled, profiled=profiled)
+    kinds = {"gray_alpha": samples == 2, "transparent": samples == 2 or (samples == 4 and not profiled)}
+    return Header(*size, found, dense=dense, by_pillow=profiled, profiled=profiled, **kinds)
 
 
 def further_pages(data: Buffer, after: int) -> list[int]:
@@ -196,7 +206,8 @@ def _opened(plugin: type[ImageFile], data: memoryview) -> Header:
         image.info.get("xmp"),
         resolution=_per_inch(resolution[0], resolution[1], 1.0),
     )
-    return Header(image.height, image.width, found, getattr(image, "n_frames", 1), dense=False)
+    frames, transparent = getattr(image, "n_frames", 1), image.mode in ("RGBA", "LA")
+    return Header(image.height, image.width, found, frames, dense=False, transparent=transparent)
 
 
 def _webp(data: memoryview) -> Header:

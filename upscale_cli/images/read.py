@@ -88,13 +88,13 @@ def read_picture(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> 
     return image.frames[0]
 
 
-def picture_size(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> tuple[int, int]:
-    """Return (height, width) of the upright picture from the file's headers, without decoding. Raises InputError."""
+def picture_header(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Header:
+    """Return the file's header, its size that of the upright picture, without decoding. Raises InputError."""
     with _opened(path) as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     _, header = _require_harmless(path, memoryview(data), max_megapixels)
     turned = orientation(header.metadata.exif) >= 5
-    return (header.width, header.height) if turned else (header.height, header.width)
+    return replace(header, height=header.width, width=header.height) if turned else header
 
 
 @contextmanager

@@ -53,8 +53,13 @@ class ClipOutcome:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a clip will take: ``frames`` (0: the container does not tell), ``seconds`` and ``bytes`` per frame."""
+    """What a clip will take: ``frames`` (0: the container does not tell), ``seconds`` and ``bytes`` per frame.
 
+    ``model`` enlarges each in ``passes``.
+    """
+
+    model: str
+    passes: int
     frames: int
     seconds: float
     bytes: float
@@ -127,7 +132,7 @@ class ClipRun:
             raise InputError(f"{self.job.source} has no frame in the part that is wanted.", "Check --start.")
         others = sizes[1:] or sizes
         mean = sum(others) / len(others) + sizes[0] / KEY_EVERY
-        return Estimate(self.info.frames, (time.perf_counter() - begun) / max(1, len(sizes) - 1), mean)
+        return Estimate(*maker.network, self.info.frames, (time.perf_counter() - begun) / max(1, len(sizes) - 1), mean)
 
     def maker(self, upscaler_for: UpscalerFor, listener: Listener) -> FrameMaker:
         """Return what enlarges the frames that are not there yet."""

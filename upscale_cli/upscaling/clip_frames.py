@@ -17,6 +17,7 @@ from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.upscaling.engines.engine import Listener, Progress
 from upscale_cli.upscaling.job import Job, UpscalerFor
 from upscale_cli.upscaling.reuse import FrameMemory
+from upscale_cli.upscaling.work import passes
 from upscale_cli.video.info import ClipInfo, Frame
 
 AHEAD = 3  # frames decoded before they are needed, and as many that wait for the encoder
@@ -65,6 +66,12 @@ class FrameMaker:
         coming = ahead(frames, pool, lambda: AHEAD + self.at_once)
         while group := list(islice(coming, self.at_once)):
             yield from zip(group, self.enlarged(group), strict=True)
+
+    @property
+    def network(self) -> tuple[str, int]:
+        """The network's name, and its passes over each frame, once the first is enlarged."""
+        scale = self._upscaler.spec.scale
+        return self._upscaler.name, passes(self._info.height, self._info.width, self._size, scale)
 
     @property
     def counts(self) -> tuple[int, int]:

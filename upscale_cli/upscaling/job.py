@@ -16,10 +16,9 @@ from upscale_cli.images.picture import Image, Pages, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice, Notify, note
-from upscale_cli.upscaling.comparison import side_by_side
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.size import Size
-from upscale_cli.weights.resolve import CLEAN
+from upscale_cli.weights.defaults import CLEAN
 
 OnShare = Callable[[float, str], None]
 Reading = Callable[[Path, float], Image]
@@ -50,7 +49,7 @@ class Outcome:
     """What became of one job.
 
     Sizes are (width, height); ``seconds`` are the network's; ``model`` is its name, None where it came to none;
-    ``error`` is None when done.
+    ``megapixels`` went through it, over all passes; ``error`` is None when done.
     """
 
     job: Job
@@ -60,6 +59,7 @@ class Outcome:
     after: tuple[int, int] = (0, 0)
     notices: tuple[Notice, ...] = ()
     error: UpscaleError | None = None
+    megapixels: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,9 @@ class PictureUpscaler(Protocol):
 
     def upscale_picture(self, picture: Picture, size: Size, on_share: OnShare = ...) -> Picture:
         """Return ``picture`` at ``size``."""
+
+    def megapixels(self, picture: Picture, size: Size) -> float:
+        """Return how much goes through the network for that, over all passes."""
 
 
 # Gives the upscaler for a picture, of an animation for its first frame; it may be trained for it, with progress.
@@ -140,16 +143,20 @@ def enlarge(
                 preparing(prepared + (1 - prepared) * (number + share) / len(frames), whole)
 
             results.append(upscaler.upscale_picture(frame, size, of_frame))
+        seconds = time.perf_counter() - start
+        megapixels = sum(upscaler.megapixels(frame, size) for frame in frames)
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error, names_file=job.reuses_result)
     after = results[0] if isinstance(image, Picture) else replace(image, frames=tuple(results))
-    return _enlarged(job, image, after, upscaler.name, time.perf_counter() - start)
+    enlarged = _enlarged(job, image, after)
+    outcome = replace(enlarged.outcome, model=upscaler.name, seconds=seconds, megapixels=megapixels)
+    return replace(enlarged, outcome=outcome)
 
 
-def _enlarged(job: Job, before: Image, after: Image, model: str | None = None, seconds: float = 0.0) -> Enlarged:
+def _enlarged(job: Job, before: Image, after: Image) -> Enlarged:
     first, enlarged = before.frames[0], after.frames[0]
     sizes = (first.width, first.height), (enlarged.width, enlarged.height)
-    return Enlarged(before, after, Outcome(job, model, seconds, *sizes))
+    return Enlarged(before, after, Outcome(job, before=sizes[0], after=sizes[1]))
 
 
 def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
@@ -161,6 +168,8 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         if not job.reuses_result:
             notices = write_image(enlarged.after, job.target, write_options(job.target, options), job.replaces)
         if job.comparison:
+            from upscale_cli.upscaling.comparison import side_by_side
+
             beside = side_by_side(enlarged.before.frames[0], enlarged.after.frames[0], model or "result")
             unbounded = write_options(job.comparison, replace(options, max_bytes=None))
             write_image(beside, job.comparison, unbounded, job.replaces)

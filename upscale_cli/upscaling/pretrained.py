@@ -11,8 +11,8 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.job import OnShare, UpscalerFor
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.upscaler import Upscaler
+from upscale_cli.weights.defaults import LARGEST_SCALE_BY_X2
 from upscale_cli.weights.http import Progress, silent
-from upscale_cli.weights.resolve import LARGEST_SCALE_BY_X2
 
 
 def pretrained(options: UpscaleOptions, notify: Notify = ignore, on_download: Progress = silent) -> UpscalerFor:

@@ -28,14 +28,16 @@ from upscale_cli.upscaling.options import DEFAULT_SCALE, InputQuality, Noise, Op
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
+from upscale_cli.upscaling.work import ORIENTATIONS
+from upscale_cli.upscaling.work import costs as costs_of
+from upscale_cli.upscaling.work import passes as passes_of
+from upscale_cli.weights.defaults import CLEAN
 from upscale_cli.weights.http import Progress, silent
-from upscale_cli.weights.resolve import CLEAN, ResolvedNetwork, resolve, resolve_default
+from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
 
 # Gets the share of a picture that is done, 0 to 1, and what is being done.
 OnShare = Callable[[float, str], None]
 
-# Up to so much beyond what the passes reach is interpolated: a further pass would cost scale² times the work.
-SMALL_EXCESS = 1.2
 MOST_RUNNERS = 16  # kept of a conditioned network: folders hold pictures of few qualities
 # Downsampling further than this, averaging shows less ringing than Lanczos' negative lobes.
 AREA_BELOW = 0.5
@@ -139,6 +141,13 @@ class Upscaler:
         alpha = alphas[0] if alphas else resize_pixels(before[..., None], target, "bicubic", before.dtype, wraps)
         return replace(picture, color=color, alpha=kept_within_neighbours(alpha[..., 0], before, wraps))
 
+    def megapixels(self, picture: Picture, size: Size) -> float:
+        """Return how much goes through the network for ``picture``: over passes, alpha and orientations."""
+        shape = picture.height, picture.width
+        work = sum(costs_of(*shape, self.spec.scale, self._passes(*shape, size.pixels(*shape))))
+        planes = 2 if picture.alpha is not None and self.options.alpha_upsampler == "network" else 1
+        return work * planes * (ORIENTATIONS if self.options.tta else 1) / 1e6
+
     def _runner_for(self, pixels: Pixels | None = None, jpeg_quality: float | None = None) -> NetworkRunner:
         """Return the network for pictures as noisy as ``pixels`` and from files of this quality, or as is stated.
 
@@ -203,15 +212,12 @@ class Upscaler:
             raise UsageError(
                 f"{self.name} restores a picture without enlarging it.", "Use -s 1, or another model with -m."
             )
-        passes, factor = 1, scale * SMALL_EXCESS
-        while height * factor < target[0] or width * factor < target[1]:
-            passes, factor = passes + 1, factor * scale
-        return passes
+        return passes_of(height, width, target, scale)
 
 
 def _progress(picture: Picture, scale: int, passes: int, planes: int, on_share: OnShare) -> Iterator[OnTile]:
     """Return the callbacks of all passes of all planes in turn; a pass costs as much as its input is large."""
-    costs = [picture.height * picture.width * scale ** (2 * number) for number in range(passes)] * planes
+    costs = costs_of(picture.height, picture.width, scale, passes) * planes
 
     def of_pass(number: int) -> OnTile:
         before, tiles = sum(costs[:number]), 0

@@ -13,15 +13,12 @@ from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build, folded
 from upscale_cli.networks.conditioned import conditions
 from upscale_cli.notices import Notify, ignore, note, warning
+from upscale_cli.weights.defaults import DENOISED, defaults
 from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.load import LoadedWeights, is_path, load
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.mixture import Mixture, load_default_pair, mixed
 from upscale_cli.weights.state_dict import SUFFIXES
-
-CLEAN = ("lite-x4", "lite-x2")  # embedded networks that sharpen what compression left
-LARGEST_SCALE_BY_X2 = 2  # up to here a network for twice the size is the default
-DENOISED = "realesr-general-x4v3"
 
 
 @dataclass(frozen=True)
@@ -132,9 +129,7 @@ def resolve_default(
         return resolve(DENOISED, alpha, denoise, progress, notify)
     if alpha is not None:
         return _mix(*load_default_pair(progress, notify), alpha, notify)
-    best, embedded = (
-        ("realesrgan-x2plus", "lite-x2") if scale <= LARGEST_SCALE_BY_X2 else ("realesrgan-x4plus", "lite-x4")
-    )
+    best, embedded = defaults(scale)
     if device_type == "cpu":
         advice = f"Better for degraded photographs, but far slower on a CPU: -m {best}."
         notify(note(f"Using the embedded network {embedded}. {advice}"))

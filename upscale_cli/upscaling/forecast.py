@@ -1,0 +1,122 @@
+"""What an enlargement would take, by the picture's header and the network's last speed on this machine.
+
+Nothing is decoded and no network is opened, but a file's for its scale. PyTorch is loaded only to learn that scale, or
+whether a GPU that the machine has can be used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from upscale_cli.errors import WeightsError
+from upscale_cli.images.header import Header
+from upscale_cli.upscaling import speeds, work
+from upscale_cli.upscaling.job import Outcome
+from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.weights.defaults import DEFAULT_PAIR, DENOISED, ZERO_SHOT, defaults
+from upscale_cli.weights.manifest import load_manifest
+
+# Without one of these, on Linux and Windows, PyTorch need not be asked: NVIDIA's driver, AMD's, and that of WSL.
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """``passes``: None where the weights cannot be opened. ``seconds``: None where the network's speed is not known."""
+
+    network: str
+    passes: int | None
+    seconds: float | None
+
+
+class Forecaster:
+    """Forecasts the work on pictures that are enlarged by ``options``."""
+
+    def __init__(self, options: UpscaleOptions) -> None:
+        self._options = options
+        self._device = device_type(options.device)
+        self._speeds = speeds.known()
+        self._scales: dict[str, int | None] = {}
+
+    def of(self, header: Header) -> Forecast:
+        """Return the forecast for the picture of ``header``. Raises UsageError for sizes that are not possible."""
+        before = header.height, header.width
+        target = self._options.size.pixels(*before)
+        network = network_of(self._options, self._options.size.factor(*before), self._device)
+        if network not in self._scales:
+            self._scales[network] = self._scale(network)
+        scale = self._scales[network]
+        if scale is None:
+            return Forecast(network, None, None)
+        passes = work.passes(*before, target, scale)
+        planes = 2 if header.transparent and self._options.alpha_upsampler == "network" else 1
+        orientations = work.ORIENTATIONS if self._options.tta else 1
+        megapixels = sum(work.costs(*before, scale, passes)) * planes * orientations * (header.frames or 1) / 1e6
+        speed = self._speeds.get(_key(network, self._options, self._device))
+        return Forecast(network, passes, None if speed is None else speed * megapixels)
+
+    def _scale(self, network: str) -> int | None:
+        if self._options.kernel is not None:
+            from upscale_cli.kernels.files import read_kernel
+
+            return read_kernel(self._options.kernel).scale
+        record = load_manifest().get(network)
+        if record is not None:
+            return record.scale
+        from upscale_cli.weights.load import load
+
+        try:
+            return load(Path(network)).spec.scale
+        except WeightsError:
+            return None
+
+
+def keep_speeds(options: UpscaleOptions, outcomes: Sequence[Outcome]) -> None:
+    """Keep how fast the networks were on the pictures of a run, for forecasts."""
+    if options.kernel is not None:  # the time of its training says nothing of the next picture's
+        return
+    by_default = all(choice is None for choice in (options.network, options.alpha, options.denoise))
+    done = [outcome for outcome in outcomes if outcome.model is not None and outcome.error is None]
+    at_once = len(options.device.split(","))
+    for model in {outcome.model for outcome in done}:
+        its = [outcome for outcome in done if outcome.model == model]
+        seconds, megapixels = (sum(values) for values in zip(*((o.seconds, o.megapixels) for o in its), strict=True))
+        keep_speed(replace(options, model=model) if by_default else options, seconds / at_once, megapixels)
+
+
+def keep_speed(options: UpscaleOptions, seconds: float, megapixels: float) -> None:
+    """Keep that the network of ``options`` took ``seconds`` for ``megapixels``, unless these are too few to tell."""
+    if megapixels >= speeds.FEWEST_MEGAPIXELS and options.tile == "auto":
+        device = device_type(options.device)
+        speeds.keep({_key(network_of(options, 1, device), options, device): seconds / megapixels})
+
+
+def network_of(options: UpscaleOptions, factor: float, device: str) -> str:
+    """Return the name or file of the network that enlarges a picture by ``factor``."""
+    if options.kernel is not None:
+        return ZERO_SHOT
+    if options.network is not None:
+        record = None if os.path.isfile(options.network) else load_manifest().get(str(options.network))  # noqa: PTH113  (False, not an error, for a name too long for a file)
+        return record.name if record else str(options.network)
+    if options.denoise is not None:
+        return DENOISED
+    return DEFAULT_PAIR if options.alpha is not None else defaults(factor)[device == "cpu"]
+
+
+def device_type(device: str, drivers: Iterable[str] = GPU_DRIVERS) -> str:
+    """Return ``device``, or cpu, cuda or mps for auto, asking PyTorch only where there may be a GPU."""
+    if device != "auto":
+        return device
+    if sys.platform != "darwin" and not any(map(os.path.exists, drivers)):
+        return "cpu"
+    from upscale_cli import device as devices
+
+    return devices.select(device).type
+
+
+def _key(network: str, options: UpscaleOptions, device: str) -> str:
+    return speeds.key(network, options.precision, device, options.threads)
