@@ -50,7 +50,7 @@ def tiny(name: str) -> list[str]:
     settings = [*TINY, *(f"{loss}.weights=random" for loss in ("perceptual", "texture") if getattr(recipe, loss))]
     settings += [f"network.{key}={size}" for key, size in TINY_SIZES.items() if key in recipe.network.sizes]
     settings += ["texture.patch=4"] if recipe.texture else []
-    settings += ["teacher.weights=lite-x4"] if recipe.teacher else []
+    settings += ["teacher.weights=lite-x4", "teacher.denoise=1"] if recipe.teacher else []
     settings += ["adversarial.features=4"] if recipe.adversarial else []
     settings += ["degradation.canvas=40", "degradation.pool=6"] if recipe.degradation.pool else []
     return settings

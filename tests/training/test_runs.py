@@ -247,8 +247,9 @@ def test_a_compiled_network_learns_the_same(photos: Path, tmp_path: Path) -> Non
     assert [loss["pixel"] for loss in compiled] == pytest.approx([loss["pixel"] for loss in plain], rel=1e-4)
 
 
-def test_a_teacher_is_followed(photos: Path, tmp_path: Path) -> None:
-    settings = ["teacher.weights=lite-x4", "pixel.weight=0", "optimizer.rate=3e-3"]
+@pytest.mark.parametrize("colors", ["own", "hr"])
+def test_a_teacher_is_followed(photos: Path, tmp_path: Path, colors: str) -> None:
+    settings = ["teacher.weights=lite-x4", f"teacher.colors={colors}", "pixel.weight=0", "optimizer.rate=3e-3"]
     losses = [values["teacher"] for values in trained(tiny_recipe("compact", photos, 60, *settings), tmp_path).losses]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
 

@@ -235,6 +235,11 @@ def unsharp(hr: Tensor) -> Tensor:
     return torch.lerp(hr, sharp, mask)
 
 
+def with_colors_of(images: Tensor, hr: Tensor) -> Tensor:
+    """Return ``images`` (N, C, H, W) with the low frequencies of ``hr``: what passes the Gaussian of ``unsharp``."""
+    return images + _smooth(hr - images)
+
+
 def _smooth(images: Tensor) -> Tensor:
     """Return ``images`` under the Gaussian of ``unsharp``, by columns and by rows."""
     planes = pad_mirrored(images, USM_SIZE // 2, edge_twice=False).flatten(0, 1)[None]

@@ -25,6 +25,7 @@ Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
 Rate = Annotated[float, Meta(gt=0, le=1)]
+Variance = Annotated[float, Meta(ge=0, le=4)]
 Quality = Annotated[int, Meta(ge=1, le=100)]
 Layers = dict[str, Weight]
 
@@ -74,13 +75,16 @@ class Degradation(Section, frozen=True):
     bicubically; of the kind "known" it is the share of patches, for either of noise and JPEG.
 
     The kind "known" is bicubic downsampling, Gaussian noise as above, and JPEG of a quality drawn from
-    ``jpeg_quality``, evenly by the logarithm of how coarse it is; a conditioned network is given both.
+    ``jpeg_quality``, evenly by the logarithm of how coarse it is; a conditioned network is given both. With ``blur``,
+    the range of a variance in squared LR pixels, most patches are downsampled with a Gaussian kernel instead, as those
+    of DIV2KRK, whose covariance the network may be given too.
     """
 
     kind: Literal["bicubic", "kernels", "known", "second-order"] = "bicubic"
     kernels: str = ""
     noise: Annotated[float, Meta(ge=0, le=100)] = 0
     jpeg_quality: tuple[Quality, Quality] = (30, 98)
+    blur: tuple[Variance, Variance] = (0, 0)
     canvas: Annotated[int, Meta(ge=0, le=4096)] = 0
     sharpen: bool = False
     pool: Annotated[int, Meta(ge=0, le=10000)] = 0
@@ -96,10 +100,17 @@ class Pixel(Section, frozen=True):
 
 
 class Teacher(Section, frozen=True):
-    """A network whose result for the same LR is a second target, by L1 loss (distillation)."""
+    """A network whose result for the same LR is a second target, by L1 loss (distillation).
+
+    ``denoise``: its share in the mix with its weakly denoising partner, as ``upscale -dn``; 1 for itself alone.
+    ``colors``: "own", or "hr" for the teacher's details with the low frequencies of HR, as GAN-trained teachers shift
+    brightness.
+    """
 
     weights: str
     weight: Weight = 1
+    denoise: Share = 1
+    colors: Literal["own", "hr"] = "own"
 
 
 class Perceptual(Section, frozen=True):
@@ -275,6 +286,8 @@ def problems(recipe: Recipe) -> list[str]:
         (paired and len(data.lr) != len(data.hr), f"there are {len(data.hr)} HR and {len(data.lr)} LR folders"),
         (pool and degradation.kind == "known", "degradation.pool would separate LR from its conditions"),
         (degradation.jpeg_quality[0] > degradation.jpeg_quality[1], "degradation.jpeg_quality is not in order"),
+        (degradation.blur[0] > degradation.blur[1], "degradation.blur is not in order"),
+        (degradation.blur[0] == 0 < degradation.blur[1], "degradation.blur needs variances above 0"),
         (0 < pool < data.batch, f"degradation.pool = {pool} is smaller than the batch of {data.batch}"),
         (all(getattr(recipe, loss) is None for loss in LOSSES), "no loss has a weight"),
         (recipe.schedule.kind == "steps" and not recipe.schedule.milestones, "schedule.milestones are missing"),

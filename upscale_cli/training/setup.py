@@ -185,7 +185,8 @@ def _tools(state: TrainingState, recipe: Recipe, hardware: Hardware, progress: P
 def _teacher(recipe: Recipe, hardware: Hardware, progress: Progress, notify: Notify) -> nn.Module | None:
     if recipe.teacher is None:
         return None
-    teacher = resolve(recipe.teacher.weights, progress=progress, notify=notify)
+    denoise = recipe.teacher.denoise if recipe.teacher.denoise < 1 else None
+    teacher = resolve(recipe.teacher.weights, denoise=denoise, progress=progress, notify=notify)
     if teacher.spec.scale != recipe.network.scale:
         raise UsageError(f"The teacher {teacher.name} enlarges {teacher.spec.scale} times.", "Choose another one.")
     return hardware.place(teacher.module)

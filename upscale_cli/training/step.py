@@ -63,8 +63,7 @@ def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> di
     if recipe.pixel is not None:
         terms["pixel"] = recipe.pixel.weight * losses.DISTANCES[recipe.pixel.kind](sr, target)
     if recipe.teacher is not None and tools.teacher is not None:
-        with torch.no_grad(), tools.hardware.autocast():
-            taught = tools.teacher(batch.lr).float().clamp(0, 1)
+        taught = _taught(tools.teacher, recipe.teacher.colors, batch, tools.hardware)
         terms["teacher"] = recipe.teacher.weight * losses.l1(sr, taught)
     if recipe.perceptual is not None:
         layers, distance = recipe.perceptual.layers, losses.DISTANCES[recipe.perceptual.kind]
@@ -75,6 +74,14 @@ def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> di
         of_sr, of_hr = _features(tools, recipe.texture.weights, layers, sr, target)
         terms["texture"] = recipe.texture.weight * losses.texture(of_sr, of_hr, layers, recipe.texture.patch)
     return terms
+
+
+@torch.no_grad()
+def _taught(teacher: nn.Module, colors: str, batch: Batch, hardware: Hardware) -> Tensor:
+    """Return the teacher's result, as it is or with the low frequencies of HR."""
+    with hardware.autocast():
+        taught = teacher(batch.lr).float().clamp(0, 1)
+    return chains.with_colors_of(taught, batch.hr) if colors == "hr" else taught
 
 
 def _features(
