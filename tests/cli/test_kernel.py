@@ -15,11 +15,11 @@ from upscale_cli.images.formats import by_name
 from upscale_cli.images.picture import Metadata, Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import WriteOptions, write_image
-from upscale_cli.kernel_estimation.estimate import gaussian
 from upscale_cli.kernels import blur_kernel
 from upscale_cli.kernels.blur_kernel import centred
 from upscale_cli.kernels.downsampling import downsample
 from upscale_cli.kernels.files import read_kernel, write_kernel
+from upscale_cli.kernels.gaussian import gaussian
 from upscale_cli.kernels.similarity import correlation
 from upscale_cli.kernels.values import covariance
 from upscale_cli.levels import to_pixels
@@ -65,7 +65,7 @@ def test_gray_deep_and_transparent_pictures_have_the_kernel_of_their_colours(
     terminal: Terminal, channels: int, deep: bool, alpha: bool
 ) -> None:
     """A picture whose power falls as that of photographs does, downsampled by a slanted Gaussian, which is found."""
-    truth = centred(gaussian(np.array([[4.0, 1.5], [1.5, 2.0]])), 2)
+    truth = centred(gaussian(np.array([[4.0, 1.5], [1.5, 2.0]]), 2), 2)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(600), np.fft.fftfreq(600)))
     frequency[0, 0] = np.inf
     noise = np.random.default_rng(0).normal(size=(600, 600))

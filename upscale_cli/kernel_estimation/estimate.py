@@ -15,6 +15,7 @@ from upscale_cli.images.picture import Picture
 from upscale_cli.kernel_estimation import crops, kernelgan, spectrum
 from upscale_cli.kernels import blur_kernel, similarity
 from upscale_cli.kernels.blur_kernel import BlurKernel
+from upscale_cli.kernels.gaussian import gaussian
 from upscale_cli.kernels.values import Values
 from upscale_cli.levels import to_planes
 
@@ -23,7 +24,6 @@ SCALES = (2, 4)
 SMALLEST_SIDE = max(kernelgan.CROP, spectrum.WINDOW)
 FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
 CENTER = (spectrum.SCALE - 1) / 2  # of kernels, right of and below the middle
-GAUSSIAN_SIZE = 21
 HIDING_TIMES = 2.0  # as large as the picture's own noise
 NOISE_TIMES = 2.0  # what is subtracted, in standard deviations of a kernel's noise
 
@@ -107,7 +107,7 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
     seed = settings.seed + run
     if settings.prior == "gaussian":
         seen = spectrum.spectrum(image, seed if settings.runs > 1 else None)
-        return gaussian(spectrum.fitted(seen).covariance.numpy())
+        return gaussian(spectrum.fitted(seen).covariance.numpy(), spectrum.SCALE)
     fit, noise = spectrum.fitted(spectrum.spectrum(image)), kernelgan.NOISE
     if settings.real:
         # Downsampling takes the picture's own noise away, which would tell patches of the result from real ones. More
@@ -123,15 +123,6 @@ def _of_run(image: Tensor, settings: Settings, run: int, on_step: Callable[[Prog
         on_step=lambda step: on_step(Progress(run, step)),
     )
     return without_noise(trained.double().numpy())
-
-
-def gaussian(covariance: Values) -> Values:
-    """Return a Gaussian (21, 21) that sums to 1, its centre where that of a kernel for scale 2 lies."""
-    offsets = np.arange(GAUSSIAN_SIZE) - GAUSSIAN_SIZE // 2 - CENTER
-    place = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), -1)
-    distance = np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place)
-    values = np.exp(-0.5 * distance)
-    return np.asarray(values / values.sum())
 
 
 def without_noise(values: Values) -> Values:

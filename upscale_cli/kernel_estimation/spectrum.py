@@ -2,7 +2,9 @@
 
 KernelGAN's principle, that patches look alike at all scales, has a second-order form: natural pictures have power
 spectra A(θ) · f^(-2β) (Field 1987). Downsampling by a kernel K multiplies that by |K|² and folds it, so that the LR
-picture's spectrum tells the width of the kernel in every direction, as far as its frequencies reach.
+picture's spectrum tells the width of the kernel in every direction, as far as its frequencies reach. Kernels are fitted
+as ``kernels.gaussian`` has them: cut off and uneven, they let more through than a whole Gaussian does, which would
+make wide ones too wide.
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from scipy import optimize
 from torch import Tensor
+
+from upscale_cli.kernels.gaussian import UNEVEN, gaussian
 
 SCALE = 2
 WINDOW, STEP = 64, 21  # LR pixels
@@ -22,6 +27,8 @@ FOLDS = ((0, 0), (0, 1), (1, 0), (1, 1))  # cycles per LR pixel between the freq
 MIDDLE_FALL, FALL_VARIES = 1.2, 0.15  # β
 DIRECTION_VARIES = 0.3
 MIDDLE_WIDTH, WIDTH_VARIES = 0.3, 2.0  # log of standard deviations in HR pixels
+WIDTHS = (-4.0, 3.0)  # logs between which they are looked for
+WIDEST = math.exp(WIDTHS[1])
 FLOOR_VARIES = 2.0  # log of the noise's power, from that of rounding to levels on
 PRIOR_SHARE = 1 / 900  # of a prior's square in the mean square of the spectrum's residuals
 LEVELS = 255.0
@@ -94,8 +101,9 @@ def fitted(seen: Spectrum) -> Fit:
     """Return the spectrum of a picture and the Gaussian blur that explain ``seen`` best."""
     floor = max(seen.rounding, float(seen.log_power.min()) - 1)  # below all that was seen, which may be noise or not
     start = (float(seen.log_power.max()) - 5, MIDDLE_FALL, MIDDLE_WIDTH, 0.0, MIDDLE_WIDTH, floor, 0.0, 0.0)
+    waves = _waves(seen)
     found = optimize.least_squares(
-        lambda parameters: _residuals(torch.from_numpy(parameters), seen), start, method="lm"
+        lambda parameters: _residuals(torch.from_numpy(parameters), seen, waves), start, method="lm"
     )
     return _explained(torch.from_numpy(found.x), seen)
 
@@ -107,7 +115,8 @@ def _explained(parameters: Tensor, seen: Spectrum) -> Fit:
     c), the log of the noise's power, and two of the direction's harmonic: streets and forests differ in it.
     """
     amplitude, fall, a, b, c, log_floor, even, odd = parameters
-    factor = torch.stack([a.exp(), torch.zeros_like(a), b, c.exp()]).view(2, 2)
+    a, c = (log.clamp(*WIDTHS).exp() for log in (a, c))
+    factor = torch.stack([a, torch.zeros_like(a), b.clamp(-WIDEST, WIDEST), c]).view(2, 2)
     rows, columns = seen.frequencies.unbind(-1)
     turned = 2 * torch.atan2(rows, columns)
     log_picture = amplitude - fall * seen.frequencies.square().sum(-1).log()
@@ -115,10 +124,18 @@ def _explained(parameters: Tensor, seen: Spectrum) -> Fit:
     return Fit(seen, log_picture, log_floor, factor @ factor.T)
 
 
-def _residuals(parameters: Tensor, seen: Spectrum) -> Tensor:
+def _waves(seen: Spectrum) -> Tensor:
+    """Return the cosines (4, F, k²) whose sums over kernels, symmetric about their middle, are their transforms."""
+    size = len(gaussian(np.eye(2), SCALE))
+    offsets = torch.arange(size, dtype=torch.float64) - size // 2 - (SCALE - 1) / 2
+    return torch.cos(2 * math.pi * seen.frequencies @ torch.cartesian_prod(offsets, offsets).T)
+
+
+def _residuals(parameters: Tensor, seen: Spectrum, waves: Tensor) -> Tensor:
     fit = _explained(parameters, seen)
-    through = torch.einsum("afi,ij,afj->af", seen.frequencies, fit.covariance, seen.frequencies)
-    differences = log_power(fit, -4 * math.pi**2 * through) - seen.log_power
+    kernel = torch.from_numpy(gaussian(fit.covariance.numpy(), SCALE)).flatten()
+    passed = (waves @ kernel).square() + UNEVEN**2 / 3 * kernel.square().sum() + LEAST_PASSED
+    differences = log_power(fit, passed.log()) - seen.log_power
     priors = torch.cat(
         [
             (parameters[1:2] - MIDDLE_FALL) / FALL_VARIES,

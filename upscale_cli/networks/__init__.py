@@ -190,7 +190,7 @@ def build_trainable(spec: NetworkSpec, state: StateDict) -> nn.Module:
     """
     architecture = named(spec.architecture)
     copies = {key: t.detach().clone().float() if t.is_floating_point() else t.clone() for key, t in state.items()}
-    module = _loaded(architecture.training or architecture.module, spec, architecture.expanded(copies))
+    module = _loaded(architecture.training or architecture.module, spec, architecture.expanded(spec, copies))
     return module.requires_grad_(True).train()
 
 

@@ -86,8 +86,8 @@ class Architecture:
     ones for tests.
 
     ``training`` builds the module that is trained, where that is another than ``module``: its state dict is one of the
-    layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into it (idempotent). ``published`` turns
-    them into the layout of the authors' files, which other programs open.
+    layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into that of a spec (idempotent).
+    ``published`` turns them into the layout of the authors' files, which other programs open.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Architecture:
     canonical: Callable[[StateDict], dict[str, Tensor]] = dict
     initialise: Callable[[nn.Module], None] = lambda module: None
     training: Callable[[NetworkSpec], nn.Module] | None = None
-    expanded: Callable[[StateDict], dict[str, Tensor]] = dict
+    expanded: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
     published: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
 
 

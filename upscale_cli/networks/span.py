@@ -138,7 +138,7 @@ def _fit(branches: StateDict) -> bool:
     )
 
 
-def _expanded(state: StateDict) -> dict[str, Tensor]:
+def _expanded(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     """Return branches that fold into the plain convolutions: the outer two drawn, the inner one solved for."""
     generator = torch.Generator().manual_seed(0)
     return _unfolded(state, lambda rows, columns: torch.randn(rows, columns, generator=generator) / math.sqrt(columns))

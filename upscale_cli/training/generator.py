@@ -43,7 +43,7 @@ def started(
         raise UsageError(f"{weights.name} is opened by {library}, which only runs it.", "Start from another network.")
     weights = weights if network.spec().conditions else for_clean(weights)
     if weights.spec != (wanted := network.spec()):
-        grown = networks.named(wanted.architecture).expanded(weights.tensors)
+        grown = networks.named(wanted.architecture).expanded(wanted, weights.tensors)
         if networks.recognise(grown)[0] == wanted:
             return wanted, networks.build_trainable(wanted, grown)
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
@@ -56,7 +56,7 @@ def _of_another_scale(
 ) -> tuple[NetworkSpec, nn.Module]:
     spec, module = fresh(network, seed)
     own = module.state_dict()
-    given = networks.named(spec.architecture).expanded(weights.tensors)
+    given = networks.named(spec.architecture).expanded(spec, weights.tensors)
     fitting = {k: t.float() for k, t in given.items() if k in own and own[k].shape == t.shape}
     if len(fitting) < LEAST_FITTING * len(own):
         raise UsageError(

@@ -18,6 +18,7 @@ from upscale_cli.images.crops import oriented, window
 from upscale_cli.images.picture import Pixels
 from upscale_cli.kernels.blur_kernel import BlurKernel
 from upscale_cli.kernels.downsampling import downsample
+from upscale_cli.kernels.gaussian import gaussian_reach
 from upscale_cli.networks.conditioned import conditions
 from upscale_cli.orientation import Orientation
 from upscale_cli.resize import BICUBIC_REACH
@@ -32,7 +33,7 @@ DEGRADATION, MIXTURE = 1, 2
 
 @dataclass(frozen=True)
 class Batch:
-    """LR (N, 3, h, w) and HR (N, 3, h·scale, w·scale), RGB in [0, 1]; LR's conditions (N, 2) where they are known."""
+    """LR (N, 3, h, w) and HR (N, 3, h·scale, w·scale), RGB in [0, 1]; LR's conditions (N, 5) where they are known."""
 
     lr: Tensor
     hr: Tensor
@@ -120,9 +121,7 @@ class Patches:
         if degradation.kind == "bicubic":
             return Batch(chains.bicubic_inside(hr, scale), hr)
         if degradation.kind == "known":
-            drawn = known.draw(rng, len(hr), degradation.jpeg_quality, degradation.noise, degradation.clean)
-            lr = known.apply(chains.bicubic_inside(hr, scale), drawn, rng)
-            return Batch(lr, hr, torch.tensor([conditions(one.jpeg_quality, one.noise) for one in drawn]).to(hr))
+            return self._known(hr, rng)
         if rng.random() < degradation.clean:
             lr = chains.bicubic(hr, scale)
         elif degradation.kind == "second-order":
@@ -130,6 +129,15 @@ class Patches:
         else:
             lr = self._by_kernels(hr, rng)
         return Batch(_without_border(lr, self._margin // scale), hr)
+
+    def _known(self, hr: Tensor, rng: Rng) -> Batch:
+        """Return LR of known degradation, with its conditions."""
+        settings, scale = self._recipe.degradation, self._recipe.network.scale
+        strengths = (settings.jpeg_quality, settings.noise, settings.clean, settings.blur)
+        drawn = known.draw(rng, len(hr), scale, *strengths)
+        lr = known.apply(known.downsampled(hr, drawn, scale, self._margin), drawn, rng)
+        given = [conditions(one.jpeg_quality, one.noise, one.blur) for one in drawn]
+        return Batch(lr, hr, torch.tensor(given).to(hr))
 
     def _by_kernels(self, hr: Tensor, rng: Rng) -> Tensor:
         """Return each picture downsampled with one of the kernels, with Gaussian noise, in whole levels of 255."""
@@ -146,6 +154,8 @@ def _margin(recipe: Recipe, kernels: tuple[BlurKernel, ...]) -> int:
     scale, kind = recipe.network.scale, recipe.degradation.kind
     if recipe.data.lr or kind == "second-order":
         return 0
+    if kind == "known" and recipe.degradation.blur[1] > 0:
+        return (gaussian_reach(scale) // scale + 2) * scale
     if kind in ("bicubic", "known"):
         return BICUBIC_REACH * scale
     return max(len(kernel.values) // 2 // scale + 2 for kernel in kernels) * scale
