@@ -11,7 +11,8 @@ import pytest
 from terminal import Terminal
 
 from upscale_cli.images.read import read_picture
-from upscale_cli.recommendation import CLIP_SUGGESTIONS, SUGGESTIONS, Kind, kind_of, measured
+from upscale_cli.picture_kind import Kind, kind_of
+from upscale_cli.recommendation import CLIP_SUGGESTIONS, SUGGESTIONS, measured
 from upscale_cli.weights.manifest import load_manifest
 
 SAMPLE = Path(__file__).parents[1] / "docs" / "pictures" / "sample.png"

@@ -12,6 +12,7 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscalers import zero_shot
 from upscale_cli.upscaling import upscaler
 from upscale_cli.upscaling.options import OptionFields, UpscaleOptions
+from upscale_cli.upscaling.pretrained import pretrained
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.upscaler import OnShare
 from upscale_cli.weights.defaults import ZERO_SHOT
@@ -21,6 +22,8 @@ from upscale_cli.weights.resolve import ResolvedNetwork
 
 class Upscaler(upscaler.Upscaler):
     """A network, ready to enlarge pictures; with ``kernel`` one that is trained on each picture itself (ZSSR).
+
+    With ``auto`` it is an embedded one that suits each picture, and there is no ``spec`` either.
 
     The parameters are those of ``upscaling.upscaler.Upscaler``. With ``kernel`` the size is by default the kernel's own
     scale, and there is no ``spec``. Raises what the base class raises, and InputError for a kernel's file.
@@ -36,18 +39,21 @@ class Upscaler(upscaler.Upscaler):
         **options: Unpack[OptionFields],
     ) -> None:
         asked = UpscaleOptions(model, **options)
-        if asked.kernel is None:
+        if asked.kernel is None and not asked.auto:
             super().__init__(model, network=network, on_download=on_download, notify=notify, **options)
+            return
+        if asked.kernel is None:
+            self.name, self.options, self._made_for = "automatic", asked, pretrained(asked, notify)
             return
         self.name = ZERO_SHOT
         self.options = asked if asked.sized else replace(asked, scale=float(read_kernel(asked.kernel).scale))
-        self._trained_for = zero_shot(self.options, notify)
+        self._made_for = zero_shot(self.options, notify)
 
     def upscale_picture(
         self, picture: Picture, size: Size | None = None, on_share: OnShare = lambda share, detail: None
     ) -> Picture:
         """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels."""
-        if self.options.kernel is None:
+        if self.options.kernel is None and not self.options.auto:
             return super().upscale_picture(picture, size, on_share)
-        trained = self._trained_for(picture, on_share)
-        return trained.upscale_picture(picture, size or self.options.size, on_share)
+        made = self._made_for(picture, on_share)
+        return made.upscale_picture(picture, size or self.options.size, on_share)

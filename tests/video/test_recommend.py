@@ -11,7 +11,8 @@ from clips import make
 from terminal import Terminal
 
 from upscale_cli.images.read import read_picture
-from upscale_cli.recommendation import kind_of, measured, suggestions_for
+from upscale_cli.picture_kind import kind_of
+from upscale_cli.recommendation import measured, suggestions_for
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "pictures" / "sample.png"
 

@@ -50,7 +50,7 @@ _OPTIONS = {
 }
 NAMES = tuple(_OPTIONS)
 OF_PICTURES = (
-    *("kernel", "depth", "max_bytes", "alpha_upsampler", "tileable"),
+    *("auto", "kernel", "depth", "max_bytes", "alpha_upsampler", "tileable"),
     *("strength", "keep_colors", "sharpen", "grain"),
 )
 clip_options = as_one("clip", ClipOptions, _OPTIONS)

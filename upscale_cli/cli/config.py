@@ -22,8 +22,8 @@ MODEL = "UPSCALE_MODEL"
 # Of each group only one can be meant: what is typed puts defaults of the others aside.
 ALTERNATIVES = (
     frozenset({"scale", "width", "height", "fit"}),
-    frozenset({"model", "restore", "kernel"}),
-    frozenset({"model", "restore", "denoise"}),
+    frozenset({"model", "restore", "auto", "kernel"}),
+    frozenset({"model", "restore", "auto", "denoise", "alpha"}),
     frozenset({"half", "fp32"}),
     frozenset({"overwrite", "skip_existing"}),
     frozenset({"quiet", "json"}),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from upscale_cli.cli.console import Console, duration, ignored_in_words, in_passes
 from upscale_cli.cli.records import PictureRecord
 from upscale_cli.errors import UpscaleError
-from upscale_cli.images.read import picture_header
+from upscale_cli.images.read import picture_header, read_picture
 from upscale_cli.upscaling.forecast import Forecast, Forecaster
 from upscale_cli.weights.defaults import ZERO_SHOT
 
@@ -52,6 +52,11 @@ def _row(job: Job, options: UpscaleOptions, forecaster: Forecaster) -> _Row:
     try:
         header = picture_header(job.source, options.max_megapixels)
         height, width = options.size.pixels(header.height, header.width)
+        if options.auto and not job.reuses_result:
+            from upscale_cli.upscaling.choice import choice
+
+            network, _ = choice(read_picture(job.source, options.max_megapixels), options.size)
+            forecaster = Forecaster(replace(options, auto=False, model=network))
         forecast = None if job.reuses_result else forecaster.of(header)
         return _Row(job, (header.width, header.height), (width, height), forecast)
     except UpscaleError as error:

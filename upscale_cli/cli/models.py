@@ -127,7 +127,8 @@ def recommend(picture: Path, style: Style) -> None:
     \b
     Example:  upscale models recommend photo.jpg
     """
-    from upscale_cli.recommendation import kind_of, measured, suggestions_for
+    from upscale_cli.picture_kind import kind_of
+    from upscale_cli.recommendation import measured, suggestions_for
 
     console = Console(style)
     kind, reason = kind_of(measured(picture))

@@ -123,7 +123,7 @@ def run(
 
 run.headings = {
     "Size": "scale width height fit",
-    "Network": "model restore alpha denoise tta alpha_upsampler tileable",
+    "Network": "model restore auto alpha denoise tta alpha_upsampler tileable",
     "Degradation of the inputs": "input_quality noise",
     "Look of the result": "strength keep_colors sharpen grain",
     "Network trained on the picture itself": "kernel fast iterations seed",

@@ -46,8 +46,9 @@ class UpscaleOptions:
     """How pictures are enlarged and written.
 
     Network: ``model`` is a name of the manifest, an OpenModelDB id or a weights file (None: by device and scale);
-    ``restore`` takes the embedded network for degraded pictures; ``alpha`` is the share of the GAN-trained network in
-    its mix with the PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
+    ``restore`` takes the embedded network for degraded pictures, ``auto`` the embedded one that suits each
+    picture; ``alpha`` is the share of the GAN-trained network in its mix with the
+    PSNR-trained one; ``denoise`` (0 to 1) is the strength of realesr-general-x4v3; ``tta`` averages
     over eight orientations; ``alpha_upsampler`` enlarges transparency; ``tileable`` textures continue beyond their left
     and right (x), upper and lower (y) or all edges at the other side.
     The degradation that lite-x4 and lite-x2 remove: ``input_quality`` is the input's JPEG quality, 1 to 100,
@@ -70,6 +71,7 @@ class UpscaleOptions:
 
     model: str | Path | None = None
     restore: bool = False
+    auto: bool = False
     alpha: float | None = None
     denoise: float | None = None
     tta: bool = False
@@ -117,18 +119,27 @@ class UpscaleOptions:
         Size(self.scale or (None if self.sized else DEFAULT_SCALE), self.width, self.height, self.fit)
 
     def _require_one_network(self) -> None:
+        chosen: dict[str, object]
+        chosen = {"-m": self.model, "--restore": self.restore or None, "--alpha": self.alpha, "--denoise": self.denoise}
+        others = [option for option, value in (chosen | {"--kernel": self.kernel}).items() if value is not None]
+        if self.auto and others:
+            raise UsageError(f"--auto chooses the network, and {others[0]} another.", "Give one of them.")
+        if self.auto and self.degradation:
+            raise UsageError(f"--auto measures pictures, and {min(self.degradation)} states it.", "Give one of them.")
         if self.restore and (self.model is not None or self.denoise is not None):
             other = "-m" if self.model is not None else "--denoise"
             raise UsageError(f"--restore chooses the network {RESTORING}, and {other} another.", "Give one of them.")
-        if self.kernel is None:
-            for name in ("fast", "iterations", "seed"):
-                seeds_grain = name == "seed" and self.grain > 0
-                if getattr(self, name) is not (False if name == "fast" else None) and not seeds_grain:
-                    reason = f"--{name} belongs to the training of a network on the picture itself."
-                    raise UsageError(reason, "Add --kernel FILE, or leave it out.")
+        if self.kernel is not None:
+            self._require_no_network_beside_kernel(chosen)
             return
-        pretrained = {"-m": self.model, "--restore": self.restore or None, "--alpha": self.alpha}
-        for option, value in (pretrained | {"--denoise": self.denoise}).items():
+        for name in ("fast", "iterations", "seed"):
+            seeds_grain = name == "seed" and self.grain > 0
+            if getattr(self, name) is not (False if name == "fast" else None) and not seeds_grain:
+                reason = f"--{name} belongs to the training of a network on the picture itself."
+                raise UsageError(reason, "Add --kernel FILE, or leave it out.")
+
+    def _require_no_network_beside_kernel(self, chosen: dict[str, object]) -> None:
+        for option, value in chosen.items():
             if value is not None:
                 reason = f"{option} chooses a pretrained network, and --kernel trains one."
                 raise UsageError(reason, "Give one of them.")
@@ -173,6 +184,7 @@ class OptionFields(TypedDict, total=False):
     """The options of ``UpscaleOptions`` but ``model``, for signatures that pass them on by name."""
 
     restore: bool
+    auto: bool
     alpha: float | None
     denoise: float | None
     tta: bool

@@ -8,6 +8,7 @@ from functools import cache
 from upscale_cli import device as devices
 from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify, ignore
+from upscale_cli.upscaling.automatic import automatic
 from upscale_cli.upscaling.job import OnShare, UpscalerFor
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.upscaler import Upscaler
@@ -17,6 +18,8 @@ from upscale_cli.weights.http import Progress, silent
 
 def pretrained(options: UpscaleOptions, notify: Notify = ignore, on_download: Progress = silent) -> UpscalerFor:
     """Return what gives the upscaler for a picture. Raises what ``Upscaler`` raises."""
+    if options.auto:
+        return automatic(options, notify)
     chosen = (options.network, options.alpha, options.denoise)
     if options.size.scale is not None or any(choice is not None for choice in chosen):
         upscaler = Upscaler.from_options(options, on_download=on_download, notify=notify)

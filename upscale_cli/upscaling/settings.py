@@ -16,6 +16,7 @@ FILE = ".upscale.json"
 OPTIONS = {
     "model": "-m",
     "restore": "--restore",
+    "auto": "--auto",
     "alpha": "--alpha",
     "denoise": "-dn",
     "tta": "--tta",

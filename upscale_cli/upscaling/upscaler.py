@@ -63,6 +63,7 @@ class Upscaler:
     ) -> None:
         self.options = UpscaleOptions(model, **options)
         assert self.options.kernel is None, "networks of the picture's own are api.Upscaler's"
+        assert not self.options.auto, "networks chosen for each picture are api.Upscaler's"
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         used = devices.select_all(self.options.device)
