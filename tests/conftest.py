@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("upscale", deadline=None, derandomize=True, max_examples=40)
 settings.register_profile("explore", deadline=None, derandomize=False, max_examples=2000, print_blob=True)
 settings.load_profile("upscale")
+
+# A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("UPSCALE_SHARED", ROOT.parent / "shared"))
 

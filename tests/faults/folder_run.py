@@ -125,6 +125,7 @@ def faults_of_kills(folder: Folder, expected: Mapping[str, bytes], numbers: Iter
 def soak(kills: int, say: Callable[[str], object]) -> list[str]:
     """Kill ``kills`` runs, three in each folder; return what is wrong."""
     found = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background, children would ignore it
     with tempfile.TemporaryDirectory() as name:
         network = save_tiny_network(Path(name) / "tiny-x2.safetensors")
         whole = Folder(Path(name) / "whole", network)
