@@ -101,13 +101,33 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(room: int, run: Path, 
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
         with pytest.raises(
-            OutputError, match=r"Cannot write .*last\.pt: File too large.*checkpoint is kept: make room"
+            OutputError, match=r"Cannot write .*(log\.csv|last\.pt): File too large.*checkpoint is kept: make room"
         ):
             loop.save(training, log)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(run) == before
     assert trained(tiny_recipe("compact", photos, 6), run).losses
+
+
+def test_a_run_that_is_killed_while_it_saves_has_every_row_when_resumed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe("compact", photos, 4, "run.log_every=1", "run.checkpoint_minutes=1e-9")
+    write = RunLog.write
+
+    def killed_before(log: RunLog) -> None:
+        if 2 in log._rows:
+            raise KeyboardInterrupt
+        write(log)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(RunLog, "write", killed_before)
+        with pytest.raises(KeyboardInterrupt):
+            trained(recipe, tmp_path)
+    trained(recipe, tmp_path)
+    rows = (tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
 
 
 def test_a_table_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path) -> None:

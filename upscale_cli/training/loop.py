@@ -93,7 +93,7 @@ def _validate(training: Training, log: RunLog, on_validation: OnValidation) -> N
 
 
 def save(training: Training, log: RunLog) -> None:
-    """Write checkpoint, weights, table and curve.
+    """Write table, curve, checkpoint and weights: a resumed run drops rows after its checkpoint, but has no others.
 
     Raises UpscaleError where the network is no longer finite, and OutputError. The last checkpoint is then kept.
     """
@@ -102,9 +102,9 @@ def save(training: Training, log: RunLog) -> None:
         if not parameter.isfinite().all():
             raise diverged(f"The tensor {name}", state.step)
     try:
+        log.write()
         save_state(folder, state, recipe)
         save_weights(folder / "last.safetensors", state, recipe)
-        log.write()
     except OutputError as error:
         hint = "The last checkpoint is kept: make room and resume with the same command."
         raise OutputError(error.message, hint) from error
