@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
+from unittest import mock
 
 import pytest
 
@@ -21,19 +22,24 @@ class Said:
     err: str
 
 
+def in_this_process(*arguments: str) -> int:
+    """Run the command line and return its exit code."""
+    with mock.patch.object(sys, "argv", ["upscale", *arguments]), pytest.raises(SystemExit) as end:
+        cli.main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
 class Terminal:
     """Runs the command line in this process."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capture = monkeypatch, capfd
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capture = capfd
 
     def __call__(self, *arguments: str) -> Said:
-        self._monkeypatch.setattr(sys, "argv", ["upscale", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        code = in_this_process(*arguments)
         captured = self._capture.readouterr()
-        assert isinstance(end.value.code, int)
-        return Said(end.value.code, captured.out, captured.err)
+        return Said(code, captured.out, captured.err)
 
 
 class Screen:

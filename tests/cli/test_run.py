@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import click
 import numpy as np
@@ -479,27 +480,32 @@ def test_the_progress_of_a_terminal_is_not_in_a_log(terminal: Terminal, network:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
-@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_no_partial_file_and_the_same_command_continues(
-    tmp_path: Path, network: str, interruption: signal.Signals
+    tmp_path: Path, terminal: Terminal, network: str
 ) -> None:
-    folder, results = tmp_path / "d", tmp_path / "d_x2_tiny-x2"
-    draw(*(str(folder / f"{index:02}.png") for index in range(40)), width=500, height=400)
-    command = [*COMMAND, str(folder), "-m", network, "-s", "2", "--threads", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not (results / "00.png").exists():
+    draw(*(f"d/{index:02}.png" for index in range(40)), width=500, height=400)
+    started = {}
+    for interruption in (signal.SIGINT, signal.SIGTERM):  # beside each other
+        arguments = ["d", "-m", network, "-s", "2", "--threads", "1", "-o", f"{interruption.name}/"]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started[interruption] = arguments, subprocess.Popen([*COMMAND, *arguments], **pipes)
+    waiting = dict(started)
+    while waiting:
+        for interruption, (_, process) in list(waiting.items()):
+            if process.poll() is not None or Path(interruption.name, "00.png").exists():
+                process.send_signal(interruption)
+                del waiting[interruption]
         time.sleep(0.01)
-    process.send_signal(interruption)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 130, said
-    assert "of 40 pictures are done. The same command goes on from there." in said
-    assert "Traceback" not in said
-    names = [path.name for path in results.iterdir() if path.name != FILE]
-    assert 1 <= len(names) < 40
-    assert not [name for name in names if name.startswith(".")]
-    assert all(size_of(str(results / name)) == (1000, 800) for name in names)
-    again = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
-    assert again.stdout.count("is already there") == len(names)
+    for interruption, (arguments, process) in started.items():
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 130, said
+        assert "of 40 pictures are done. The same command goes on from there." in said
+        assert "Traceback" not in said
+        names = [path.name for path in Path(interruption.name).iterdir() if path.name != FILE]
+        assert 1 <= len(names) < 40
+        assert not [name for name in names if name.startswith(".")]
+        assert all(size_of(f"{interruption.name}/{name}") == (1000, 800) for name in names)
+        assert terminal(*arguments, "--dry-run").out.count("is already there") == len(names)
 
 
 def test_a_run_whose_output_nobody_reads_ends_with_its_results_kept_and_the_same_command_continues(

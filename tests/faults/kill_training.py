@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from terminal import in_this_process
 from tiny_training import equal, painted, save, tiny
 
 from upscale_cli.training.state import open_checkpoint
@@ -30,12 +33,20 @@ LONGEST_WAIT = 0.6  # seconds from the first iteration of a process to its end
 def command(photos: Path, run: Path, iterations: int, minutes: float) -> list[str]:
     own = (*tiny(RECIPE), "start=scratch", "run.log_every=1", f"run.checkpoint_minutes={minutes}")
     options = ["--hr", str(photos), f"--iterations={iterations}", "--threads=1", "--device=cpu", "-o", str(run)]
-    return [sys.executable, "-m", "upscale_cli", "train", RECIPE, *options, *(f"--set={setting}" for setting in own)]
+    return ["train", RECIPE, *options, *(f"--set={setting}" for setting in own)]
+
+
+def finished(arguments: list[str]) -> None:
+    """Run to the end in this process."""
+    with redirect_stdout(io.StringIO()):
+        assert in_this_process(*arguments) == 0
 
 
 def killed(arguments: list[str], wait: float) -> None:
     """Start a run and kill it ``wait`` seconds after its first iteration."""
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "upscale_cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout is not None
     process.stdout.readline()
     time.sleep(wait)
@@ -49,10 +60,10 @@ def differences(kills: int, folder: Path) -> list[str]:
     for number, size in enumerate([(70, 90), (64, 64)]):
         save(painted(number, *size), photos / f"{number}.png")
     whole, parts = folder / "whole", folder / "parts"
-    subprocess.run(command(photos, whole, iterations, 5), check=True, capture_output=True)
+    finished(command(photos, whole, iterations, 5))
     for number in range(kills):
         killed(command(photos, parts, iterations, 1e-9), random.Random(number).uniform(0, LONGEST_WAIT))
-    subprocess.run(command(photos, parts, iterations, 5), check=True, capture_output=True)
+    finished(command(photos, parts, iterations, 5))
     one, other = (open_checkpoint(run / "last.pt").content for run in (whole, parts))
     found = [key for key in one if key not in ("seconds", "recipe", "facts") and not equal(one[key], other[key])]
     with (parts / "log.csv").open(encoding="utf-8") as file:

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 import torch
-from folder_run import BAD, PICTURES, Folder, faults_of, faults_of_kills, finished
-from terminal import Terminal
+from folder_run import BAD, PICTURES, Folder, faults_of, faults_of_kills
+from terminal import Terminal, in_this_process
 from tiny_training import save
 
 from upscale_cli import inference
@@ -39,7 +39,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, network: str) -> Results:
     """What an undisturbed run makes."""
     whole = Folder(tmp_path_factory.mktemp("whole"), network)
     whole.paint()
-    finished(whole)
+    assert in_this_process(*whole.arguments()) == 1
     results = whole.results()
     assert len(results) == PICTURES - len(BAD)
     return results

@@ -39,14 +39,18 @@ ARCHITECTURES = [
 X4_LAYOUTS = ["x4", "x4_esrgan", "x4_first_generation", "x4_openmmlab"]
 
 
-def largest_difference(model: Path, picture: Path, expected: Path, tile: int = 0) -> int:
+def largest_difference(model: Path, picture: Path, expected: Path, tile: int = 0, part: int = 1000) -> int:
+    """In levels of 255; ``part``: of how many rows and columns from the top left."""
     upscaler = Upscaler(model, device="cpu", tile=tile)
-    return difference(upscaler.upscale(read_picture(picture).color, scale=upscaler.spec.scale), expected)
+    scale, seen = upscaler.spec.scale, part + upscaler.spec.receptive_radius
+    result = upscaler.upscale(read_picture(picture).color[:seen, :seen], scale=scale)
+    return difference(result[: scale * part, : scale * part], expected)
 
 
 def difference(result: Pixels, expected: Path) -> int:
-    """The largest one, in levels of 255."""
-    return int(np.abs(result.astype(int) - read_picture(expected).color.astype(int)).max())
+    """The largest one, in levels of 255; ``result`` may be a part from the top left."""
+    golden = read_picture(expected).color[: result.shape[0], : result.shape[1]]
+    return int(np.abs(result.astype(int) - golden.astype(int)).max())
 
 
 @pytest.mark.parametrize("picture", ["photo", "cartoon"])
@@ -54,7 +58,8 @@ def difference(result: Pixels, expected: Path) -> int:
 def test_real_networks(shared: Path, name: str, picture: str) -> None:
     golden = shared / "golden"
     weights = shared / "weights" / f"{name}.pth"
-    assert largest_difference(weights, golden / f"{picture}.png", golden / f"{picture}_{name}.png") <= 1
+    part = 48 if name == "srgan_x8" else 1000  # the whole takes half a minute
+    assert largest_difference(weights, golden / f"{picture}.png", golden / f"{picture}_{name}.png", part=part) <= 1
 
 
 @pytest.mark.parametrize("tile", [0, 24])

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from terminal import Terminal, in_this_process
 from tiny_training import Record, equal, prepared, tiny, tiny_recipe, trained
 
 from upscale_cli import Upscaler
+from upscale_cli.cli import train
 from upscale_cli.errors import UpscaleError, UsageError, WeightsError
 from upscale_cli.notices import Notice
 from upscale_cli.training import loop, setup
@@ -264,9 +266,6 @@ def test_weights_that_do_not_fit_are_refused(photos: Path, tmp_path: Path, netwo
     assert not list(tmp_path.iterdir())
 
 
-COMMAND = (sys.executable, "-m", "upscale_cli", "train")
-
-
 def arguments(photos: Path, iterations: int) -> list[str]:
     settings = [f"--set={setting}" for setting in tiny("compact")]
     return ["compact", "--hr", str(photos), f"--iterations={iterations}", "--threads=1", "--device=cpu", *settings]
@@ -280,23 +279,25 @@ def waiting_for(path: Path, seconds: float = 300) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_ctrl_c_loses_nothing_and_kill_only_what_came_after_the_checkpoint(photos: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    common = [*COMMAND, *arguments(photos, 10**6), "-o", str(run)]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen([*common, "--set=run.log_every=1"], stdout=pipe, stderr=pipe, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("5/"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, err = process.communicate(timeout=300)
-    stopped = open_checkpoint(run / "last.pt").content["step"]
-    assert process.returncode == 130
-    assert f"Stopped after iteration {stopped}" in err
-    assert stopped >= 5
+def test_ctrl_c_loses_nothing_and_kill_only_what_came_after_the_checkpoint(
+    photos: Path, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, stopped, report = tmp_path / "run", 5, train._Progress.step
+    common = ["train", *arguments(photos, 10**6), "-o", str(run)]
+
+    def interrupted(self: train._Progress, step: int, losses: Mapping[str, float]) -> None:
+        report(self, step, losses)
+        if step == stopped:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr(train._Progress, "step", interrupted)
+        said = terminal(*common)
+    assert (said.code, open_checkpoint(run / "last.pt").content["step"]) == (130, stopped)
+    assert f"Stopped after iteration {stopped}" in said.err
     (run / "last.safetensors").unlink()
-    onward = subprocess.Popen([*common, "--set=run.checkpoint_minutes=1e-9"], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "upscale_cli", *common, "--set=run.checkpoint_minutes=1e-9"]
+    onward = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     waiting_for(run / "last.safetensors")
     onward.kill()
     onward.wait()
@@ -310,15 +311,25 @@ def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(name: str, 
     settings += ["adversarial.discriminator=unet"] if name == "esrgan" else []
     options = [name, "--hr", str(photos), "--iterations=3", "--threads=1", "--device=cpu"]
 
-    def losses(launcher: list[str], batch: int, run: Path) -> list[dict[str, str]]:
+    def command(batch: int, run: Path) -> list[str]:
         changed = [f"--set={setting}" for setting in (*settings, f"data.batch={batch}")]
-        command = [*launcher, "-m", "upscale_cli", "train", *options, *changed, "-o", str(run)]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        return ["train", *options, *changed, "-o", str(run)]
+
+    def losses(run: Path) -> list[dict[str, str]]:
         with (run / "log.csv").open() as file:
             return list(csv.DictReader(file))
 
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    team, single = losses(torchrun, 2, tmp_path / "team"), losses([sys.executable], 4, tmp_path / "single")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    done = subprocess.run(
+        [*torchrun, "upscale_cli", *command(2, tmp_path / "team")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert in_this_process(*command(4, tmp_path / "single")) == 0
+    team, single = losses(tmp_path / "team"), losses(tmp_path / "single")
     assert [row["step"] for row in team] == ["1", "2", "3"]
     for ours, theirs in zip(team, single, strict=True):
         for column in set(ours) - {"step", "seconds", "psnr_y", "ssim_y"}:

@@ -258,9 +258,9 @@ def test_the_upscaler_runs_it_to_powers_of_its_scale(channels: int, scale: int) 
 
 
 def test_it_learns_what_its_kernel_did() -> None:
-    hr, kernel = patchwork(160), gaussian(1.6, 1.1, 0.3)
+    hr, kernel = patchwork(128), gaussian(1.6, 1.1, 0.3)
     lr = downsample(hr, kernel, 2)
-    network = fit(lr, kernel, iterations=60)
+    network = fit(lr, kernel, iterations=40)
     network.back_projections = 0  # they need no learning
     assert decibels(network(lr), hr) > decibels(interpolate(lr, 2), hr) + 2.5
 
@@ -306,8 +306,8 @@ def test_the_true_kernel_teaches_more_than_the_bicubic_one(shared: Path) -> None
         torch.from_numpy(read_picture(folder / part / "im_14.png").color.copy()).permute(2, 0, 1)[None] / 255
         for part in ("lr_x2", "gt")
     )
-    top, left = lr.shape[-2] // 2 - 40, lr.shape[-1] // 2 - 40
-    lr, hr = (x[..., s * top : s * (top + 80), s * left : s * (left + 80)] for x, s in ((lr, 1), (hr, 2)))
+    top, left = lr.shape[-2] // 2 - 32, lr.shape[-1] // 2 - 32
+    lr, hr = (x[..., s * top : s * (top + 64), s * left : s * (left + 64)] for x, s in ((lr, 1), (hr, 2)))
     true = read_kernel(folder / "gt_k_x2" / "kernel_14.mat")
-    by_true, by_bicubic = (decibels(fit(lr, kernel, iterations=30)(lr), hr) for kernel in (true, bicubic(2)))
+    by_true, by_bicubic = (decibels(fit(lr, kernel, iterations=20)(lr), hr) for kernel in (true, bicubic(2)))
     assert by_true > by_bicubic + 0.5
