@@ -157,7 +157,7 @@ def test_the_gaussian_of_a_picture_of_div2krk_is_near_its_kernel(shared: Path) -
 @pytest.mark.shared
 def test_the_kernel_of_a_picture_of_div2krk_is_found(shared: Path) -> None:
     cases = shared / "data" / "DIV2KRK_10"
-    found = _of(cases / "lr_x2" / "im_14.png", Settings(iterations=400))
+    found = _of(cases / "lr_x2" / "im_14.png", Settings(iterations=250))
     truth = read_kernel(cases / "gt_k_x2" / "kernel_14.mat")
     assert correlation(found.kernel.values, truth.values) > 0.95
 
