@@ -54,6 +54,7 @@ def zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     from upscale_cli.upscaling.upscaler import Upscaler
     from upscale_cli.weights.resolve import ResolvedNetwork
     from upscale_cli.zero_shot import zssr
+    from upscale_cli.zero_shot.network import ensemble
 
     assert options.kernel is not None
     kernel = read_kernel(options.kernel)
@@ -77,8 +78,7 @@ def zero_shot(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
             bf16=bf16,
             on_step=on_step,
         )
-        if options.fast:
-            module.orientations = module.orientations[:1]
+        module.orientations = ensemble(module.orientations, picture.height * picture.width, options.fast)
         precision: Precision = "half" if bf16 else options.precision  # the network runs as it was trained
         seed = options.seed if options.grain else None
         running = replace(options, kernel=None, iterations=None, seed=seed, fast=False, precision=precision)

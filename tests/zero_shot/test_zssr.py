@@ -24,7 +24,15 @@ from upscale_cli.kernels.files import read_kernel
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.resolve import ResolvedNetwork
 from upscale_cli.zero_shot import zssr
-from upscale_cli.zero_shot.network import ZeroShotNetwork, back_projected, initial, interpolate, symmetries
+from upscale_cli.zero_shot.network import (
+    LARGE,
+    ZeroShotNetwork,
+    back_projected,
+    ensemble,
+    initial,
+    interpolate,
+    symmetries,
+)
 from upscale_cli.zero_shot.self_examples import Examples, paired
 from upscale_cli.zero_shot.zssr import FallingRate, Progress, fit, stagnates
 
@@ -146,6 +154,14 @@ def places(crop: Tensor, version: NDArray[np.float32]) -> list[int]:
             if np.array_equal(whole[top : top + side, left : left + side], crop):
                 found.append(number)
     return found
+
+
+def test_large_pictures_take_two_orientations_half_a_turn_apart_and_fast_ones_one() -> None:
+    for kernel in (bicubic(2), gaussian(2.0, 0.8), gaussian(2.0, 0.8, np.pi / 4), gaussian(2.0, 0.8, 0.4)):
+        every = symmetries(kernel)
+        assert ensemble(every, LARGE, fast=False) == every
+        assert [tuple(o) for o in ensemble(every, LARGE + 1, fast=False)] == [(0, False), (2, False)]
+        assert ensemble(every, 1, fast=True) == every[:1]
 
 
 def test_half_of_the_examples_are_the_picture_in_all_orientations() -> None:
