@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -21,3 +24,20 @@ def test_the_gpu_page_has_a_row_for_every_network_and_way() -> None:
     assert moved["lite-x4", "--tile auto"] < moved["lite-x4", "plain loop"] / 3.9  # bytes instead of fp32
     assert all(float(row[2]) > 0 for row in rows[2:])
     assert all(float(row[7].removesuffix(" dB")) > 40 for row in rows[2:] if row[7] and row[1] != "plain loop")
+
+
+def test_the_figures_on_degraded_inputs_have_a_row_for_every_case(capsys: pytest.CaptureFixture[str]) -> None:
+    script = runpy.run_path(str(BENCHMARKS / "degraded_inputs.py"))
+    script["main"](["unused", "jpeg", "noise", "clean", "orientations", "--quick"])
+    tables = [part.split("\n\n")[:2] for part in capsys.readouterr().out.split("## ")[1:]]
+    rows = {name: [line.strip("| ").split(" | ") for line in table.strip().splitlines()] for name, table in tables}
+    assert {name: len(table) - 2 for name, table in rows.items()} == {
+        "jpeg": 8,
+        "noise": 2,
+        "clean": 6,
+        "orientations": 1,
+    }
+    assert [row[:3] for row in rows["jpeg"][2:4]] == [["Set14", "x4", "75"], ["Set14", "x4", "92"]]
+    plain, conditioned = rows["jpeg"][2][4:]
+    assert plain != conditioned
+    assert all(float(cell) > 20 for table in (rows["jpeg"], rows["noise"]) for row in table[2:] for cell in row[3:])

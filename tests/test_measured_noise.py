@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from upscale_cli.noise import CLEAN_BELOW, measured_noise
+from upscale_cli.images.read import read_picture
+from upscale_cli.noise import CLEAN_BELOW, measured_noise, removable_noise
 
 
 @pytest.mark.parametrize("sigma", [2, 5, 10, 20])
@@ -38,3 +41,24 @@ def test_texture_that_is_equal_in_all_channels_is_no_noise() -> None:
 
 def test_too_small_a_picture_has_none() -> None:
     assert measured_noise(np.random.default_rng(1).integers(0, 256, (31, 80, 3), np.uint8)) == 0
+
+
+@pytest.mark.parametrize("side", [48, 64, 100])
+def test_noise_of_small_pictures_is_not_underestimated(side: int) -> None:
+    noisy = (128 + np.random.default_rng(2).normal(0, 12, (side, side, 3))).round().astype(np.uint8)
+    assert measured_noise(noisy) == pytest.approx(12, rel=0.15)
+
+
+def test_weak_noise_is_removed_from_colour_pictures_alone() -> None:
+    clean = np.full((96, 96, 3), 128.0)
+    noisy = (clean + np.random.default_rng(3).normal(0, 5, clean.shape)).round().astype(np.uint8)
+    assert removable_noise(noisy) == pytest.approx(5, rel=0.15)
+    assert removable_noise(noisy[..., :1]) == 0  # it may be texture
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["Set5/x4/LR", "Set14/x4/LR", "Set14/x2/LR"])
+def test_no_clean_picture_counts_as_noisy(shared: Path, name: str) -> None:
+    pictures = sorted((shared / "data" / name).iterdir())
+    assert pictures
+    assert [path.name for path in pictures if removable_noise(read_picture(path).color)] == []

@@ -35,7 +35,7 @@ class Header:
     ``frames``: None for a still picture. ``gray``: no colours are stored. ``depth``: bits per channel, of AVIF only.
     ``by_pillow``: for stills that OpenCV does not decode rightly. ``gray_alpha``: a TIFF file of two channels.
     ``profiled``: CMYK or LAB, of which decoding makes sRGB by the profile.
-    ``transparent``: there may be alpha; not told of GIF.
+    ``transparent``: there may be alpha; not known of GIF.
     ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     """
 

@@ -19,7 +19,7 @@ from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
 from upscale_cli.levels import top
 from upscale_cli.networks.conditioned import conditions
-from upscale_cli.noise import CLEAN_BELOW, measured_noise
+from upscale_cli.noise import removable_noise
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
@@ -250,11 +250,10 @@ def _quality(stated: InputQuality, of_file: float | None) -> int | None:
 
 
 def _noise(stated: Noise, pixels: Pixels | None) -> float:
-    """Return the noise, stated or of ``pixels``, in whole levels for the same reason; 0 where it might be texture."""
+    """Return the noise, stated or of ``pixels``, in whole levels for the same reason; 0 where it may be texture."""
     if stated != "auto":
         return stated
-    measured = 0.0 if pixels is None else measured_noise(pixels)
-    return round(measured) if measured > CLEAN_BELOW else 0
+    return 0 if pixels is None else round(removable_noise(pixels))
 
 
 def _as_levels(array: NDArray[Any]) -> Pixels:
