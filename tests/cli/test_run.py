@@ -292,6 +292,14 @@ def test_a_dry_run_estimates_from_the_last_run_and_counts_passes_alpha_and_orien
     assert estimated("b.png", "-s", "2", "--tta") == pytest.approx(8 * once)
 
 
+def test_the_speed_is_kept_of_the_network_that_auto_chose(terminal: Terminal) -> None:
+    draw("a.png", width=400, height=300)
+    assert terminal("a.png", "--auto", "-s", "2", "--device", "cpu").code == 0
+    assert [name.split(",")[0] for name in speeds.known()] == ["lite-x2"]
+    said = terminal("a.png", "--auto", "-s", "2", "--device", "cpu", "--dry-run", "--overwrite")
+    assert re.search("--auto may take lite-x4-restore.*\nNetwork: lite-x2, 1 pass.\nAbout", said.err), said.err
+
+
 def test_a_picture_too_small_to_tell_leaves_no_speed(terminal: Terminal, network: str) -> None:
     draw("a.png")
     assert terminal("a.png", "-m", network, "-s", "2").code == 0

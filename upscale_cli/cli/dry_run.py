@@ -41,6 +41,8 @@ def show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
     for job in plan.skipped:
         record = PictureRecord(str(job.source), str(job.target), "skipped", None)
         console.result(f"{job.source}: {job.target} is already there", record)
+    if options.auto:
+        console.tell("--auto may take lite-x4-restore, for what it finds in a picture.", err=True)
     for line in _summary(forecasts, alike):
         console.tell(line, err=True)
     counts = [f"{len(plan.jobs)} to do, {len(plan.skipped)} already there"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_cli.errors import WeightsError
@@ -85,18 +85,21 @@ def keep_speeds(options: UpscaleOptions, outcomes: Sequence[Outcome]) -> None:
     for model in {outcome.model for outcome in done}:
         its = [outcome for outcome in done if outcome.model == model]
         seconds, megapixels = (sum(values) for values in zip(*((o.seconds, o.megapixels) for o in its), strict=True))
-        keep_speed(replace(options, model=model) if by_default else options, seconds / at_once, megapixels)
+        keep_speed(options, seconds / at_once, megapixels, model if by_default else None)
 
 
-def keep_speed(options: UpscaleOptions, seconds: float, megapixels: float) -> None:
-    """Keep that the network of ``options`` took ``seconds`` for ``megapixels``, unless these are too few to tell."""
+def keep_speed(options: UpscaleOptions, seconds: float, megapixels: float, network: str | None = None) -> None:
+    """Keep that ``network``, or that of ``options``, took ``seconds`` for ``megapixels``, unless too few to tell."""
     if megapixels >= speeds.FEWEST_MEGAPIXELS and options.tile == "auto":
         device = device_type(options.device)
-        speeds.keep({_key(network_of(options, 1, device), options, device): seconds / megapixels})
+        speeds.keep({_key(network or network_of(options, 1, device), options, device): seconds / megapixels})
 
 
 def network_of(options: UpscaleOptions, factor: float, device: str) -> str:
-    """Return the name or file of the network that enlarges a picture by ``factor``."""
+    """Return the name or file of the network that enlarges a picture by ``factor``.
+
+    With ``auto`` that of clean pictures: what a picture needs is known once it is decoded.
+    """
     if options.kernel is not None:
         return ZERO_SHOT
     if options.network is not None:
@@ -104,7 +107,7 @@ def network_of(options: UpscaleOptions, factor: float, device: str) -> str:
         return record.name if record else str(options.network)
     if options.denoise is not None:
         return DENOISED
-    return DEFAULT_PAIR if options.alpha is not None else defaults(factor)[device == "cpu"]
+    return DEFAULT_PAIR if options.alpha is not None else defaults(factor)[options.auto or device == "cpu"]
 
 
 def device_type(device: str, drivers: Iterable[str] = GPU_DRIVERS) -> str:
