@@ -300,6 +300,25 @@ def test_the_speed_is_kept_of_the_network_that_auto_chose(terminal: Terminal) ->
     assert re.search("--auto may take lite-x4-restore.*\nNetwork: lite-x2, 1 pass.\nAbout", said.err), said.err
 
 
+def test_a_benchmark_leaves_the_speed_for_dry_runs(
+    terminal: Terminal, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from upscale_cli import benchmarking
+
+    rates = dict.fromkeys((torch.float32, torch.bfloat16), 1e9)
+    machine = benchmarking.Machine(torch.device("cpu"), rates)
+    monkeypatch.setattr(benchmarking, "measure_machine", lambda device, threads: machine)
+    draw("a.png")
+    said = terminal("benchmark", "-m", network, "--size", "40x30", "--repeat", "1", "--skip-plain", "--json")
+    assert said.code == 0, said
+    assert len(speeds.known()) == 2  # in full and in half precision
+    for precision in ("--fp32", "--half"):
+        row = json.loads(terminal("a.png", "-m", network, precision, "--dry-run", "--json").out)
+        assert row["estimated_seconds"] >= 0
+
+
 def test_a_picture_too_small_to_tell_leaves_no_speed(terminal: Terminal, network: str) -> None:
     draw("a.png")
     assert terminal("a.png", "-m", network, "-s", "2").code == 0

@@ -85,12 +85,13 @@ def keep_speeds(options: UpscaleOptions, outcomes: Sequence[Outcome]) -> None:
     for model in {outcome.model for outcome in done}:
         its = [outcome for outcome in done if outcome.model == model]
         seconds, megapixels = (sum(values) for values in zip(*((o.seconds, o.megapixels) for o in its), strict=True))
-        keep_speed(options, seconds / at_once, megapixels, model if by_default else None)
+        if megapixels >= speeds.FEWEST_MEGAPIXELS:
+            keep_speed(options, seconds / at_once, megapixels, model if by_default else None)
 
 
 def keep_speed(options: UpscaleOptions, seconds: float, megapixels: float, network: str | None = None) -> None:
-    """Keep that ``network``, or that of ``options``, took ``seconds`` for ``megapixels``, unless too few to tell."""
-    if megapixels >= speeds.FEWEST_MEGAPIXELS and options.tile == "auto":
+    """Keep that ``network``, or that of ``options``, took ``seconds`` for ``megapixels`` with tiles by default."""
+    if options.tile == "auto":
         device = device_type(options.device)
         speeds.keep({_key(network or network_of(options, 1, device), options, device): seconds / megapixels})
 
