@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 Use = Callable[[], str]
-PATIENCE = 6  # times the limit in seconds of the clock, in which a busy machine gives that much of a processor
+PATIENCE = 60  # times the limit by the clock, for what waits for ever
 
 
 class Result(NamedTuple):
@@ -73,9 +74,12 @@ class Soak:
         kind, use = self.make(number, folder)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         started = time.process_time()
+        faulthandler.register(signal.SIGPROF, chain=True)  # which then ends the process
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         faulthandler.dump_traceback_later(PATIENCE * seconds, exit=True)
         outcome = use()
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0)
         return Result(number, kind, outcome, time.process_time() - started, peak_megabytes())
 
     def main(self, description: str | None) -> int:

@@ -14,4 +14,4 @@ def test_three_hundred_hostile_pictures_are_answered_in_a_sentence() -> None:
 def test_an_input_that_is_not_answered_is_reported() -> None:
     """The check can fail: none is read in a millisecond."""
     (result,) = SOAK.results(49, 50, seconds=0.001)
-    assert (result.kind, result.outcome[:11]) == ("frames of GIF", "died with 1")
+    assert (result.kind, result.outcome[:9]) == ("frames of GIF", "died with")

@@ -12,4 +12,4 @@ def test_two_hundred_hostile_weights_files_are_answered_in_a_sentence() -> None:
 def test_an_input_that_is_not_answered_is_reported() -> None:
     """The check can fail: a network with thousands of tensors is not opened in a millisecond."""
     (result,) = SOAK.results(11, 12, seconds=0.001)
-    assert (result.kind, result.outcome[:11]) == ("thousands_of_keys", "died with 1")
+    assert (result.kind, result.outcome[:9]) == ("thousands_of_keys", "died with")
