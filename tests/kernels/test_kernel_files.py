@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upscale_cli.errors import InputError, UsageError
@@ -219,6 +219,7 @@ def test_hostile_files_are_refused_in_time_and_memory(kind: str, tmp_path: Path)
     assert peak < 200 * 2**20
 
 
+@settings(max_examples=max(100, settings().max_examples))
 @given(data=st.data())
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".json"])
 def test_changed_bytes_give_a_kernel_or_one_sentence(
