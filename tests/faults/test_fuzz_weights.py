@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 from fuzz_weights import SOAK
+from soak import Result
 
 
 def test_two_hundred_hostile_weights_files_are_answered_in_a_sentence() -> None:
     assert [result for result in SOAK.results(0, 200) if SOAK.is_fault(result)] == []
 
 
-def test_an_input_that_is_not_answered_is_reported() -> None:
-    """The check can fail: a network with thousands of tensors is not opened in a millisecond."""
-    (result,) = SOAK.results(11, 12, seconds=0.001)
-    assert (result.kind, result.outcome[:9]) == ("thousands_of_keys", "died with")
+@pytest.mark.parametrize(
+    ("outcome", "seconds", "megabytes", "fault"),
+    [
+        ("enlarged", 1, 500, False),
+        ("enlarged", 6, 500, True),
+        ("refused: it is damaged", 1, 1600, True),
+        ("died with -11: ", 0, 0, True),
+    ],
+)
+def test_what_dies_or_takes_too_much_is_a_fault(outcome: str, seconds: float, megabytes: float, fault: bool) -> None:
+    assert SOAK.is_fault(Result(0, "flipped", outcome, seconds, megabytes)) == fault
