@@ -156,6 +156,16 @@ def places(crop: Tensor, version: NDArray[np.float32]) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("block", [9, 16, 40])
+def test_blocks_of_the_layers_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    network = initial(3, bicubic(2), seed=0)
+    lr = torch.rand(1, 3, 19, 26, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = network(lr)
+        monkeypatch.setattr("upscale_cli.zero_shot.network.BLOCK", block)
+        torch.testing.assert_close(network(lr), whole, rtol=0, atol=1e-5)
+
+
 def test_large_pictures_take_two_orientations_half_a_turn_apart_and_fast_ones_one() -> None:
     for kernel in (bicubic(2), gaussian(2.0, 0.8), gaussian(2.0, 0.8, np.pi / 4), gaussian(2.0, 0.8, 0.4)):
         every = symmetries(kernel)

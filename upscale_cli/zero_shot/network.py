@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from upscale_cli.orientation import ORIENTATIONS, Orientation, orient, restore
 from upscale_cli.resize import resize
 
 LAYERS, FEATURES = 8, 64
+BLOCK = 256  # HR pixels: 64 features of a block take 9 MB in bf16
 BACK_PROJECTIONS = 10
 PROJECTIONS_SEEN = 2  # by tiles: what the others bring from further away is less than a level (docs/zssr.md)
 INTERPOLATION_REACH = 2  # LR pixels that a bicubically interpolated pixel sees on each side
@@ -52,12 +55,33 @@ class ZeroShotNetwork(nn.Module):
         missing: Tensor = self.layers(middle.contiguous(memory_format=torch.channels_last))
         return missing.float()
 
+    def _in_blocks(self, interpolated: Tensor) -> Tensor:
+        """Return the same as ``residual``, on a CPU in blocks whose layers stay in its caches."""
+        if interpolated.device.type != "cpu":
+            return self.residual(interpolated)
+        missing = torch.empty_like(interpolated)
+        for rows, rows_seen in _blocks(interpolated.shape[-2]):
+            for columns, columns_seen in _blocks(interpolated.shape[-1]):
+                block = self.residual(interpolated[..., rows_seen, columns_seen])
+                top, left = rows.start - rows_seen.start, columns.start - columns_seen.start
+                height, width = rows.stop - rows.start, columns.stop - columns.start
+                missing[..., rows, columns] = block[..., top : top + height, left : left + width]
+        return missing
+
     def forward(self, lr: Tensor) -> Tensor:
         """Average over the kernel's symmetries (geometric self-ensemble), then back-project."""
         interpolated = interpolate(lr, self.kernel.scale)
-        results = [restore(self.residual(orient(interpolated, o)), o) for o in self.orientations]
+        results = [restore(self._in_blocks(orient(interpolated, o)), o) for o in self.orientations]
         sr = interpolated + torch.stack(results).mean(0)
         return back_projected(sr, lr.float(), self.kernel, self.back_projections)
+
+
+def _blocks(length: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the spans that divide ``length`` pixels evenly, each alone and with what the layers see around it."""
+    count = -(-length // BLOCK)
+    for number in range(count):
+        start, stop = number * length // count, (number + 1) * length // count
+        yield slice(start, stop), slice(max(0, start - LAYERS), min(length, stop + LAYERS))
 
 
 def initial(channels: int, kernel: BlurKernel, seed: int) -> ZeroShotNetwork:
