@@ -92,7 +92,7 @@ def flip_head(draw: random.Random, data: bytes) -> bytes:
 
 
 def truncate(draw: random.Random, data: bytes) -> bytes:
-    return data[: draw.randrange(1, len(data))]
+    return data[: draw.randrange(1, max(2, len(data)))]
 
 
 def move_part(draw: random.Random, data: bytes) -> bytes:
