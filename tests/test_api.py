@@ -41,6 +41,6 @@ def test_what_belongs_to_a_kernel_is_refused_without_one(kernel: Path) -> None:
     with pytest.raises(UsageError, match="--fast belongs to the training"):
         Upscaler(fast=True)
     with pytest.raises(UsageError, match="--noise is for pretrained networks"):
-        Upscaler(kernel=kernel, noise=5)
+        Upscaler(kernel=kernel, zssr=True, noise=5)
     with pytest.raises(UpscaleError, match="gone"):
         Upscaler(kernel=kernel.with_name("gone.mat"))

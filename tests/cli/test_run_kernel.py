@@ -179,7 +179,7 @@ def test_results_that_exist_stay(terminal: Terminal, kernel: str) -> None:
 def test_a_dry_run_trains_nothing(terminal: Terminal, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     save("a.png")
     monkeypatch.setattr("upscale_cli.zero_shot.zssr.fit", None)
-    said = terminal("a.png", "--kernel", kernel, "--dry-run")
+    said = terminal("a.png", "--kernel", kernel, "--zssr", "--dry-run")
     assert (said.code, said.out) == (0, "a.png -> a_x2.png, 22x18 to 44x36\n")
     assert "Network: zssr, 1 pass.\nA network is trained on each picture; docs/zssr.md says how long" in said.err
     assert not Path("a_x2.png").exists()
@@ -213,10 +213,10 @@ def test_a_bar_shows_iteration_loss_and_rate(terminal: Terminal, kernel: str, mo
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("-m", "lite-x4"), "-m chooses a pretrained network"),
-        (("--alpha", "0.5"), "--alpha chooses a pretrained network"),
-        (("-dn", "0.5"), "--denoise chooses a pretrained network"),
-        (("--tta",), "Leave out --tta."),
+        (("-m", "lite-x4", "--zssr"), "-m chooses a pretrained network, and --zssr trains one"),
+        (("--alpha", "0.5", "--fast"), "--alpha chooses a pretrained network, and --fast trains one"),
+        (("-dn", "0.5", "--seed", "1"), "--denoise chooses a pretrained network, and --seed trains one"),
+        (("--tta", "--zssr"), "Leave out --tta."),
     ],
 )
 def test_what_chooses_a_pretrained_network_is_refused(

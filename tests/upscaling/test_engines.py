@@ -43,6 +43,7 @@ class Doubling:
     """Repeats every pixel; ``fault`` is raised for pictures five pixels wide."""
 
     name = "doubling"
+    kernel: tuple[float, float] | None = None
 
     def __init__(self, fault: BaseException | None = None, before: Callable[[], None] = lambda: None) -> None:
         self.fault, self.before = fault, before

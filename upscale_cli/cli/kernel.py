@@ -29,6 +29,8 @@ def kernel() -> None:
     upscale kernel lr.png                 into lr_kernel.mat, drawn in lr_kernel.png
     upscale kernel lr.png --prior gaussian
                                           in a second: an anisotropic Gaussian
+    upscale kernel lr.png --network -o net.safetensors
+                                          the network that undoes it, for any tool
     upscale kernel dir/ -r -o kernels/    of a tree of pictures
     upscale kernel show lr_kernel.mat     width, centre, similarity to bicubic
     upscale kernel apply lr_kernel.mat sharp.png

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from upscale_cli.cli.console import Console, Style
+from upscale_cli.cli.kernel_network import write_network
 from upscale_cli.cli.options import overwrite_option, style_options, threads_option
 from upscale_cli.cli.outputs import require_file
 from upscale_cli.cli.records import KernelRecord
@@ -63,6 +64,7 @@ class Request:
 @click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="Average of as many seeds.")
 @click.option("--real", is_flag=True, help="A camera picture: its noise is hidden from the discriminator.")
 @click.option("--iterations", type=click.IntRange(1), help="Steps of KernelGAN.  [default: 3000]")
+@click.option("--network", is_flag=True, help="Write the network of `upscale --kernel auto`, and no kernel.")
 @click.option("--upscale", is_flag=True, help="Then enlarge the picture, by a network trained on it (ZSSR).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same kernel.")
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
@@ -79,6 +81,7 @@ def estimate(
     runs: int,
     real: bool,
     iterations: int | None,
+    network: bool,
     upscale: bool,
     seed: int,
     recursive: bool,
@@ -90,8 +93,14 @@ def estimate(
 
     Each is drawn beside its file. For a scale of 4 the kernel of 2 is applied twice. Of folders, pictures whose kernels
     exist are left out, so that a repeated run continues. With --upscale the enlarged picture, photo_x2.png, is written
-    beside the kernel; `upscale photo.png --kernel FILE` makes it too, with more options.
+    beside the kernel; `upscale photo.png --kernel FILE --zssr` makes it too, with more options.
     """
+    if network:
+        given = {"--format": kind, "--runs": runs > 1, "--real": real, "--iterations": iterations, "--upscale": upscale}
+        for option in (name for name, value in given.items() if value):
+            raise UsageError(f"--network writes no kernel, so {option} would do nothing.", "Leave it out.")
+        write_network(paths, int(scale), output, overwrite, Console(style))
+        return
     if prior == "gaussian" and iterations:
         raise UsageError("--prior gaussian needs no iterations.", "Leave out one of them.")
     if prior == "gaussian" and real:
@@ -247,7 +256,9 @@ def _enlarge(job: Job, kernel: Path, request: Request, console: Console) -> None
     target, settings = request.enlarged(job), request.settings
     if target.exists() and not request.overwrite:
         return
-    asked = UpscaleOptions(kernel=kernel, scale=float(settings.scale), seed=settings.seed, threads=request.threads)
+    asked = UpscaleOptions(
+        kernel=kernel, zssr=True, scale=float(settings.scale), seed=settings.seed, threads=request.threads
+    )
     inner = Console(console.style)
     enlarge_all([Job(job.source, target, replaces=request.overwrite)], asked, inner, request.overwrite)
     for error in inner.failures:

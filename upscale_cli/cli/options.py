@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -67,6 +67,11 @@ def parse_noise(text: str) -> Noise:
         return float(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is no number of levels.", "Use auto, or 0 to 50.") from error
+
+
+def parse_kernel(text: str) -> Path | Literal["auto"]:
+    """Return ``auto`` or a path."""
+    return "auto" if text == "auto" else Path(text)
 
 
 path = partial(click.Path, path_type=Path)
@@ -144,13 +149,14 @@ _field("--sharpen", type=float, metavar="AMOUNT", help="Sharpen the result, 0 to
 _field("--grain", type=float, metavar="LEVELS", help="Add gray film grain of 0 to 50 levels of 255.")
 _field(
     "--kernel",
-    type=path(dir_okay=False),
-    metavar="FILE",
-    help="Blur kernel of the pictures' downsampling: trains a network on each picture itself (ZSSR), in minutes.",
+    type=parse_kernel,
+    metavar="[auto|FILE]",
+    help="For blurred pictures: the blur kernel of their downsampling, from a file or, with auto, measured on each.",
 )
-_field("--fast", is_flag=True, help="With --kernel: trained for half a minute, a little less close to the original.")
-_field("--iterations", type=click.IntRange(1), help="With --kernel: of the training at most.  [default: 3000]")
-_field("--seed", type=click.IntRange(0), help="With --kernel: of the training; or of --grain.  [default: 0]")
+_field("--zssr", is_flag=True, help="With --kernel: train a network on each picture itself (ZSSR), in minutes.")
+_field("--fast", is_flag=True, help="As --zssr, trained for half a minute: a little less close to the original.")
+_field("--iterations", type=click.IntRange(1), help="As --zssr, with so many at most.  [default: 3000]")
+_field("--seed", type=click.IntRange(0), help="As --zssr, with this seed; or that of --grain.  [default: 0]")
 _field(
     "--quality",
     type=int,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class PictureRecord(Record):
     pages: int | None = None
     passes: int | None = None
     estimated_seconds: float | None = None
+    kernel: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, outcome: Outcome) -> PictureRecord:
@@ -66,7 +67,8 @@ class PictureRecord(Record):
             return cls(source, target, "failed", outcome.model, error=str(error), code=error.exit_code)
         notices = tuple(notice.text for notice in outcome.notices)
         sizes = outcome.before, outcome.after
-        return cls(source, target, "done", outcome.model, *sizes, round(outcome.seconds, 3), notices)
+        record = cls(source, target, "done", outcome.model, *sizes, round(outcome.seconds, 3), notices)
+        return replace(record, kernel=outcome.kernel)
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class ModelRecord(Record):
     note: str
     partner: str | None
     for_degraded: str | None
+    for_sharp: str | None
     source: str
     urls: tuple[str, ...]
     bytes: int | None

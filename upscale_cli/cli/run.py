@@ -81,7 +81,7 @@ def run(
       upscale photo.jpg -s 2.5 -o big.png
       upscale scans/ -r -m realesr-general-x4v3 -dn 0.3 --tile 400 --half
       upscale "*.png" --width 3840 --format webp --quality 90
-      upscale photo.png --kernel photo_kernel.mat
+      upscale photo.png --kernel auto
       cat photo.jpg | upscale - -o - --format png > big.png
       upscale clip.mp4 -s 2 --start 1:20 --duration 5
     """
@@ -126,7 +126,7 @@ run.headings = {
     "Network": "model restore auto alpha denoise tta alpha_upsampler tileable",
     "Degradation of the inputs": "input_quality noise",
     "Look of the result": "strength keep_colors sharpen grain",
-    "Network trained on the picture itself": "kernel fast iterations seed",
+    "Blurred pictures": "kernel zssr fast iterations seed",
     "Files": "output files_from suffix format_name quality max_bytes depth overwrite skip_existing compare recursive"
     " max_megapixels dry_run",
     "Clips": " ".join(NAMES),
@@ -175,7 +175,7 @@ def _sized(options: UpscaleOptions) -> UpscaleOptions:
     Raises InputError, UsageError, WeightsError.
     """
     scale: int | None = None
-    if options.kernel is not None:
+    if isinstance(options.kernel, Path):
         from upscale_cli.kernels.files import read_kernel
 
         scale = read_kernel(options.kernel).scale

@@ -24,6 +24,8 @@ SCALES = (2, 4)
 SMALLEST_SIDE = max(kernelgan.CROP, spectrum.WINDOW)
 FLATTEST = 1 / 255  # of smoothed gradients: rounding alone makes that much
 CENTER = (spectrum.SCALE - 1) / 2  # of kernels, right of and below the middle
+# Bicubic's misfit in that of the best Gaussian: at most 1.5 on pictures downsampled so, 2.8 and more on DIV2KRK's.
+AS_WELL = 1.6
 HIDING_TIMES = 2.0  # as large as the picture's own noise
 NOISE_TIMES = 2.0  # what is subtracted, in standard deviations of a kernel's noise
 
@@ -86,6 +88,21 @@ def estimate(
     kernel = blur_kernel.centred(similarity.averaged(found, CENTER), spectrum.SCALE)
     at_scale = kernel if settings.scale == spectrum.SCALE else blur_kernel.applied_twice(kernel)
     return Estimate(at_scale, found)
+
+
+def measured(picture: Picture, scale: int) -> BlurKernel:
+    """Return the Gaussian that ``picture`` was downsampled with, or bicubic's kernel where that explains it as well.
+
+    ``scale``: 2 or 4. Raises InputError for pictures that are too small, or flat.
+    """
+    image = to_planes(picture.color)[0]
+    _require_usable(image, "The picture")
+    seen = spectrum.spectrum(image)
+    fit = spectrum.fitted(seen)
+    if spectrum.fitted(seen, blur_kernel.bicubic(spectrum.SCALE).values).misfit < AS_WELL * fit.misfit:
+        return blur_kernel.bicubic(scale)
+    kernel = blur_kernel.centred(gaussian(fit.covariance.numpy(), spectrum.SCALE), spectrum.SCALE)
+    return kernel if scale == spectrum.SCALE else blur_kernel.applied_twice(kernel)
 
 
 def _require_usable(image: Tensor, name: str) -> None:

@@ -18,6 +18,7 @@ from scipy import optimize
 from torch import Tensor
 
 from upscale_cli.kernels.gaussian import UNEVEN, gaussian
+from upscale_cli.kernels.values import Values
 
 SCALE = 2
 WINDOW, STEP = 64, 21  # LR pixels
@@ -51,12 +52,16 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Fit:
-    """What explains a ``spectrum``, as logs of power: HR's own (4, F), the noise's; the blur's covariance (2, 2)."""
+    """What explains a ``spectrum``, as logs of power: HR's own (4, F), the noise's; the blur's covariance (2, 2).
+
+    ``misfit``: the mean square difference of log power that it leaves, priors included.
+    """
 
     spectrum: Spectrum
     log_picture: Tensor
     log_floor: Tensor
     covariance: Tensor
+    misfit: float = math.inf
 
 
 def spectrum(image: Tensor, draw: int | None = None) -> Spectrum:
@@ -97,15 +102,22 @@ def _mean_power(plane: Tensor, draw: int | None) -> Tensor:
     return total / count
 
 
-def fitted(seen: Spectrum) -> Fit:
-    """Return the spectrum of a picture and the Gaussian blur that explain ``seen`` best."""
+def fitted(seen: Spectrum, kernel: Values | None = None) -> Fit:
+    """Return the spectrum of a picture and the Gaussian blur that explain ``seen`` best.
+
+    Where ``kernel`` (k, k), symmetric about its middle, is given, it is the blur.
+    """
     floor = max(seen.rounding, float(seen.log_power.min()) - 1)  # below all that was seen, which may be noise or not
     start = (float(seen.log_power.max()) - 5, MIDDLE_FALL, MIDDLE_WIDTH, 0.0, MIDDLE_WIDTH, floor, 0.0, 0.0)
-    waves = _waves(seen)
-    found = optimize.least_squares(
-        lambda parameters: _residuals(torch.from_numpy(parameters), seen, waves), start, method="lm"
-    )
-    return _explained(torch.from_numpy(found.x), seen)
+    waves = _waves(seen, len(gaussian(np.eye(2), SCALE) if kernel is None else kernel))
+
+    def residuals(parameters: Values) -> Tensor:
+        fit = _explained(torch.from_numpy(parameters), seen)
+        blur = gaussian(fit.covariance.numpy(), SCALE) if kernel is None else kernel
+        return _residuals(torch.from_numpy(parameters), fit, waves, torch.from_numpy(blur).flatten())
+
+    found = optimize.least_squares(residuals, start, method="lm")
+    return replace(_explained(torch.from_numpy(found.x), seen), misfit=2 * float(found.cost))
 
 
 def _explained(parameters: Tensor, seen: Spectrum) -> Fit:
@@ -124,16 +136,14 @@ def _explained(parameters: Tensor, seen: Spectrum) -> Fit:
     return Fit(seen, log_picture, log_floor, factor @ factor.T)
 
 
-def _waves(seen: Spectrum) -> Tensor:
+def _waves(seen: Spectrum, size: int) -> Tensor:
     """Return the cosines (4, F, k²) whose sums over kernels, symmetric about their middle, are their transforms."""
-    size = len(gaussian(np.eye(2), SCALE))
     offsets = torch.arange(size, dtype=torch.float64) - size // 2 - (SCALE - 1) / 2
     return torch.cos(2 * math.pi * seen.frequencies @ torch.cartesian_prod(offsets, offsets).T)
 
 
-def _residuals(parameters: Tensor, seen: Spectrum, waves: Tensor) -> Tensor:
-    fit = _explained(parameters, seen)
-    kernel = torch.from_numpy(gaussian(fit.covariance.numpy(), SCALE)).flatten()
+def _residuals(parameters: Tensor, fit: Fit, waves: Tensor, kernel: Tensor) -> Tensor:
+    seen = fit.spectrum
     passed = (waves @ kernel).square() + UNEVEN**2 / 3 * kernel.square().sum() + LEAST_PASSED
     differences = log_power(fit, passed.log()) - seen.log_power
     priors = torch.cat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -9,12 +10,12 @@ from upscale_cli import device as devices
 from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.choice import choice
-from upscale_cli.upscaling.job import OnShare, UpscalerFor
+from upscale_cli.upscaling.job import OnShare
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.upscaler import Upscaler
 
 
-def automatic(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
+def automatic(options: UpscaleOptions, notify: Notify) -> Callable[[Picture, OnShare], Upscaler]:
     """Return what measures each picture, tells what it is, and gives the network that suits it."""
     devices.select_all(options.device)  # a missing device is not each picture's fault
 

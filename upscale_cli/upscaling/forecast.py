@@ -17,7 +17,7 @@ from upscale_cli.images.header import Header
 from upscale_cli.upscaling import speeds, work
 from upscale_cli.upscaling.job import Outcome
 from upscale_cli.upscaling.options import UpscaleOptions
-from upscale_cli.weights.defaults import DEFAULT_PAIR, DENOISED, ZERO_SHOT, defaults
+from upscale_cli.weights.defaults import DEFAULT_PAIR, DENOISED, ZERO_SHOT, blind, defaults
 from upscale_cli.weights.manifest import load_manifest
 
 # Without one of these, on Linux and Windows, PyTorch need not be asked: NVIDIA's driver, AMD's, and that of WSL.
@@ -60,7 +60,7 @@ class Forecaster:
         return Forecast(network, passes, None if speed is None else speed * megapixels)
 
     def _scale(self, network: str) -> int | None:
-        if self._options.kernel is not None:
+        if network == ZERO_SHOT and isinstance(self._options.kernel, Path):
             from upscale_cli.kernels.files import read_kernel
 
             return read_kernel(self._options.kernel).scale
@@ -77,7 +77,7 @@ class Forecaster:
 
 def keep_speeds(options: UpscaleOptions, outcomes: Sequence[Outcome]) -> None:
     """Keep how fast the networks were on the pictures of a run, for forecasts."""
-    if options.kernel is not None:  # the time of its training says nothing of the next picture's
+    if options.zero_shot:  # the time of its training says nothing of the next picture's
         return
     by_default = all(choice is None for choice in (options.network, options.alpha, options.denoise))
     done = [outcome for outcome in outcomes if outcome.model is not None and outcome.error is None]
@@ -101,13 +101,15 @@ def network_of(options: UpscaleOptions, factor: float, device: str) -> str:
 
     With ``auto`` that of clean pictures: what a picture needs is known once it is decoded.
     """
-    if options.kernel is not None:
+    if options.zero_shot:
         return ZERO_SHOT
     if options.network is not None:
         record = None if os.path.isfile(options.network) else load_manifest().get(str(options.network))  # noqa: PTH113  (False, not an error, for a name too long for a file)
         return record.name if record else str(options.network)
     if options.denoise is not None:
         return DENOISED
+    if options.kernel is not None:
+        return blind(factor)
     return DEFAULT_PAIR if options.alpha is not None else defaults(factor)[options.auto or device == "cpu"]
 
 

@@ -16,7 +16,7 @@ from upscale_cli.images.picture import Image, Pages, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice, Notify, note
-from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.options import Deviations, UpscaleOptions
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.defaults import CLEAN
 
@@ -49,7 +49,7 @@ class Outcome:
     """What became of one job.
 
     Sizes are (width, height); ``seconds`` are the network's; ``model`` is its name, None where it came to none;
-    ``megapixels`` went through it, over all passes; ``error`` is None when done.
+    ``megapixels`` went through it, over all passes; ``error`` is None when done. ``kernel``: that of the picture.
     """
 
     job: Job
@@ -60,6 +60,7 @@ class Outcome:
     notices: tuple[Notice, ...] = ()
     error: UpscaleError | None = None
     megapixels: float = 0.0
+    kernel: Deviations | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class PictureUpscaler(Protocol):
     """What a job needs of an Upscaler."""
 
     name: str
+    kernel: Deviations | None
 
     def upscale_picture(self, picture: Picture, size: Size, on_share: OnShare = ...) -> Picture:
         """Return ``picture`` at ``size``."""
@@ -150,6 +152,7 @@ def enlarge(
     after = results[0] if isinstance(image, Picture) else replace(image, frames=tuple(results))
     enlarged = _enlarged(job, image, after)
     outcome = replace(enlarged.outcome, model=upscaler.name, seconds=seconds, megapixels=megapixels)
+    outcome = replace(outcome, kernel=upscaler.kernel)
     return replace(enlarged, outcome=outcome)
 
 

@@ -18,6 +18,7 @@ AlphaUpsampler = Literal["network", "bicubic"]
 Tileable = Literal["x", "y", "both"]
 Depth = Literal[8, 16]
 Noise = float | Literal["auto"]
+Deviations = tuple[float, float]  # standard deviations of a kernel along both axes, the long one first, in LR pixels
 InputQuality = int | Literal["auto", "none"]
 
 DEFAULT_SCALE = 4.0
@@ -58,8 +59,9 @@ class UpscaleOptions:
     Lanczos; ``keep_colors`` gives blocks of 32 pixels the input's mean colour; ``sharpen`` (0 to 3) is the amount of
     unsharp masking; ``grain`` (0 to 50) the standard deviation of gray noise in levels of 255, by ``seed``.
     Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
-    A network of the picture's own: ``kernel`` is the file of the blur kernel it was downsampled with; ``fast``
-    trains briefly and enlarges once, ``iterations`` and ``seed`` are its training's.
+    The blur kernel that pictures were downsampled with: ``kernel`` is its file, or "auto" to estimate each picture's.
+    ``zssr`` trains a network on each picture itself with it; so do ``fast``, which trains briefly and enlarges once,
+    and ``iterations`` and ``seed`` of the training. Otherwise a network is given it.
     Running: ``tile`` is the side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad`` the pixels around it
     (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, or several joined by commas;
     ``threads`` are the CPU's.
@@ -87,7 +89,8 @@ class UpscaleOptions:
     width: int | None = None
     height: int | None = None
     fit: tuple[int, int] | None = None
-    kernel: Path | None = None
+    kernel: Path | Literal["auto"] | None = None
+    zssr: bool = False
     fast: bool = False
     iterations: int | None = None
     seed: int | None = None
@@ -129,25 +132,44 @@ class UpscaleOptions:
         if self.restore and (self.model is not None or self.denoise is not None):
             other = "-m" if self.model is not None else "--denoise"
             raise UsageError(f"--restore chooses the network {RESTORING}, and {other} another.", "Give one of them.")
-        if self.kernel is not None:
-            self._require_no_network_beside_kernel(chosen)
-            return
-        for name in ("fast", "iterations", "seed"):
-            seeds_grain = name == "seed" and self.grain > 0
-            if getattr(self, name) is not (False if name == "fast" else None) and not seeds_grain:
-                reason = f"--{name} belongs to the training of a network on the picture itself."
-                raise UsageError(reason, "Add --kernel FILE, or leave it out.")
+        if self.kernel is None:
+            for option in self._of_training:
+                reason = f"{option} belongs to the training of a network on the picture itself."
+                raise UsageError(reason, "Add --kernel FILE or --kernel auto, or leave it out.")
+        elif self.zero_shot:
+            self._require_training_only(chosen)
+        else:
+            self._require_kernel_heeded(chosen)
 
-    def _require_no_network_beside_kernel(self, chosen: dict[str, object]) -> None:
+    def _require_kernel_heeded(self, chosen: dict[str, object]) -> None:
+        """Raise UsageError for networks that are not given kernels; those of ``model`` are seen once they are open."""
+        for option, value in list(chosen.items())[1:]:
+            if value is not None:
+                reason = f"{option} chooses a network that takes no notice of a kernel."
+                raise UsageError(reason, "Give one of them.")
+
+    def _require_training_only(self, chosen: dict[str, object]) -> None:
         for option, value in chosen.items():
             if value is not None:
-                reason = f"{option} chooses a pretrained network, and --kernel trains one."
+                reason = f"{option} chooses a pretrained network, and {self._of_training[0]} trains one."
                 raise UsageError(reason, "Give one of them.")
         for option in self.degradation:
-            reason = f"{option} is for pretrained networks, and --kernel trains one."
+            reason = f"{option} is for pretrained networks, and {self._of_training[0]} trains one."
             raise UsageError(reason, "Leave it out.")
         if self.tta:
-            raise UsageError("--kernel averages over orientations by itself, as far as they help.", "Leave out --tta.")
+            raise UsageError("ZSSR averages over orientations by itself, as far as they help.", "Leave out --tta.")
+
+    @property
+    def _of_training(self) -> list[str]:
+        """The options given that only the training of a network on the picture itself has."""
+        seeds_training = self.seed is not None and not self.grain
+        given = {"--zssr": self.zssr, "--fast": self.fast, "--iterations": self.iterations, "--seed": seeds_training}
+        return [option for option, value in given.items() if value]
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether a network is trained on each picture itself (ZSSR)."""
+        return self.kernel is not None and bool(self._of_training)
 
     @property
     def degradation(self) -> dict[str, object]:
@@ -200,7 +222,8 @@ class OptionFields(TypedDict, total=False):
     width: int | None
     height: int | None
     fit: tuple[int, int] | None
-    kernel: Path | None
+    kernel: Path | Literal["auto"] | None
+    zssr: bool
     fast: bool
     iterations: int | None
     seed: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -9,14 +10,16 @@ from upscale_cli import device as devices
 from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.automatic import automatic
-from upscale_cli.upscaling.job import OnShare, UpscalerFor
+from upscale_cli.upscaling.job import OnShare
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.defaults import LARGEST_SCALE_BY_X2
 from upscale_cli.weights.http import Progress, silent
 
 
-def pretrained(options: UpscaleOptions, notify: Notify = ignore, on_download: Progress = silent) -> UpscalerFor:
+def pretrained(
+    options: UpscaleOptions, notify: Notify = ignore, on_download: Progress = silent
+) -> Callable[[Picture, OnShare], Upscaler]:
     """Return what gives the upscaler for a picture. Raises what ``Upscaler`` raises."""
     if options.auto:
         return automatic(options, notify)

@@ -29,6 +29,7 @@ OPTIONS = {
     "sharpen": "--sharpen",
     "grain": "--grain",
     "kernel": "--kernel",
+    "zssr": "--zssr",
     "fast": "--fast",
     "quality": "--quality",
     "max_bytes": "--max-bytes",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
+from torch import nn
 
 from upscale_cli import device as devices
 from upscale_cli.borders import NO_WRAPS, Wraps
@@ -18,26 +20,28 @@ from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
 from upscale_cli.levels import top
-from upscale_cli.networks.conditioned import conditions
+from upscale_cli.networks import NetworkSpec
+from upscale_cli.networks.conditioned import BICUBIC, conditions
 from upscale_cli.noise import removable_noise
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
 from upscale_cli.upscaling.finishing import finished
-from upscale_cli.upscaling.options import DEFAULT_SCALE, InputQuality, Noise, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.options import DEFAULT_SCALE, Deviations, InputQuality, Noise, OptionFields, UpscaleOptions
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.work import ORIENTATIONS
 from upscale_cli.upscaling.work import costs as costs_of
 from upscale_cli.upscaling.work import passes as passes_of
-from upscale_cli.weights.defaults import CLEAN
+from upscale_cli.weights.defaults import CLEAN, blind
 from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
 
 # Gets the share of a picture that is done, 0 to 1, and what is being done.
 OnShare = Callable[[float, str], None]
 
+SHARP_VARIANCE = BICUBIC[0]  # squared LR pixels
 MOST_RUNNERS = 16  # kept of a conditioned network: folders hold pictures of few qualities
 # Downsampling further than this, averaging shows less ringing than Lanczos' negative lobes.
 AREA_BELOW = 0.5
@@ -62,7 +66,7 @@ class Upscaler:
         **options: Unpack[OptionFields],
     ) -> None:
         self.options = UpscaleOptions(model, **options)
-        assert self.options.kernel is None, "networks of the picture's own are api.Upscaler's"
+        assert not self.options.zero_shot, "networks of the picture's own are api.Upscaler's"
         assert not self.options.auto, "networks chosen for each picture are api.Upscaler's"
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
@@ -74,7 +78,12 @@ class Upscaler:
                 f"{network.name} takes no notice of compression or noise, so {' and '.join(said)} would do nothing."
             )
             raise UsageError(reason, f"Leave it out, or use {' or '.join(CLEAN)}.")
+        if self.options.kernel is not None and not network.takes_blur:
+            reason = f"{network.name} takes no notice of a kernel."
+            raise UsageError(reason, "Leave out -m or --kernel, or add --zssr in place of -m.")
         self.name, self.spec = network.name, network.spec
+        self.kernel: Deviations | None = None
+        self._blur = BICUBIC
         if not self.options.sized and self.options.network is not None:
             self.options = replace(self.options, scale=float(self.spec.scale))
         self._network = network
@@ -102,6 +111,23 @@ class Upscaler:
     ) -> Upscaler:
         """Return the Upscaler that ``options`` ask for."""
         return cls(options.model, network=network, on_download=on_download, notify=notify, **options.fields())
+
+    def given(self, covariance: NDArray[np.float64] | None) -> Self:
+        """Return this upscaler for pictures downsampled with a kernel of ``covariance`` (2, 2), in squared LR pixels.
+
+        None, and one that is hardly wider than bicubic's, stand for bicubic downsampling. Both share their networks.
+        """
+        other = copy(self)
+        if covariance is not None:
+            short, long = np.sqrt(np.clip(np.linalg.eigvalsh(covariance), 0, None)).tolist()
+            other.kernel = long, short
+            if np.trace(covariance) / 2 > SHARP_VARIANCE:
+                other._blur = float(covariance[0, 0]), float(covariance[0, 1]), float(covariance[1, 1])
+        return other
+
+    def network_for(self, picture: Picture) -> tuple[NetworkSpec, nn.Module]:
+        """Return the plain network that enlarges ``picture``."""
+        return self.spec, self._network.under(self._conditions(picture.color, picture.jpeg_quality))
 
     def upscale(self, array: NDArray[Any], scale: float | None = None) -> NDArray[Any]:
         """Enlarge an array: (H, W), or (H, W, C) with C of 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
@@ -156,13 +182,17 @@ class Upscaler:
         """
         if self._network.conditioned is None:
             return self._clean
-        noise = _noise(self.options.noise, pixels)
-        given = conditions(_quality(self.options.input_quality, jpeg_quality), noise)
+        given = self._conditions(pixels, jpeg_quality)
         if given not in self._runners:
             if len(self._runners) > MOST_RUNNERS:
-                self._runners = {conditions(): self._clean}
+                self._runners.clear()
+                self._runners[conditions()] = self._clean
             self._runners[given] = self._new_runner(self._network.under(given), tile=self._clean.tile)
         return self._runners[given]
+
+    def _conditions(self, pixels: Pixels | None, jpeg_quality: float | None) -> tuple[float, ...]:
+        noise = _noise(self.options.noise, pixels)
+        return conditions(_quality(self.options.input_quality, jpeg_quality), noise, self._blur)
 
     def frames_at_once(self, height: int, width: int) -> int:
         """Return how many frames of that size ``upscale_frames`` does best together."""
@@ -238,6 +268,8 @@ def _progress(picture: Picture, scale: int, passes: int, planes: int, on_share: 
 def _resolved(options: UpscaleOptions, device: torch.device, on_download: Progress, notify: Notify) -> ResolvedNetwork:
     if options.network is None:
         scale = options.size.scale or DEFAULT_SCALE
+        if options.kernel is not None:
+            return resolve(blind(scale))
         return resolve_default(device.type, scale, options.alpha, options.denoise, on_download, notify)
     return resolve(options.network, options.alpha, options.denoise, on_download, notify)
 

@@ -33,7 +33,8 @@ HashPrefix = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8,63}\Z")]
 class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One file of weights: where it is, how it is verified, what it is for.
 
-    ``for_degraded``: the conditioned network that takes its place for compressed and noisy pictures.
+    ``for_degraded``: the conditioned network that takes its place for compressed and noisy pictures. ``for_sharp``: of
+    a conditioned network the plain one that takes its place for pictures that are neither degraded nor blurred.
     """
 
     name: Name
@@ -51,6 +52,7 @@ class WeightsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     source: Text = ""
     partner: Name | None = None
     for_degraded: Name | None = None
+    for_sharp: Name | None = None
     note: Text = ""
 
     @property
@@ -164,4 +166,7 @@ def problems(manifest: Manifest) -> list[str]:
         degraded = by_name.get((record.for_degraded or "").lower())
         if record.for_degraded and (degraded is None or degraded.scale != record.scale):
             found.append(f"{record.name} cannot be replaced by {record.for_degraded} for degraded pictures")
+        sharp = by_name.get((record.for_sharp or "").lower())
+        if record.for_sharp and (sharp is None or sharp.scale != record.scale):
+            found.append(f"{record.name} cannot be replaced by {record.for_sharp} for sharp pictures")
     return found

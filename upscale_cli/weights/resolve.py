@@ -11,7 +11,7 @@ from torch import nn
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec, build, folded
-from upscale_cli.networks.conditioned import conditions
+from upscale_cli.networks.conditioned import WITHOUT_BLUR, conditions
 from upscale_cli.notices import Notify, ignore, note, warning
 from upscale_cli.weights.defaults import DENOISED, defaults
 from upscale_cli.weights.http import Progress, silent
@@ -33,6 +33,11 @@ class ResolvedNetwork:
     module: nn.Module
     facts: dict[str, str]
     conditioned: LoadedWeights | Mixture | None = None
+
+    @property
+    def takes_blur(self) -> bool:
+        """Whether the network can be given the blur of pictures."""
+        return self.conditioned is not None and len(self.conditioned.spec.conditions) > WITHOUT_BLUR
 
     def under(self, conditions: Sequence[float]) -> nn.Module:
         """Return the module for pictures of these ``conditions``; of a network that takes none, its own."""
@@ -60,9 +65,12 @@ def resolve(
     if share is None:
         network = built(load(model, progress, notify))
         record = None if is_path(model) else load_manifest().find(str(model))
-        if record is None or record.for_degraded is None:
-            return network
-        return replace(network, conditioned=built(load(record.for_degraded, progress, notify)).conditioned)
+        if record is not None and record.for_degraded is not None:
+            return replace(network, conditioned=built(load(record.for_degraded, progress, notify)).conditioned)
+        if record is not None and record.for_sharp is not None:
+            sharp = built(load(record.for_sharp, progress, notify))
+            return replace(network, spec=sharp.spec, module=sharp.module)
+        return network
     psnr, gan = _pair(model, "--alpha" if denoise is None else "--denoise")
     return _mix(load(psnr, progress, notify), load(gan, progress, notify), share, notify)
 
