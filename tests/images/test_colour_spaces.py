@@ -33,7 +33,7 @@ def cmyk_profile() -> bytes:
 
 
 def inks(*amounts: int) -> Image.Image:
-    return Image.fromarray(np.full((8, 12, 4), amounts, np.uint8), "CMYK")
+    return Image.frombytes("CMYK", (12, 8), np.full((8, 12, 4), amounts, np.uint8).tobytes())
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_lab_becomes_srgb(tmp_path: Path) -> None:
 
 def drawn(mode: str) -> tuple[Image.Image, Pixels]:
     pixels = np.random.default_rng(1).integers(0, 256, (12, 16, 4), np.uint8)
-    image = Image.fromarray(pixels, "RGBA")
+    image = Image.fromarray(pixels)
     image = image.convert("RGB").quantize(40) if mode == "P" else image.convert(mode)
     return image, np.asarray(image.convert("RGB") if mode == "P" else image)
 
