@@ -252,3 +252,15 @@ def test_a_network_that_is_told_nothing_refuses_what_would_do_nothing(folder: Pa
     path = made(NetworkSpec("compact", 2, 3, 3, 3, 1, {"features": 4, "convolutions": 1}), folder)
     with pytest.raises(UsageError, match="--input-quality and --noise would do nothing"):
         Upscaler(path, device="cpu", input_quality=50, noise=3)
+
+
+@pytest.mark.parametrize(("opacity", "planes"), [(255, 1), (90, 1), (0, 1), (None, 2)])
+def test_transparency_that_is_the_same_everywhere_takes_no_network(opacity: int | None, planes: int) -> None:
+    rng = np.random.default_rng(3)
+    color = rng.integers(0, 256, (20, 24, 3), np.uint8)
+    alpha = rng.integers(0, 256, (20, 24), np.uint8) if opacity is None else np.full((20, 24), opacity, np.uint8)
+    upscaler, size = Upscaler("lite-x2", device="cpu"), Size(scale=2)
+    assert upscaler.megapixels(Picture(color, alpha), size) == planes * upscaler.megapixels(Picture(color), size)
+    enlarged = upscaler.upscale_picture(Picture(color, alpha), size)
+    assert enlarged.alpha is not None
+    assert opacity is None or (enlarged.alpha == opacity).all()

@@ -152,7 +152,8 @@ class Upscaler:
         picture = with_hidden_filled(picture, self.options.wraps)
         passes = self._passes(picture.height, picture.width, target)
         by_network = [picture.color]
-        if picture.alpha is not None and self.options.alpha_upsampler == "network":
+        if self._enlarges_alpha(picture):
+            assert picture.alpha is not None
             by_network.append(picture.alpha[..., None])
         # Compression and noise are the colours'.
         runners = self._runner_for(picture.color, picture.jpeg_quality), self._clean
@@ -172,8 +173,14 @@ class Upscaler:
         """Return how much goes through the network for ``picture``: over passes, alpha and orientations."""
         shape = picture.height, picture.width
         work = sum(costs_of(*shape, self.spec.scale, self._passes(*shape, size.pixels(*shape))))
-        planes = 2 if picture.alpha is not None and self.options.alpha_upsampler == "network" else 1
+        planes = 2 if self._enlarges_alpha(picture) else 1
         return work * planes * (ORIENTATIONS if self.options.tta else 1) / 1e6
+
+    def _enlarges_alpha(self, picture: Picture) -> bool:
+        """Return whether the network enlarges transparency: not where it is the same everywhere, as mostly in PNG."""
+        if picture.alpha is None or self.options.alpha_upsampler != "network":
+            return False
+        return bool(picture.alpha.min() != picture.alpha.max())
 
     def _runner_for(self, pixels: Pixels | None = None, jpeg_quality: float | None = None) -> NetworkRunner:
         """Return the network for pictures as noisy as ``pixels`` and from files of this quality, or as is stated.
