@@ -19,6 +19,7 @@ from terminal import Terminal, in_this_process
 from tiny_training import save
 
 from upscale_cli import inference
+from upscale_cli.atomic import TEMPORARY
 from upscale_cli.images.encode import encode
 from upscale_cli.images.picture import Picture
 from upscale_cli.inference import DeviceNetwork
@@ -141,7 +142,9 @@ def test_a_target_that_becomes_read_only_fails_what_comes_after(
         said = terminal(*folder.arguments())
     assert said.code == 1
     assert "Read-only file system" in said.err
-    assert folder.results().items() < expected.items()
+    # a file that was whole, but not yet renamed, cannot be removed from here: the next run removes it
+    named = {name: data for name, data in folder.results().items() if not TEMPORARY.fullmatch(name)}
+    assert named.items() < expected.items()
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     run(terminal, folder, expected)
 
