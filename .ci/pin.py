@@ -1,4 +1,4 @@
-"""Pin what CI installs, with hashes: writes requirements.txt and requirements-lowest.txt beside this file.
+"""Pin what CI installs, with hashes: writes requirements.txt, requirements-lowest.txt and sources.txt beside this file.
 
     .venv/bin/python .ci/pin.py
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+SOURCES = ("pyvips",)  # which have no wheels
 HEAD = """\
 # The files that CI installs: Python 3.11, Linux on x86-64, PyTorch's CPU build. Made by .ci/pin.py from {source}.
 # People and other platforms use constraints.txt.
@@ -33,7 +34,8 @@ def requirements(constraints: dict[str, str], *wanted: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         limits, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
         limits.write_text("\n".join(constraints.values()), encoding="utf-8")
-        options = ["--dry-run", "--ignore-installed", "--only-binary", ":all:", "-c", limits, "--report", report]
+        options = ["--dry-run", "--ignore-installed", "--only-binary", ":all:", "--no-binary", ",".join(SOURCES)]
+        options += ["-c", limits, "--report", report]
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *options, *wanted], cwd=ROOT, check=True)
         chosen = json.loads(report.read_text(encoding="utf-8"))["install"]
     lines = []
@@ -45,16 +47,21 @@ def requirements(constraints: dict[str, str], *wanted: str) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     tested, lowest = pinned("constraints.txt"), pinned("constraints-lowest.txt")
     files = {
-        # hatchling builds an editable installation with editables.
-        "requirements.txt": ("constraints.txt", requirements(tested, "-e", ".[dev]", "editables")),
+        # hatchling builds an editable installation with editables, and setuptools PyVips with pkgconfig.
+        "requirements.txt": ("constraints.txt", requirements(tested, "-e", ".[dev]", "editables", "pkgconfig")),
         "requirements-lowest.txt": (
             "constraints-lowest.txt",
             requirements(tested | lowest, "-e", ".", "pytest", "hypothesis"),
         ),
     }
+    source, lines = files["requirements.txt"]
+    wheels, sources = [], []
+    for line in lines.splitlines(keepends=True):
+        (sources if line.partition("==")[0] in SOURCES else wheels).append(line)
+    files |= {"requirements.txt": (source, "".join(wheels)), "sources.txt": (source, "".join(sources))}
     for name, (source, lines) in files.items():
         (HERE / name).write_text(HEAD.format(source=source) + lines, encoding="utf-8")
 

@@ -82,19 +82,21 @@ def test_every_dependency_is_pinned_as_tested_and_at_its_lowest_version() -> Non
 HASHED = re.compile(r"(\S+?)==(\S+?)(?:\+cpu)? --hash=sha256:[0-9a-f]{64}")
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-lowest.txt"])
-def test_ci_installs_what_the_constraints_pin_each_file_with_its_hash(name: str) -> None:
-    lines = [line for line in (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+@pytest.mark.parametrize("names", [("requirements.txt", "sources.txt"), ("requirements-lowest.txt",)])
+def test_ci_installs_what_the_constraints_pin_each_file_with_its_hash(names: tuple[str, ...]) -> None:
+    texts = [(ROOT / ".ci" / name).read_text(encoding="utf-8") for name in names]
+    lines = [line for text in texts for line in text.splitlines() if line[0] != "#"]
     found = [match for match in map(HASHED.fullmatch, lines) if match]
     assert len(found) == len(lines)
     versions = {match[1].replace("_", "-").lower(): match[2] for match in found}
     constraints = pinned("constraints.txt")
-    if "lowest" in name:
+    lowest = "requirements-lowest.txt" in names
+    if lowest:
         constraints |= pinned("constraints-lowest.txt")
     assert versions.items() <= constraints.items()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + (project["optional-dependencies"]["dev"] if "lowest" not in name else [])
-    assert {requirement.split(">=")[0] for requirement in wanted} <= versions.keys()
+    wanted = project["dependencies"] + (project["optional-dependencies"]["dev"] if not lowest else [])
+    assert {re.split(r"\[|>=", requirement)[0].lower() for requirement in wanted} <= versions.keys()
 
 
 def test_the_version_is_stated_once() -> None:
