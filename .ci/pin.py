@@ -54,7 +54,7 @@ def main() -> None:
         "requirements.txt": ("constraints.txt", requirements(tested, "-e", ".[dev]", "editables", "pkgconfig")),
         "requirements-lowest.txt": (
             "constraints-lowest.txt",
-            requirements(tested | lowest, "-e", ".", "pytest", "hypothesis"),
+            requirements(tested | lowest, "-e", ".", "pytest", "pytest-xdist", "hypothesis"),
         ),
     }
     source, lines = files["requirements.txt"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fake_network import save_tiny_network
 from hypothesis import settings
 from terminal import Terminal
@@ -25,13 +26,16 @@ settings.load_profile("upscale")
 # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A core for each process: the others have tests of their own. So do the commands that tests run.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 SHARED = Path(os.environ.get("UPSCALE_SHARED", ROOT.parent / "shared"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what needs data or devices this machine lacks."""
-    import torch
-
     no_shared = pytest.mark.skip(reason=f"no real weights and pictures at {SHARED}: set UPSCALE_SHARED")
     no_cuda = pytest.mark.skip(reason="no CUDA device")
     for item in items:
