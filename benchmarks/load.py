@@ -4,8 +4,10 @@
     python benchmarks/load.py -m lite-x4 --minutes 30
 
 Runs folders of 100 pictures of all formats, one after another, through the same engine as the command. After each it
-prints the resident memory (MB), open handles, threads and pictures per second; at the end how much they grew since the
-second folder. Without -m a tiny network is made. Linux only: it reads /proc.
+prints the resident memory (MB), open handles, threads, pictures per second of processor time, and how many pictures
+take as long as a fixed piece of work that is done before and after the folder: what other programs on the machine take
+away slows both. At the end it prints how much they grew since the second folder. Without -m a tiny network is made.
+Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +57,28 @@ class NoListener:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the process holds after ``pictures``, and the pictures per second of processor time of the last folder."""
+    """What the process holds after ``pictures``; the last folder's pictures per second, and per piece of fixed work."""
 
     pictures: int
     megabytes: float
     handles: int
     threads: int
     speed: float
+    relative: float
+
+
+def reference() -> float:
+    """Return the seconds of processor time that a fixed piece of work takes: compression, sorting, convolution."""
+    numbers = np.random.default_rng(0)
+    bytes_, values = numbers.integers(0, 16, 1_000_000, np.uint8).tobytes(), numbers.random(1_000_000)
+    planes, weight = torch.full((1, 64, 64, 64), 0.5), torch.full((64, 64, 3, 3), 0.1)
+    before = time.process_time()
+    for _ in range(5):
+        zlib.compress(bytes_)
+        np.sort(values)
+        for _ in range(10):
+            torch.nn.functional.conv2d(planes, weight)
+    return time.process_time() - before
 
 
 def draw(folder: Path) -> list[Job]:
@@ -84,7 +102,7 @@ def resident_megabytes() -> float:
 def readings(model: str, jobs: list[Job], pictures: int, seconds: float) -> Iterator[Reading]:
     """Do ``jobs`` again and again until ``pictures`` are done and ``seconds`` have passed."""
     options = UpscaleOptions(model, device="cpu", threads=1)
-    start, done = time.monotonic(), 0
+    start, done, fixed = time.monotonic(), 0, reference()
     while done < pictures or time.monotonic() - start < seconds:
         before = time.process_time()
         for outcome in LocalEngine(ignore).run(jobs, options, upscalers, NoListener()):
@@ -92,8 +110,11 @@ def readings(model: str, jobs: list[Job], pictures: int, seconds: float) -> Iter
                 raise outcome.error
             done += 1
         speed = len(jobs) / (time.process_time() - before)
+        fixed_before, fixed = fixed, reference()
         handles = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-        yield Reading(done, resident_megabytes(), handles, threading.active_count(), speed)
+        yield Reading(
+            done, resident_megabytes(), handles, threading.active_count(), speed, speed * (fixed_before + fixed) / 2
+        )
 
 
 def tiny_network(folder: Path) -> str:
@@ -113,13 +134,16 @@ def main() -> int:
     taken: list[Reading] = []
     with tempfile.TemporaryDirectory() as name:
         model = given.model or tiny_network(Path(name))
-        print(f"{'pictures':>8} {'MB':>8} {'handles':>8} {'threads':>8} {'per CPU second':>15}")
+        print(f"{'pictures':>8} {'MB':>8} {'handles':>8} {'threads':>8} {'per CPU second':>15} {'relative':>9}")
         for r in readings(model, draw(Path(name)), given.pictures, 60 * given.minutes):
             taken.append(r)
-            print(f"{r.pictures:8} {r.megabytes:8.1f} {r.handles:8} {r.threads:8} {r.speed:15.1f}", flush=True)
+            print(
+                f"{r.pictures:8} {r.megabytes:8.1f} {r.handles:8} {r.threads:8} {r.speed:15.1f} {r.relative:9.2f}",
+                flush=True,
+            )
     first, last = taken[1], taken[-1]
     growth, third = last.megabytes - first.megabytes, max(1, len(taken) // 3)
-    slower = 1 - median(r.speed for r in taken[-third:]) / median(r.speed for r in taken[1 : third + 1])
+    slower = 1 - median(r.relative for r in taken[-third:]) / median(r.relative for r in taken[1 : third + 1])
     print(f"memory {growth:+.1f} MB, handles {last.handles - first.handles:+}, ", end="")
     print(f"threads {last.threads - first.threads:+}, speed {-slower:+.1%}")
     kept = (last.handles, last.threads) == (first.handles, first.threads)
