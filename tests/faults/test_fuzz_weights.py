@@ -7,8 +7,8 @@ from fuzz_weights import SOAK
 from soak import Result
 
 
-def test_two_hundred_hostile_weights_files_are_answered_in_a_sentence() -> None:
-    assert [result for result in SOAK.results(0, 200) if SOAK.is_fault(result)] == []
+def test_five_hundred_hostile_weights_files_are_answered_in_a_sentence() -> None:
+    assert [result for result in SOAK.results(0, 500) if SOAK.is_fault(result)] == []
 
 
 @pytest.mark.parametrize(

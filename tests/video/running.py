@@ -48,6 +48,18 @@ class Log:
         self.progresses.append(progress)
 
 
+class Doubling:
+    """An upscaler that repeats pixels, without PyTorch."""
+
+    name = "doubling"
+
+    def frames_at_once(self, height: int, width: int) -> int:
+        return 1
+
+    def upscale_frames(self, frames: Any, target: tuple[int, int], dtype: Any, memory: Any) -> Any:
+        return [pixels.repeat(2, 0).repeat(2, 1).astype(dtype) for pixels in frames]
+
+
 def network(scale: int = 1, radius: int = 0) -> Upscaler:
     """Return an upscaler that repeats pixels; tiles get a halo of ``radius``."""
     module = Repeat(scale)
