@@ -44,3 +44,5 @@ def test_what_belongs_to_a_kernel_is_refused_without_one(kernel: Path) -> None:
         Upscaler(kernel=kernel, zssr=True, noise=5)
     with pytest.raises(UpscaleError, match="gone"):
         Upscaler(kernel=kernel.with_name("gone.mat"))
+    with pytest.raises(UpscaleError, match="gone"):
+        Upscaler(kernel="gone.mat")  # type: ignore[arg-type]

@@ -54,6 +54,17 @@ def test_without_a_size_pictures_become_four_times_larger() -> None:
         ({"depth": 12}, "Use one of 8, 16"),
         ({"quality": 0}, "Use 1 to 100"),
         ({"denoise": 1.5}, "Use 0 to 1"),
+        ({"denoise": "much"}, "denoise is 'much'. Give a number"),
+        ({"noise": "much"}, "Use 0 to 50"),
+        ({"model": 4}, "Give a name or a path"),
+        ({"scale": "2"}, "scale is '2'. Give a number"),
+        ({"width": 2.5}, "Give a whole number"),
+        ({"width": True}, "Give a whole number"),
+        ({"tta": "yes"}, "Give True or False"),
+        ({"fit": (3,)}, "Give \\(width, height\\)"),
+        ({"threads": 0}, "Use 1 to"),
+        ({"tile_pad": -1}, "Use 0 to"),
+        ({"max_megapixels": float("nan")}, "Use 0 to"),
     ],
 )
 def test_contradictions_and_values_out_of_bounds_are_refused(given: dict[str, Any], message: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from upscale_cli.errors import UsageError
+from upscale_cli.upscaling.option_types import is_number, require_types
 from upscale_cli.upscaling.size import Size
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ BOUNDS = {
     "max_bytes": (1, 2**40, "A size of {} bytes"),
     "noise": (0, 50, "Noise of {:g} levels"),
     "denoise": (0, 1, "A denoise strength of {:g}"),
+    "tile_pad": (0, 2**16, "A halo of {} pixels"),
+    "threads": (1, 2**16, "A number of {} threads"),
+    "iterations": (1, 10**9, "A number of {} iterations"),
+    "max_megapixels": (0, float("inf"), "A limit of {:g} megapixels"),
     "strength": (0, 1, "A strength of {:g}"),
     "sharpen": (0, 3, "Sharpening by {:g}"),
     "grain": (0, 50, "Grain of {:g} levels"),
@@ -105,6 +110,9 @@ class UpscaleOptions:
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
 
     def __post_init__(self) -> None:
+        if isinstance(self.kernel, str) and self.kernel != "auto":
+            object.__setattr__(self, "kernel", Path(self.kernel))
+        require_types({field: getattr(self, field.name) for field in fields(self)})
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 names = ", ".join(str(value) for value in allowed if value is not None)
@@ -116,8 +124,11 @@ class UpscaleOptions:
             raise UsageError(f"{self.input_quality!r} is no JPEG quality.", "Use auto, none, or 1 to 100.")
         for name, (least, most, words) in BOUNDS.items():
             value = getattr(self, name)
-            if value not in (None, "auto") and not least <= value <= most:
-                raise UsageError(f"{words.format(value)} is out of range.", f"Use {least} to {most}.")
+            if value is None or (name == "noise" and value == "auto"):
+                continue
+            if not is_number(value) or not least <= value <= most:
+                said = words.format(value) if is_number(value) else f"{name} = {value!r}"
+                raise UsageError(f"{said} is out of range.", f"Use {least} to {most}.")
         self._require_one_network()
         Size(self.scale or (None if self.sized else DEFAULT_SCALE), self.width, self.height, self.fit)
 

@@ -27,6 +27,8 @@ class Size:
             raise UsageError(
                 f"The scale {self.scale:g} is out of range.", f"Use -s {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}."
             )
+        if self.fit is not None and not (isinstance(self.fit, tuple) and len(self.fit) == 2):
+            raise UsageError(f"fit is {self.fit!r}.", "Give (width, height).")
         if any(side is not None and side < 1 for side in (self.width, self.height, *(self.fit or ()))):
             raise UsageError("A picture needs at least one pixel in each direction.", "Give a positive size.")
 
