@@ -10,7 +10,7 @@ import numpy as np
 from upscale_cli.degradation import chains
 from upscale_cli.degradation.chains import SecondOrder
 from upscale_cli.errors import InputError
-from upscale_cli.images.convert import with_depth
+from upscale_cli.images.convert import displayed, with_depth
 from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
@@ -61,7 +61,7 @@ def degraded_case(hr_path: Path, scale: int, seed: list[int]) -> Case:
 
 def compared(hr_path: Path, sr_path: Path, scale: int, border: int) -> Scores:
     """Return the scores of a result, HR cropped to its size as papers do. Raises InputError for other sizes."""
-    hr, sr = (with_depth(read_picture(path).color, 8) for path in (hr_path, sr_path))
+    hr, sr = (with_depth(displayed(read_picture(path)).color, 8) for path in (hr_path, sr_path))
     surplus = hr.shape[0] - sr.shape[0], hr.shape[1] - sr.shape[1]
     if not (0 <= surplus[0] < scale and 0 <= surplus[1] < scale):
         sizes = f"{hr_path} is {hr.shape[1]}x{hr.shape[0]} and {sr_path} {sr.shape[1]}x{sr.shape[0]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import rare
 
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.chunks import PNG_SIGNATURE, jpeg_segments, png_chunk, png_chunks
@@ -76,6 +80,11 @@ def seeds() -> dict[str, bytes]:
     made |= {f"TGA by {way}": by_pillow("TGA", 4, compression=way) for way in (None, "tga_rle")}
     made |= {f"DDS by {way}": by_pillow("DDS", 4, pixel_format=way) for way in (None, "DXT1", "DXT5")}
     made |= {"lossless WEBP": by_pillow("WEBP", 4, lossless=True), "PPM of bits": by_pillow("PPM", 1, mode="1")}
+    floats = by_pillow("TIFF", 1, mode="F")
+    light = {name: pixels(1)[..., 0].astype(np.float32) / 50 for name in "BGRZ"}
+    made |= {"TIFF of floats": floats, "EXR of more": rare.exr(light), "DNG": rare.dng(pixels(1, 16)[..., 0])}
+    made |= {f"HEIC, {channels} channels": rare.heic(pixels(channels)) for channels in (1, 3, 4)}
+    made |= {"HEIC, 10 bits": rare.heic(pixels(3, 16))}
     made |= {"PPM of words": b"P3\n# comment\n2 2\n255\n" + b"1 2 3\n" * 4, "PBM of words": b"P1 2 2 1 0 0 1"}
     return made
 

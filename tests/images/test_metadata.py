@@ -14,10 +14,10 @@ from PIL import Image
 from upscale_cli.images import chunks
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.formats import by_name
-from upscale_cli.images.header import read_header
 from upscale_cli.images.metadata import for_size, orientation
 from upscale_cli.images.picture import Metadata, Picture
 from upscale_cli.images.read import read_picture
+from upscale_cli.images.read_header import read_header
 from upscale_cli.images.write import WriteOptions, write_image
 
 MAKER_NOTE = 0x927C

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import ImageFile
 
 from upscale_cli.errors import InputError, UsageError
-from upscale_cli.images import header
+from upscale_cli.images import read_header as header
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.chunks import jpeg_segment, png_chunk
 from upscale_cli.images.formats import FORMATS, Format, by_name

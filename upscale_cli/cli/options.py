@@ -160,15 +160,15 @@ _field("--seed", type=click.IntRange(0), help="As --zssr, with this seed; or tha
 _field(
     "--quality",
     type=int,
-    help="1 to 100, of lossy formats and codecs (h264: CRF 40 to 10).  [default: jpeg, webp 95, avif 90, clips 75]",
+    help="1 to 100, of lossy formats and codecs (h264: CRF 40 to 10).  [default: 95, avif 90, clips 75]",
 )
 _field(
     "--max-bytes",
     type=parse_bytes,
     metavar="SIZE",
-    help="Lower the quality of jpeg, webp and avif until a file takes no more than, say, 2MB.",
+    help="Lower the quality of jpeg, webp, avif and jxl until a file takes no more than, say, 2MB.",
 )
-_field("--depth", type=int, metavar="[8|16]", help="Bits per channel.  [default: the input's]")
+_field("--depth", type=int, metavar="[8|16|32]", help="Bits per channel; 32: tiff and exr.  [default: the input's]")
 _field("--max-megapixels", type=float, show_default=True, help="Refuse larger inputs.")
 _field(
     "--tile",

@@ -74,8 +74,7 @@ def _received(folder: Path) -> Path:
             shutil.copyfileobj(sys.stdin.buffer, file)
     except OSError as error:
         raise OutputError(f"Cannot keep standard input in {folder}: {error.strerror}.", "Set TMPDIR.") from error
-    with received.open("rb") as file:
-        known = formats.of_content(file.read(formats.MAGIC))
+    known = formats.of_content(received.read_bytes())
     if known is None:
         raise InputError("Standard input is no picture of a known format.", f"Known are: {formats.READABLE}.")
     return received.rename(received.with_suffix(known.extensions[0]))

@@ -45,7 +45,9 @@ PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 @click.option(
     "--suffix", help="Added to names.  [default: _x4, or the size, beside the input; nothing in another folder]"
 )
-@click.option("--format", "format_name", help="jpeg, png, webp, tiff, avif, bmp, ppm or gif.  [default: the input's]")
+@click.option(
+    "--format", "format_name", help="jpeg, png, webp, tiff, avif, bmp, ppm, gif, jxl, exr.  [default: as the input]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--skip-existing", is_flag=True, help="Leave results that exist; the default in folders.")
 @click.option(

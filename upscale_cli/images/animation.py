@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from upscale_cli.images import chunks, pillow
-from upscale_cli.images.convert import StoredPixels, upright
-from upscale_cli.images.encode import COMPRESSION, GIF_PARAMETERS, NotEncodable, encoded, png_metadata
+from upscale_cli.images.convert import NotEncodable, StoredPixels, upright
+from upscale_cli.images.encode import COMPRESSION, GIF_PARAMETERS, encoded, png_metadata
 from upscale_cli.images.formats import Format
 from upscale_cli.images.header import Header
 from upscale_cli.images.metadata import for_size, orientation

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from upscale_cli.images.picture import Picture, Pixels
+from upscale_cli.images import light
+from upscale_cli.images.picture import Light, Picture, Pixels
 
 
 def with_depth(pixels: Pixels, depth: int) -> Pixels:
@@ -30,6 +32,26 @@ def upright(pixels: Pixels, turned: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
+def unmultiplied(color: Pixels, alpha: Pixels) -> Pixels:
+    """Return colours (H, W, C) that their alpha (H, W) was multiplied into, without it."""
+    top = np.iinfo(color.dtype).max
+    share = np.maximum(alpha, 1)[..., None] / np.float32(top)
+    return np.rint(np.minimum(color / share, top)).astype(color.dtype)
+
+
+def unmultiplied_light(color: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return light (H, W, C) that its alpha (H, W), 0 to 1, was multiplied into, without it; unchanged under 0."""
+    divisors = np.where(alpha > 0, alpha, np.float32(1))
+    return (color / divisors[..., None]).astype(np.float32, copy=False)
+
+
+def displayed(picture: Picture) -> Picture:
+    """Return ``picture`` as displays show it: of linear light what is brighter than white is white."""
+    if picture.light is None:
+        return picture
+    return replace(picture, color=light.displayed(picture.light)[picture.color], light=None)
+
+
 def over_white(color: Pixels, alpha: Pixels) -> Pixels:
     """Return the colours (H, W, C) laid over white by their alpha (H, W)."""
     top = np.iinfo(color.dtype).max
@@ -42,11 +64,16 @@ def opaque_rgb8(picture: Picture) -> Pixels:
     return StoredPixels(picture, 8, 3).rows(0, picture.height)
 
 
+class NotEncodable(Exception):
+    """The format cannot hold so many pixels."""
+
+
 @dataclass(frozen=True)
 class StoredPixels:
     """A picture's pixels as a file is to hold them, converted when they are asked for.
 
-    ``depth``: bits per channel. ``channels``: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; where alpha is not
+    ``depth``: bits per channel, of linear light in ``floating`` point or else of what displays show.
+    ``channels``: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; where alpha is not
     stored, transparency is laid over white. ``binary``: alpha becomes nothing or all, cut in the middle.
     """
 
@@ -54,19 +81,31 @@ class StoredPixels:
     depth: int
     channels: int
     binary: bool = False
+    floating: bool = False
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """Return contiguous rows of pixels, (bottom - top, W, channels) or fewer at the end."""
-        color = with_depth(self.picture.color[top:bottom], self.depth)
+        color = self._converted(self.picture.color[top:bottom])
         if self.channels >= 3 and color.shape[2] == 1:
             color = np.repeat(color, 3, axis=2)
         if self.picture.alpha is None:
             return np.ascontiguousarray(color)
-        alpha = with_depth(self.picture.alpha[top:bottom], self.depth)
+        alpha = with_depth(self.picture.alpha[top:bottom], 16 if self.floating else self.depth)
+        if self.floating:
+            opacity = (alpha / np.float32(65535)).astype(color.dtype)
+            return np.ascontiguousarray(np.dstack([color, opacity]))
         if self.binary:
             alpha = np.where(alpha > np.iinfo(alpha.dtype).max // 2, np.iinfo(alpha.dtype).max, 0).astype(alpha.dtype)
         stored = np.dstack([color, alpha]) if self.channels in (2, 4) else over_white(color, alpha)
         return np.ascontiguousarray(stored)
+
+    def _converted(self, color: Pixels) -> Pixels:
+        """Return levels as linear light, or levels of light as displays show them, where that is asked for."""
+        meaning = self.picture.light
+        if self.floating:
+            values = light.values_of(meaning or Light())[with_depth(color, 16)]
+            return values.astype(f"f{self.depth // 8}")
+        return with_depth(color if meaning is None else light.displayed(meaning)[color], self.depth)
 
     def strips(self, height: int) -> Iterator[Pixels]:
         """Yield all rows, ``height`` at a time, so that converting them needs little memory."""

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from upscale_cli.images import chunks
+from upscale_cli.images import chunks, exr, jxl
 from upscale_cli.images import tiff_tags as tags
-from upscale_cli.images.convert import StoredPixels
+from upscale_cli.images.convert import NotEncodable, StoredPixels
 from upscale_cli.images.formats import Format
 from upscale_cli.images.opencv import cv2, to_opencv
 from upscale_cli.images.picture import Metadata, Pixels
@@ -31,22 +31,20 @@ _MOST_BLOCKS = 65_535  # of 8 x 8 pixels between two restart markers
 _PROFILE_PART = 65_519  # bytes of an ICC profile that one segment takes
 
 
-class NotEncodable(Exception):
-    """The format cannot hold so many pixels."""
-
-
 def encode(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, known: Format, quality: int) -> None:
     """Write a file of that format, which must hold the pixels' depth and channels and all of the metadata.
 
     Raises NotEncodable, cv2.error or struct.error where it cannot hold so many pixels.
     """
-    writer = {"png": _png, "ppm": _ppm}.get(known.name)
+    writer = {"png": _png, "ppm": _ppm, "exr": exr.encode}.get(known.name)
     if writer:
         writer(pixels, metadata, file)
     elif known.name == "tiff":
         encode_tiff([(pixels, metadata)], file)
     elif known.name == "jpeg":
         _jpeg(pixels, metadata, file, quality)
+    elif known.name == "jxl":
+        jxl.encode(pixels, metadata, file, quality)
     else:
         _by_opencv(pixels, metadata, file, known, quality)
 
@@ -116,8 +114,9 @@ def _tiff_page(
     """Write the strips of a page, and return the entries of its directory; ``pointers``: to the block's others too."""
     offsets, sizes, height = [], [], _rows_per_strip(pixels)
     for strip in pixels.strips(height):
-        steps = strip.copy()  # predictor 2: differences to the pixel on the left
-        np.subtract(strip[:, 1:], strip[:, :-1], steps[:, 1:])
+        steps = strip.copy()
+        if not pixels.floating:  # predictor 2: differences to the pixel on the left
+            np.subtract(strip[:, 1:], strip[:, :-1], steps[:, 1:])
         offsets.append(file.tell())
         sizes.append(file.write(zlib.compress(steps.astype(strip.dtype.newbyteorder(order)).data, COMPRESSION)))
     entries = [
@@ -131,7 +130,8 @@ def _tiff_page(
         tags.numbers(tags.SAMPLES_PER_PIXEL, tags.SHORT, pixels.channels),
         tags.numbers(tags.ROWS_PER_STRIP, tags.LONG, height),
         tags.numbers(tags.STRIP_SIZES, tags.LONG, *sizes),
-        tags.numbers(tags.PREDICTOR, tags.SHORT, 2),
+        tags.numbers(tags.PREDICTOR, tags.SHORT, 1 if pixels.floating else 2),
+        tags.numbers(tags.SAMPLE_FORMAT, tags.SHORT, *[3 if pixels.floating else 1] * pixels.channels),
     ]
     if pixels.channels in (2, 4):
         entries.append(tags.numbers(tags.EXTRA_SAMPLES, tags.SHORT, 2))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from upscale_cli.errors import UsageError
+from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.tiff_tags import Buffer
 
 
@@ -14,7 +16,8 @@ from upscale_cli.images.tiff_tags import Buffer
 class Format:
     """A file format. ``magic`` matches the first bytes of its files; ``lossy`` ones take a quality.
 
-    ``depths``: bits per channel it holds (12: what is left of 16). ``metadata``: the fields of ``Metadata`` it holds.
+    ``depths``: bits per channel it holds (12: what is left of 16; 32, of EXR 16 too, are floating point).
+    ``metadata``: the fields of ``Metadata`` it holds. ``extra``: what has to be installed for it.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Format:
     animation: bool = False
     metadata: tuple[str, ...] = ()
     quality: int | None = None
+    extra: str | None = None
 
     @property
     def lossy(self) -> bool:
@@ -56,7 +60,7 @@ FORMATS: tuple[Format, ...] = (
         "tiff",
         (".tif", ".tiff"),
         rb"(II\*\x00|MM\x00\*)",
-        depths=(8, 16),
+        depths=(8, 16, 32),
         alpha=True,
         metadata=(*_BLOCKS, "resolution"),
     ),
@@ -64,10 +68,46 @@ FORMATS: tuple[Format, ...] = (
     Format("bmp", (".bmp", ".dib"), rb"BM"),
     Format("ppm", (".ppm", ".pgm", ".pnm", ".pbm"), rb"P[1-6]\s", depths=(8, 16)),
     Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True),
+    Format(
+        "jxl",
+        (".jxl",),
+        rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n",
+        alpha=True,
+        metadata=("exif", "xmp"),
+        quality=95,
+        extra="jxl",
+    ),
+    Format(
+        "exr",
+        (".exr",),
+        rb"v/1\x01",
+        depths=(16, 32),
+        alpha=True,
+        metadata=("comment", "resolution", "chromaticities"),
+        extra="exr",
+    ),
+)
+_RAW = Format(
+    "raw",
+    (
+        *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        *(".3fr", ".erf", ".iiq", ".kdc", ".dcr", ".mrw", ".mef", ".mos", ".rwl", ".x3f"),
+    ),
+    rb"FUJIFILMCCD-RAW|IIU\x00|IIR[OS]|MMOR|II\*\x00....CR|....ftypcrx |\x00MRM|FOVb",
+    extra="raw",
 )
 
 # TGA files begin with no mark: an image type that fits its colour map, and a depth that exists.
 READ_ONLY: tuple[Format, ...] = (
+    Format(
+        "heif",
+        (".heic", ".heif", ".hif"),
+        rb"....ftyp(hei[cxms]|hev[cxms]|mif[12]|msf1)",
+        depths=(8, 12),
+        alpha=True,
+        extra="heif",
+    ),
+    _RAW,
     Format("dds", (".dds",), rb"DDS \x7c\x00\x00\x00", alpha=True),
     Format("tga", (".tga",), rb".(\x00[\x02\x03\x0a\x0b]|\x01[\x01\x09]).{13}[\x08\x0f\x10\x18\x20]", alpha=True),
 )
@@ -75,6 +115,8 @@ READ_ONLY: tuple[Format, ...] = (
 EXTENSIONS = frozenset(extension for known in (*FORMATS, *READ_ONLY) for extension in known.extensions)
 NAMES = ", ".join(known.name for known in FORMATS)
 READABLE = ", ".join(known.name for known in (*FORMATS, *READ_ONLY))
+MOST_CHILDREN = 32
+_SEARCHED = (_RAW, *FORMATS, *READ_ONLY)
 
 
 def by_name(name: str) -> Format:
@@ -103,5 +145,17 @@ def of_target(path: Path) -> Format:
 
 
 def of_content(data: Buffer) -> Format | None:
-    """Return the format of a file's bytes, whatever its name, None for an unknown one."""
-    return next((known for known in (*FORMATS, *READ_ONLY) if re.match(known.magic, data[:MAGIC], re.DOTALL)), None)
+    """Return the format of a file's bytes, all of them, whatever its name, None for an unknown one."""
+    found = next((known for known in _SEARCHED if re.match(known.magic, data[:MAGIC], re.DOTALL)), None)
+    return _RAW if found and found.name == "tiff" and _of_a_sensor(data) else found
+
+
+def _of_a_sensor(tiff: Buffer) -> bool:
+    """Return whether the TIFF structure is a camera's: it, or a picture within, holds what a sensor measured."""
+    kinds, inside = set(), {tags.PHOTOMETRIC, tags.SUB_DIRECTORIES}
+    with suppress(tags.TiffError):
+        main, _ = tags.read_directory(tiff, wanted=inside)
+        children = main[tags.SUB_DIRECTORIES].numbers[:MOST_CHILDREN] if tags.SUB_DIRECTORIES in main else []
+        for found in (main, *(tags.read_directory(tiff, child, inside)[0] for child in children)):
+            kinds |= {found[tags.PHOTOMETRIC].number} if tags.PHOTOMETRIC in found else set()
+    return not kinds.isdisjoint(tags.OF_SENSORS)

@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 
 from upscale_cli.errors import InputError
-from upscale_cli.images.picture import Animation, Image, Metadata, Pages, Picture
+from upscale_cli.images.picture import Animation, Image, Light, Metadata, Pages, Picture
 from upscale_cli.images.read import DEFAULT_MAX_MEGAPIXELS, read_image
 
 SECONDS, PIXELS_PER_SECOND = 30, 1_000_000  # of time for one picture
@@ -54,6 +54,7 @@ class Reply(msgspec.Struct):
     refusal: tuple[bytes, bytes] | None = None
     frames: tuple[FrameShape, ...] = ()
     metadata: tuple[Metadata, ...] = ()
+    lights: tuple[Light | None, ...] = ()
     jpeg_quality: float | None = None
     durations_ms: tuple[int, ...] = ()
     loop_count: int = 0
@@ -95,7 +96,8 @@ class Decoders:
             self._idle.put(worker if reply else self._started())
         if reply.refusal:
             raise InputError(*map(os.fsdecode, reply.refusal))
-        frames = [replace(frame, metadata=found) for frame, found in zip(frames, reply.metadata, strict=True)]
+        told = zip(frames, reply.metadata, reply.lights, strict=True)
+        frames = [replace(frame, metadata=found, light=light) for frame, found, light in told]
         if len(frames) == 1:
             return replace(frames[0], jpeg_quality=reply.jpeg_quality)
         moves = reply.durations_ms
@@ -182,6 +184,7 @@ def _send_image(stream: IO[bytes], image: Image) -> None:
     if isinstance(image, Animation):
         reply.durations_ms, reply.loop_count = image.durations_ms, image.loop_count
     reply.metadata, reply.jpeg_quality = tuple(frame.metadata for frame in frames), frames[0].jpeg_quality
+    reply.lights = tuple(frame.light for frame in frames)
     reply.frames = tuple((*frame.color.shape, frame.color.itemsize, frame.alpha is not None) for frame in frames)
     _send(stream, reply)
     for frame in frames:

@@ -19,7 +19,8 @@ class Metadata:
 
     ICC profile, EXIF (TIFF structure), XMP packet, ``text``: (kind, content) of PNG's text chunks, ``comment`` of JPEG
     and GIF, ``resolution`` in pixels per inch (horizontal, vertical), kept as it is whatever the size becomes.
-    ``pages``: how many pictures the file held, of which this is the first.
+    ``pages``: how many pictures the file held, of which this is the first. ``chromaticities`` of EXR: (x, y) of red,
+    green, blue and white. ``unread``: sentences on what else the file holds.
     """
 
     icc: bytes | None = None
@@ -29,6 +30,19 @@ class Metadata:
     comment: bytes | None = None
     resolution: tuple[float, float] | None = None
     pages: int = 1
+    chromaticities: tuple[float, ...] | None = None
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Light:
+    """What 16-bit levels mean that stand for linear light (see ``light.py``).
+
+    ``peak``: the light of the highest level, at least 1, where 1 is a display's white. ``bits`` of the file's numbers.
+    """
+
+    peak: float = 1.0
+    bits: int = 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,7 @@ class Picture:
     """Upright pixels in RGB order. ``color`` is (H, W, 1) or (H, W, 3), ``alpha`` (H, W) or None, of the same depth.
 
     Arrays may be read-only or memory-mapped. ``jpeg_quality``: of the file they were read from, None for other formats.
+    ``light``: what levels of linear light mean, None for pictures as displays show them.
     Raises UsageError where the arrays are something else.
     """
 
@@ -43,6 +58,7 @@ class Picture:
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
     jpeg_quality: float | None = None
+    light: Light | None = None
 
     def __post_init__(self) -> None:
         color, alpha = self.color, self.alpha

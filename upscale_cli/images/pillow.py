@@ -21,6 +21,7 @@ ERRORS = (
 )
 
 _LOCK = threading.RLock()
+_INTENT, _BLACK = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
 @contextmanager
@@ -49,15 +50,25 @@ def decoded(data: bytes, kind: str) -> Pixels:
         return np.array(image.convert("L") if image.mode == "1" else image)
 
 
+def in_srgb(color: Pixels, profile: bytes) -> Pixels | None:
+    """Return 8-bit RGB pixels (H, W, 3), which ``profile`` describes, in sRGB, None where it cannot be used."""
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        made = ImageCms.profileToProfile(Image.fromarray(color), source, target, _INTENT, "RGB", flags=_BLACK)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    return None if made is None else np.array(made)
+
+
 def _in_srgb(image: Image.Image) -> Image.Image:
     """Return a CMYK or LAB picture by its profile, and CMYK without a usable one by what printers had in common."""
     lab, profile = image.mode == "LAB", image.info.get("icc_profile")
     if not lab and not profile:
         return image.convert("RGB")
-    intent, black = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     try:
         source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(BytesIO(profile or b""))
-        made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), intent, "RGB", flags=black)
+        made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), _INTENT, "RGB", flags=_BLACK)
     except (ImageCms.PyCMSError, OSError):
         made = None
     return made or image.convert("RGB")

@@ -14,17 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from upscale_cli.errors import InputError
-from upscale_cli.images import chunks, pillow
+from upscale_cli.images import chunks, exr, heif, jxl, pillow, raw
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.animation import decode_animation
 from upscale_cli.images.convert import upright
-from upscale_cli.images.formats import READABLE, Format, of_content
-from upscale_cli.images.header import Header, further_pages, read_header
+from upscale_cli.images.extras import install, is_installed
+from upscale_cli.images.formats import READABLE, Format, by_name, of_content
+from upscale_cli.images.header import Header
 from upscale_cli.images.jpeg_quality import jpeg_quality
 from upscale_cli.images.metadata import for_size, orientation, with_plain_alpha
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Image, Pages, Picture, Pixels
+from upscale_cli.images.read_header import read_header
+from upscale_cli.images.tiff_floats import decoded_floats
 from upscale_cli.images.tiff_gray import decoded_gray_alpha
+from upscale_cli.images.tiff_header import further_pages
 from upscale_cli.images.tiff_tags import Buffer
 
 DEFAULT_MAX_MEGAPIXELS = 500.0
@@ -32,6 +36,12 @@ MOST_FRAMES = 10_000
 MOST_PIXELS_PER_BYTE = 10_000  # of dense files; Deflate holds 8,256 of one bit each
 MOST_SCANS = 64  # passes over a JPEG picture; encoders make some ten
 _STRIP = 64  # rows that are converted at a time
+_BY_EXTRAS: dict[str, Callable[[Path, bytes, Header], Picture | bytes]] = {
+    "jxl": jxl.decoded,
+    "heif": heif.decoded,
+    "raw": raw.decoded,
+    "exr": exr.decoded,
+}
 
 
 def read_image(
@@ -49,7 +59,7 @@ def read_image(
     _require_whole(path, data, known)
     if known.name == "tiff" and header.metadata.pages > 1:
         return _read_pages(path, data, max_megapixels, on_header)
-    on_header(header.height * header.width * (header.frames or 1))
+    on_header(header.height * header.width * (header.frames or 1) * header.weight)
     try:
         if header.frames is not None:
             return decode_animation(data, known, header)
@@ -74,7 +84,7 @@ def _read_pages(path: Path, data: bytes, max_megapixels: float, on_header: Calla
             f"{path} claims {len(headers)} pages of together more than {max_megapixels:g} megapixels.",
             f"If that is right, raise the limit: --max-megapixels {pixels / 1e6 + 1:.0f}.",
         )
-    on_header(pixels)
+    on_header(sum(header.height * header.width * header.weight for _, header in headers))
     try:
         pages = [_decode(path, beginning_at(at), *known) for at, known in zip(positions, headers, strict=True)]
     except (cv2.error, *pillow.ERRORS) as error:
@@ -118,6 +128,8 @@ def _require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[
     known = of_content(data)
     if known is None:
         raise InputError(f"{path} is no picture of a known format.", f"Known are: {READABLE}.")
+    if known.extra and not is_installed(known.extra):
+        raise InputError(f"{path} is of the format {known.name}, which needs an extra.", install(known.extra))
     header = read_header(data, known)
     if header is None:
         raise InputError(f"{path} is damaged: its header does not tell its size.", "Copy or download it again.")
@@ -153,6 +165,12 @@ def _require_whole(path: Path, data: bytes, known: Format) -> None:
 
 def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
     """Return a still picture. Raises cv2.error or pillow.ERRORS where the file is damaged."""
+    if known.name in _BY_EXTRAS:
+        made = _BY_EXTRAS[known.name](path, data, header)
+        picture = _of_jpeg(path, made) if isinstance(made, bytes) else made
+        return _of_size(replace(picture, metadata=for_size(picture.metadata, picture.width, picture.height)), header)
+    if header.floating:
+        return _of_size(decoded_floats(path, data, header), header)
     if header.gray_alpha:
         pixels = decoded_gray_alpha(path, data, orientation(header.metadata.exif))
     else:
@@ -170,6 +188,21 @@ def _decode(path: Path, data: bytes, known: Format, header: Header) -> Picture:
     stored = replace(header.metadata, icc=None) if header.profiled else header.metadata
     metadata = for_size(stored, color.shape[1], color.shape[0])
     return Picture(color, alpha, metadata, jpeg_quality(data) if known.name == "jpeg" else None)
+
+
+def _of_jpeg(path: Path, jpeg: bytes) -> Picture:
+    """Return the picture of the JPEG file that another one holds."""
+    known = by_name("jpeg")
+    header = read_header(jpeg, known)
+    if header is None:
+        raise ValueError("the JPEG file inside is damaged")
+    return _decode(path, jpeg, known, header)
+
+
+def _of_size(picture: Picture, header: Header) -> Picture:
+    if sorted(picture.color.shape[:2]) != sorted((header.height, header.width)):
+        raise ValueError("the header tells another size")
+    return picture
 
 
 def _by_opencv(path: Path, data: bytes, known: Format, header: Header) -> Pixels:

@@ -15,11 +15,12 @@ SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 0xFE, 0x100, 0x101, 0
 COMPRESSION, PHOTOMETRIC = 0x103, 0x106
 STRIP_OFFSETS, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_SIZES = 0x111, 0x112, 0x115, 0x116, 0x117
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x11A, 0x11B, 0x128
-PLANES, PREDICTOR, TILE_WIDTH, EXTRA_SAMPLES, SAMPLE_FORMAT = 0x11C, 0x13D, 0x142, 0x152, 0x153
+PLANES, PREDICTOR, TILE_WIDTH, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 0x11C, 0x13D, 0x142, 0x14A, 0x152, 0x153
 XMP, EXIF_DIRECTORY, ICC, GPS_DIRECTORY = 0x2BC, 0x8769, 0x8773, 0x8825
 PIXEL_WIDTH, PIXEL_HEIGHT, INTEROPERABILITY_DIRECTORY = 0xA002, 0xA003, 0xA005
 # Of a TIFF file's own directory: what describes the picture, not how the file stores it.
 DESCRIBING = frozenset({0x10E, 0x10F, 0x110, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, 0x131, 0x132, 0x13B, 0x8298})
+OF_SENSORS = frozenset({32803, 34892})  # photometric interpretations: colour filter array, and linear raw
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
@@ -47,6 +48,12 @@ class Entry:
     def number(self) -> int:
         """The value, or its first number; of a fraction the numerator."""
         return int.from_bytes(self.value[: _WORDS.get(self.kind, 1)], "little")
+
+    @property
+    def numbers(self) -> list[int]:
+        """The value's whole numbers."""
+        step = _WORDS.get(self.kind, 1)
+        return [int.from_bytes(self.value[at : at + step], "little") for at in range(0, len(self.value), step)]
 
     @property
     def fraction(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from upscale_cli.images.convert import over_white, with_depth
+from upscale_cli.images.convert import displayed, over_white, with_depth
 from upscale_cli.images.picture import Metadata, Picture, Pixels
 from upscale_cli.images.sheet import text_strip
 from upscale_cli.resize import resize_pixels
@@ -17,6 +17,7 @@ def side_by_side(before: Picture, after: Picture, label: str) -> Picture:
 
     Under them stands "bicubic" and ``label``.
     """
+    before, after = displayed(before), displayed(after)
     left = resize_pixels(_opaque(before), (after.height, after.width), "bicubic", after.color.dtype)
     right = _opaque(after)
     line = np.full((after.height, DIVIDER, right.shape[2]), np.iinfo(right.dtype).max, right.dtype)

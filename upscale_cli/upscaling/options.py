@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 AlphaUpsampler = Literal["network", "bicubic"]
 Tileable = Literal["x", "y", "both"]
-Depth = Literal[8, 16]
+Depth = Literal[8, 16, 32]
 Noise = float | Literal["auto"]
 Deviations = tuple[float, float]  # standard deviations of a kernel along both axes, the long one first, in LR pixels
 InputQuality = int | Literal["auto", "none"]
@@ -29,7 +29,7 @@ SMALLEST_TILE = 16
 CHOICES: dict[str, tuple[object, ...]] = {
     "alpha_upsampler": ("network", "bicubic"),
     "precision": ("auto", "half", "fp32"),
-    "depth": (None, 8, 16),
+    "depth": (None, 8, 16, 32),
     "tileable": (None, "x", "y", "both"),
 }
 BOUNDS = {
@@ -71,7 +71,8 @@ class UpscaleOptions:
     (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, or several joined by commas;
     ``threads`` are the CPU's.
     Files: ``quality`` (1 to 100) of lossy formats, lowered where ``max_bytes`` ask for it, ``depth`` in bits
-    per channel (None: the input's), and ``max_megapixels``, above which an input is refused.
+    per channel (None: the input's; 32: light in floating point), and ``max_megapixels``, above which an input is
+    refused.
 
     Raises UsageError where a value is out of bounds or two options contradict each other.
     """
