@@ -108,7 +108,7 @@ _field("--width", type=int, help="Width of the result in pixels; the height foll
 _field("--height", type=int, help="Height of the result in pixels; the width follows.")
 _field("--fit", type=parse_width_height, metavar="WxH", help="As large as fits into a box of that many pixels.")
 _field("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]")
-_field("--restore", is_flag=True, help="For noisy or compressed pictures: -m lite-x4-restore.")
+_field("--restore", is_flag=True, help="For noisy or compressed pictures: -m lite-x4-restore. Keeps colours.")
 _field("--auto", is_flag=True, help="The embedded network that suits each picture: restoring or not, by measurements.")
 _field("--alpha", type=float, help="Share of a GAN-trained network, 0 to 1, mixed with its PSNR-trained partner.")
 _field("-dn", "--denoise", type=click.FloatRange(0, 1), help="Strength with -m realesr-general-x4v3.  [default: 1]")

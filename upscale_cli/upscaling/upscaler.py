@@ -27,7 +27,15 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import Filter, resize_pixels
 from upscale_cli.upscaling.finishing import finished
-from upscale_cli.upscaling.options import DEFAULT_SCALE, Deviations, InputQuality, Noise, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.options import (
+    DEFAULT_SCALE,
+    RESTORING,
+    Deviations,
+    InputQuality,
+    Noise,
+    OptionFields,
+    UpscaleOptions,
+)
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
@@ -86,6 +94,8 @@ class Upscaler:
         self._blur = BICUBIC
         if not self.options.sized and self.options.network is not None:
             self.options = replace(self.options, scale=float(self.spec.scale))
+        if self.options.network == RESTORING and not any(self.options.wraps):  # blocks do not wrap
+            self.options = replace(self.options, keep_colors=True)
         self._network = network
         self._new_runner = partial(
             NetworkRunner,
