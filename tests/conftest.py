@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +71,24 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A weights file of a network too small to be slow: it enlarges twice."""
     return save_tiny_network(tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of one node with one core, to which this process is connected; tests add and remove others."""
+    ray: Any = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    on_sigterm, on_exception = signal.getsignal(signal.SIGTERM), sys.excepthook
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        ray.init(made.address, log_to_driver=False, logging_level="CRITICAL")
+        yield made
+        ray.shutdown()
+        made.shutdown()
+    signal.signal(signal.SIGTERM, on_sigterm)
+    sys.excepthook = on_exception
 
 
 @pytest.fixture(scope="session")

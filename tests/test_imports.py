@@ -33,6 +33,7 @@ ONLY_IN = {
     "cv2": ("images/",),
     "spandrel": ("networks/foreign.py",),
     "av": ("video/",),
+    "ray": ("upscaling/engines/",),
 }
 DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used
 
@@ -107,6 +108,7 @@ def test_a_library_is_used_where_it_may_be(library: str, place: str) -> None:
         ("metrics.py", "import cv2", "metrics.py imports cv2"),
         ("weights/load.py", "import spandrel", "weights/load.py imports spandrel"),
         ("upscaling/clip.py", "import av", "upscaling/clip.py imports av"),
+        ("upscaling/job.py", "import ray", "upscaling/job.py imports ray"),
         (
             "training/step.py",
             "from upscale_cli.images.opencv import cv2",
@@ -121,7 +123,7 @@ def test_a_planted_violation_is_found(path: str, source: str, found: str) -> Non
 
 @pytest.mark.parametrize("module", ["upscale_cli", "upscale_cli.cli", "upscale_cli.cli.run", "upscale_cli.cli.models"])
 def test_the_front_door_loads_nothing_heavy(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2', 'av'}} & set(sys.modules)))"
+    code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2', 'av', 'ray'}} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
 

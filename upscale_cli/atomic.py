@@ -93,14 +93,15 @@ def remove_leftovers(folder: Path) -> None:
     with suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208  (a list of names costs least, and this runs before every run)
             match = TEMPORARY.fullmatch(name)
-            if match and not _is_running(int(match[1])):
+            if match and not is_running(int(match[1])):
                 (folder / name).unlink(missing_ok=True)
 
 
 _clean_once = cache(remove_leftovers)  # per folder
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Return whether this machine runs a process of that number, or may do so."""
     if os.name == "nt":  # there, signal 0 would end the process
         return True
     try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
     from upscale_cli.upscaling.job import Job, Outcome
     from upscale_cli.upscaling.options import UpscaleOptions
+    from upscale_cli.upscaling.ray_options import RayOptions
 
 
 def are_archives(paths: Sequence[str]) -> bool:
@@ -46,7 +47,12 @@ class _Pages(Console):
 
 
 def run_archives(
-    paths: Sequence[str], options: UpscaleOptions, kind: Format | None, placing: Placing, console: Console
+    paths: Sequence[str],
+    options: UpscaleOptions,
+    kind: Format | None,
+    placing: Placing,
+    console: Console,
+    cluster: RayOptions | None = None,
 ) -> None:
     """Enlarge the pictures in the archives ``paths``, each into an archive, and report on each."""
     from upscale_cli.upscaling.job import Job
@@ -71,7 +77,7 @@ def run_archives(
                 if placing.dry_run:
                     console.result(f"{job.source} -> {job.target}, {len(archive.pages)} pages")
                 else:
-                    _do(archive, job, options, kind, console)
+                    _do(archive, job, options, kind, console, cluster)
         except UpscaleError as error:
             console.ended(job, error=error)
             name, place = str(job.source), str(job.target)
@@ -100,7 +106,14 @@ def _targets(paths: Sequence[str], placing: Placing) -> Iterator[tuple[Path, Pat
         yield source, target
 
 
-def _do(archive: Archive, job: Job, options: UpscaleOptions, kind: Format | None, console: Console) -> None:
+def _do(
+    archive: Archive,
+    job: Job,
+    options: UpscaleOptions,
+    kind: Format | None,
+    console: Console,
+    cluster: RayOptions | None,
+) -> None:
     """Enlarge the pages of ``archive`` in a folder beside the target, where a stopped run goes on, and pack them.
 
     A page that fails is packed as it was, and reported. Raises UpscaleError.
@@ -122,7 +135,7 @@ def _do(archive: Archive, job: Job, options: UpscaleOptions, kind: Format | None
     for entry, page in todo.items():
         archive.extract(entry, page.source)
     inner = _Pages(console, len(todo))
-    enlarge_all(list(todo.values()), options, inner, replaces=False)
+    enlarge_all(list(todo.values()), options, inner, replaces=False, cluster=cluster)
     inner.close()
     made = {name: page.target for name, page in pages.items() if page.target.exists()}
     archive.rebuild(job.target, made, job.replaces)

@@ -18,21 +18,33 @@ from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
-from upscale_cli.cli.pipes import named_in, piped
+from upscale_cli.cli.pipes import PIPE, named_in, piped
+from upscale_cli.cli.ray_options import NAMES as OF_RAY
+from upscale_cli.cli.ray_options import ray_options, with_address
 from upscale_cli.cli.records import PictureRecord
 from upscale_cli.errors import UsageError
 from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.clip_options import ClipOptions
-    from upscale_cli.upscaling.job import Job
+    from upscale_cli.upscaling.engines.engine import Engine
+    from upscale_cli.upscaling.job import Job, Upscalers
     from upscale_cli.upscaling.options import UpscaleOptions
     from upscale_cli.upscaling.plan import Naming
+    from upscale_cli.upscaling.ray_options import RayOptions
 
 PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
 
-@click.command("run", cls=WithDefaults, no_args_is_help=True)
+class Run(WithDefaults):
+    """The command, whose --ray takes an address or none."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse with the address that --ray means alone."""
+        return super().parse_args(ctx, list(with_address(args)))
+
+
+@click.command("run", cls=Run, no_args_is_help=True)
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path())
 @upscale_options(*UPSCALE_OPTIONS)
 @click.option(
@@ -56,12 +68,14 @@ PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @clip_options
+@ray_options
 @style_options(json_help="One JSON object per picture or clip on stdout.")
 def run(
     *,
     paths: tuple[str, ...],
     options: UpscaleOptions,
     clip: ClipOptions,
+    cluster: RayOptions | None,
     output: str | None,
     files_from: str | None,
     suffix: str | None,
@@ -86,6 +100,7 @@ def run(
       upscale photo.png --kernel auto
       cat photo.jpg | upscale - -o - --format png > big.png
       upscale clip.mp4 -s 2 --start 1:20 --duration 5
+      upscale archive/ -r -o out/ --ray
     """
     from upscale_cli.images import formats
     from upscale_cli.upscaling.plan import Naming
@@ -97,7 +112,7 @@ def run(
         raise UsageError("No picture is named.", "Name pictures or folders, or a list of them with --files-from.")
     options = _sized(options)
     if are_clips(paths, clip):
-        refuse_for_clips(options, {"--format": format_name, "--recursive": recursive})
+        refuse_for_clips(options, {"--format": format_name, "--recursive": recursive, "--ray": cluster})
         placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
         run_clips(paths, options, clip, placing, Console(style, len(paths)))
         return
@@ -105,8 +120,10 @@ def run(
     kind = formats.by_name(format_name) if format_name else None
     if are_archives(paths):
         placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
-        run_archives(paths, options, kind, placing, Console(style, len(paths)))
+        run_archives(paths, options, kind, placing, Console(style, len(paths)), cluster)
         return
+    if cluster and PIPE in (*paths, output):
+        raise UsageError("--ray takes files that every node sees, and - is none.", "Name files, or leave out --ray.")
     naming = Naming(
         label=_label(options),
         output=output,
@@ -120,7 +137,7 @@ def run(
         if not own_stdout and (style == "json" or compare):
             option = "--json" if style == "json" else "--compare"
             raise UsageError(f"{option} and -o - exclude each other.", "Name a file with -o.")
-        run_pictures(files, options, replace(naming, output=target), dry_run, style, own_stdout)
+        run_pictures(files, options, replace(naming, output=target), dry_run, style, own_stdout, cluster)
 
 
 run.headings = {
@@ -132,6 +149,7 @@ run.headings = {
     "Files": "output files_from suffix format_name quality max_bytes depth overwrite skip_existing compare recursive"
     " max_megapixels dry_run",
     "Clips": " ".join(NAMES),
+    "Cluster": " ".join(OF_RAY),
     "Speed and memory": "tile tile_pad half fp32 device threads",
 }
 
@@ -143,6 +161,7 @@ def run_pictures(
     dry_run: bool,
     style: Style,
     own_stdout: bool = True,
+    cluster: RayOptions | None = None,
 ) -> None:
     """Enlarge the pictures that ``paths`` mean, or say what would be done, and report on each."""
     from upscale_cli.upscaling.job import require_writable_formats
@@ -167,7 +186,7 @@ def run_pictures(
         keep(folder, chosen, replaces)
     for job in planned.skipped:
         console.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
-    enlarge_all(planned.jobs, options, console, replaces)
+    enlarge_all(planned.jobs, options, console, replaces, cluster)
     console.conclude(planned)
 
 
@@ -204,29 +223,53 @@ def _label(options: UpscaleOptions) -> str:
     return "_".join(parts)
 
 
-def enlarge_all(jobs: Sequence[Job], options: UpscaleOptions, console: Console, replaces: bool) -> None:
-    """Do all ``jobs`` on this machine and report on each; ``replaces``: existing results are written again."""
+def enlarge_all(
+    jobs: Sequence[Job],
+    options: UpscaleOptions,
+    console: Console,
+    replaces: bool,
+    cluster: RayOptions | None = None,
+) -> None:
+    """Do all ``jobs``, on this machine or a cluster, and report on each.
+
+    ``replaces``: existing results are written again.
+    """
     if not jobs:
         return
-    from upscale_cli.images.isolated import Decoders
-    from upscale_cli.upscaling.engines.local import LocalEngine
     from upscale_cli.upscaling.forecast import keep_speeds
 
     try:
-        reusing = all(job.reuses_result for job in jobs)  # so no network is needed
-        making = upscalers_of_none if reusing else partial(upscalers, on_download=console.download)
+        making: Upscalers = upscalers
+        if all(job.reuses_result for job in jobs):  # so no network is needed
+            making = upscalers_of_none
+        elif cluster is None:
+            making = partial(upscalers, on_download=console.download)
         with contextlib.ExitStack() as stack:
-            # A decoder's crash costs its picture alone: in runs of several, and for rare formats.
-            isolated = len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
-            decoders = stack.enter_context(Decoders()) if isolated else None
-            engine = LocalEngine(console.notify, decoders.read_image if decoders else None)
+            engine = _cluster_engine(cluster, console) if cluster else _local_engine(jobs, console, stack)
             stack.enter_context(contextlib.closing(console))
             outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))
             done = []
             for outcome in outcomes:
                 console.finished(outcome)
                 done.append(outcome)
-            keep_speeds(options, done)
+            if cluster is None:
+                keep_speeds(options, done)
     except (KeyboardInterrupt, BrokenPipeError):
         console.interrupted(replaces)
         raise
+
+
+def _local_engine(jobs: Sequence[Job], console: Console, stack: contextlib.ExitStack) -> Engine:
+    from upscale_cli.images.isolated import Decoders
+    from upscale_cli.upscaling.engines.local import LocalEngine
+
+    # A decoder's crash costs its picture alone: in runs of several, and for rare formats.
+    isolated = len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
+    decoders = stack.enter_context(Decoders()) if isolated else None
+    return LocalEngine(console.notify, decoders.read_image if decoders else None)
+
+
+def _cluster_engine(cluster: RayOptions, console: Console) -> Engine:
+    from upscale_cli.upscaling.engines.ray import RayEngine
+
+    return RayEngine(console.notify, cluster, console.download)

@@ -71,7 +71,7 @@ def resolve(
             sharp = built(load(record.for_sharp, progress, notify))
             return replace(network, spec=sharp.spec, module=sharp.module)
         return network
-    psnr, gan = _pair(model, "--alpha" if denoise is None else "--denoise")
+    psnr, gan = pair_of(model, "--alpha" if denoise is None else "--denoise")
     return _mix(load(psnr, progress, notify), load(gan, progress, notify), share, notify)
 
 
@@ -93,7 +93,7 @@ def _mix(psnr: LoadedWeights, gan: LoadedWeights, share: float, notify: Notify) 
     return built(mixture)
 
 
-def _pair(model: str | Path, option: str) -> tuple[str | Path, str | Path]:
+def pair_of(model: str | Path, option: str) -> tuple[str | Path, str | Path]:
     """Return the (PSNR-trained, GAN-trained) pair that ``model`` is of; of a file, by its name in the manifest."""
     manifest, is_file = load_manifest(), is_path(model)
     record = manifest.get(Path(model).stem) if is_file else manifest.find(str(model))

@@ -44,7 +44,7 @@ class LocalEngine:
             if isinstance(image, Outcome):
                 return image
             listener.started(job)
-            return steps.enlarge(job, image, options.size, upscaler_for, _reporting(job, image, listener, stop))
+            return steps.enlarge(job, image, options.size, upscaler_for, reporting(job, image, listener.progress, stop))
 
         def finish(computed: Future[Enlarged | Outcome]) -> Outcome:
             result = computed.result()
@@ -87,12 +87,15 @@ def _abandon(stop: Event, *pools: Executor) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _reporting(job: Job, image: Image, listener: Listener, stop: Event) -> Callable[[float, str], None]:
+def reporting(
+    job: Job, image: Image, on_progress: Callable[[Progress], None], stop: Event
+) -> Callable[[float, str], None]:
+    """Return what calls ``on_progress`` with the share of ``job`` that is done, and raises Stopped after ``stop``."""
     megapixels = sum(frame.height * frame.width for frame in image.frames) / 1e6
 
     def on_share(share: float, detail: str) -> None:
         if stop.is_set():
             raise Stopped
-        listener.progress(Progress(job, share, detail, share * megapixels))
+        on_progress(Progress(job, share, detail, share * megapixels))
 
     return on_share
