@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -75,6 +76,41 @@ def test_standard_input_goes_into_a_file_too(
     stdin(monkeypatch, picture)
     assert terminal("-", "-o", "c.png", "-m", network).code == 0
     assert read_picture(Path("c.png")).color.shape == (8, 12, 3)
+
+
+@pytest.mark.parametrize("arguments", [["-", "-o", "c.png"], ["-", "-o", "c.png", "--dry-run"]])
+def test_pipes_are_named_as_the_user_named_them(
+    picture: bytes, network: str, arguments: list[str], terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for style in ([], ["--json"]):
+        stdin(monkeypatch, picture)
+        said = terminal(*arguments, "-m", network, "--overwrite", *style)
+        assert said.code == 0
+        assert "standard-" not in said.out + said.err
+        assert said.out.startswith("- " if not style else '{"record": "picture", "source": "-", "target": "c.png"')
+
+
+def test_standard_output_is_named_in_reports_and_notices(
+    picture: bytes, network: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stdin(monkeypatch, picture)
+    large = len(in_bytes(["-", "-m", network], monkeypatch, capfdbinary)[1])
+    stdin(monkeypatch, picture)
+    code, _, err = in_bytes(["-", "--max-bytes", f"{large - 9}", "-m", network], monkeypatch, capfdbinary)
+    assert code == 0, err
+    assert b"- (6x4) -> - (12x8)" in err
+    assert b"Note: standard output was written with quality" in err
+    assert b"/standard-" not in err
+
+
+def test_an_input_that_fails_is_standard_input_in_json(
+    picture: bytes, network: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin(monkeypatch, picture[:-60])
+    said = terminal("-", "-o", "c.png", "--json", "-m", network)
+    record = json.loads(said.out)
+    assert record["source"] == "-"
+    assert record["error"].startswith("standard input is cut off")
 
 
 @pytest.mark.parametrize(

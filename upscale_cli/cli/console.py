@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -29,6 +30,7 @@ T = TypeVar("T")
 Style = Literal["bar", "lines", "json", "quiet"]
 
 SHARES = 1000  # units of the bar for each job: whole numbers, whose sum never exceeds the total
+PIPE = "-"  # the name of standard input and output
 LINE_EVERY = 30.0  # seconds between lines on the progress of jobs
 
 
@@ -36,12 +38,16 @@ class Console:
     """Reports on one command. Results go to stdout, everything else to stderr; each notice is printed once.
 
     ``jobs``: how many there are to be done. ``own_stdout``: False where stdout takes a picture, so that all goes to
-    stderr. All methods may be called from any thread.
+    stderr. ``pipes``: files that stand for standard input or output, and their names in sentences.
+    All methods may be called from any thread.
     """
 
-    def __init__(self, style: Style = "lines", jobs: int = 1, own_stdout: bool = True) -> None:
+    def __init__(
+        self, style: Style = "lines", jobs: int = 1, own_stdout: bool = True, pipes: Mapping[Path, str] | None = None
+    ) -> None:
         self.style = style
         self._own_stdout = own_stdout
+        self._pipes = pipes or {}
         self.failures: list[UpscaleError] = []
         self._jobs = jobs
         self._notices: Counter[Notice] = Counter()
@@ -79,7 +85,13 @@ class Console:
         """Print what failed while the command goes on."""
         self._line(f"Failed: {error}", err=True)
 
+    def named(self, path: Path) -> str:
+        """Return the name of a file as the user gave it, - for a pipe."""
+        return PIPE if path in self._pipes else str(path)
+
     def _line(self, text: str, err: bool = False) -> None:
+        for path, words in self._pipes.items():
+            text = text.replace(json.dumps(str(path)), f'"{PIPE}"').replace(str(path), words)
         with LOCK, tqdm.external_write_mode(nolock=True):
             click.echo(printable(text), err=err or not self._own_stdout)
 
@@ -126,7 +138,7 @@ class Console:
             self._show(now=False)
             if self.style == "lines" and time.perf_counter() - self._last_line >= LINE_EVERY:
                 self._last_line = time.perf_counter()
-                self._line(f"{progress.job.source}: {progress.share:.0%}, {progress.detail}", err=True)
+                self._line(f"{self.named(progress.job.source)}: {progress.share:.0%}, {progress.detail}", err=True)
 
     def ended(self, job: Job, megapixels: float = 0.0, error: UpscaleError | None = None) -> None:
         """Report that ``job`` is done, or has failed with ``error``."""
@@ -145,7 +157,8 @@ class Console:
             self.notify(notice)
         job, (width, height), (to_width, to_height) = outcome.job, outcome.before, outcome.after
         self.ended(job, width * height / 1e6, outcome.error)
-        words = f"{job.source} ({width}x{height}) -> {job.target} ({to_width}x{to_height}), {outcome.seconds:.1f} s"
+        source, target = (self.named(path) for path in (job.source, job.target))
+        words = f"{source} ({width}x{height}) -> {target} ({to_width}x{to_height}), {outcome.seconds:.1f} s"
         listed = outcome.error is None and (self.style == "lines" or self._jobs == 1)
         self.record(PictureRecord.of(outcome), *[words] * listed)
 
@@ -160,7 +173,7 @@ class Console:
         details = running[0].detail.split(", ") if len(running) == len(self._running) == 1 else []
         if megapixels := self._megapixels + sum(progress.megapixels for progress in running):
             details.append(f"{megapixels / (time.perf_counter() - self._computing):.2f} MP/s")
-        names = [printable(job.source.name) for job in self._running]
+        names = [printable(Path(self.named(job.source)).name) for job in self._running]
         count = f"{ended}/{self._jobs}" if self._jobs > 1 else ""
         self._bar.show(min(done, SHARES * self._jobs), count, names, [detail for detail in details if detail], now)
 

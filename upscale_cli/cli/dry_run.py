@@ -37,7 +37,7 @@ def show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
     forecasts = [row.forecast for row in rows if row.forecast]
     alike = len({(forecast.network, forecast.passes) for forecast in forecasts}) == 1
     for row in rows:
-        console.result(_line(row, names_network=not alike), _record(row))
+        console.result(_line(row, console, names_network=not alike), _record(row))
     for job in plan.skipped:
         record = PictureRecord(str(job.source), str(job.target), "skipped", None)
         console.result(f"{job.source}: {job.target} is already there", record)
@@ -65,9 +65,9 @@ def _row(job: Job, options: UpscaleOptions, forecaster: Forecaster) -> _Row:
         return _Row(job, error=error)
 
 
-def _line(row: _Row, names_network: bool) -> str:
-    target = row.job.comparison if row.job.reuses_result else row.job.target
-    line = f"{row.job.source} -> {target}, "
+def _line(row: _Row, console: Console, names_network: bool) -> str:
+    target = row.job.comparison if row.job.comparison and row.job.reuses_result else row.job.target
+    line = f"{console.named(row.job.source)} -> {console.named(target)}, "
     if row.error or not row.before or not row.after:
         return f"{line}which would fail: {row.error}"
     line += f"{row.before[0]}x{row.before[1]} to {row.after[0]}x{row.after[1]}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from upscale_cli.cli.console import PIPE
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
-
-PIPE = "-"
 
 
 def named_in(listing: str) -> tuple[str, ...]:
@@ -32,10 +32,18 @@ def named_in(listing: str) -> tuple[str, ...]:
     return paths
 
 
+@dataclass(frozen=True)
+class Piped:
+    """Inputs and output with files in place of -, which ``names`` calls by sentences' words for them."""
+
+    paths: Sequence[str]
+    output: str | None
+    own_stdout: bool = True
+    names: Mapping[Path, str] = field(default_factory=dict)
+
+
 @contextmanager
-def piped(
-    paths: Sequence[str], output: str | None, extension: str | None
-) -> Iterator[tuple[Sequence[str], str | None, bool]]:
+def piped(paths: Sequence[str], output: str | None, extension: str | None) -> Iterator[Piped]:
     """Yield ``paths`` and ``output`` with files in place of -, and whether stdout is free for other text.
 
     The file in place of ``output`` is written to stdout in the end. ``extension``: of the result, None for the input's.
@@ -43,7 +51,7 @@ def piped(
     """
     output = PIPE if output is None and PIPE in paths else output
     if PIPE not in paths and output != PIPE:
-        yield paths, output, True
+        yield Piped(paths, output)
         return
     if len(paths) > 1 or Path(paths[0]).is_dir():
         pipe = "Standard input (-) is" if PIPE in paths else "Standard output (-o -) takes"
@@ -53,11 +61,14 @@ def piped(
     with TemporaryDirectory(prefix="upscale-") as folder:
         source = _received(Path(folder)) if PIPE in paths else Path(paths[0])
         result = Path(folder) / f"standard-output{extension or _extension(source)}"
+        names = {result: "standard output"} | ({source: "standard input"} if PIPE in paths else {})
         try:
-            yield (str(source),), str(result) if output == PIPE else output, output != PIPE
+            yield Piped((str(source),), str(result) if output == PIPE else output, output != PIPE, names)
         except UpscaleError as error:
-            said = error.message.replace(str(source), "standard input") if PIPE in paths else error.message
-            raise type(error)(said.replace(str(result), "standard output"), error.hint) from error
+            said = error.message
+            for path, words in names.items():
+                said = said.replace(str(path), words)
+            raise type(error)(said, error.hint) from error
         if result.exists():
             with result.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)

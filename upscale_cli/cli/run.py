@@ -18,7 +18,7 @@ from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
-from upscale_cli.cli.pipes import PIPE, named_in, piped
+from upscale_cli.cli.pipes import PIPE, Piped, named_in, piped
 from upscale_cli.cli.ray_options import NAMES as OF_RAY
 from upscale_cli.cli.ray_options import ray_options, with_address
 from upscale_cli.cli.records import PictureRecord
@@ -133,11 +133,11 @@ def run(
         existing="overwrite" if overwrite else "skip" if skip_existing else "auto",
         compare=compare,
     )
-    with piped(paths, output, kind.extensions[0] if kind else None) as (files, target, own_stdout):
-        if not own_stdout and (style == "json" or compare):
+    with piped(paths, output, kind.extensions[0] if kind else None) as pipes:
+        if not pipes.own_stdout and (style == "json" or compare):
             option = "--json" if style == "json" else "--compare"
             raise UsageError(f"{option} and -o - exclude each other.", "Name a file with -o.")
-        run_pictures(files, options, replace(naming, output=target), dry_run, style, own_stdout, cluster)
+        run_pictures(pipes, options, replace(naming, output=pipes.output), dry_run, style, cluster)
 
 
 run.headings = {
@@ -155,22 +155,22 @@ run.headings = {
 
 
 def run_pictures(
-    paths: Sequence[str],
+    pipes: Piped,
     options: UpscaleOptions,
     naming: Naming,
     dry_run: bool,
     style: Style,
-    own_stdout: bool = True,
     cluster: RayOptions | None = None,
 ) -> None:
-    """Enlarge the pictures that ``paths`` mean, or say what would be done, and report on each."""
+    """Enlarge the pictures that the paths of ``pipes`` mean, or say what would be done, and report on each."""
     from upscale_cli.upscaling.job import require_writable_formats
     from upscale_cli.upscaling.plan import plan
     from upscale_cli.upscaling.settings import difference, keep, settings_of
 
-    planned = plan(paths, naming)
+    planned = plan(pipes.paths, naming)
     require_writable_formats(planned.jobs, options)
-    console, chosen = Console(style, len(planned.jobs), own_stdout), settings_of(options)
+    console = Console(style, len(planned.jobs), pipes.own_stdout, pipes.names)
+    chosen = settings_of(options)
     replaces = naming.existing == "overwrite"
     unlike = (notice for folder in planned.folders for notice in difference(folder, chosen) if not replaces)
     for notice in (*planned.notices, *unlike):
