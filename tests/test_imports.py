@@ -34,6 +34,7 @@ ONLY_IN = {
     "spandrel": ("networks/foreign.py",),
     "av": ("video/",),
     "ray": ("upscaling/engines/",),
+    "watchfiles": ("cli/watch.py",),
 }
 DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used
 

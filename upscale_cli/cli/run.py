@@ -16,12 +16,13 @@ from upscale_cli.cli.archives import are_archives, run_archives
 from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
 from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
-from upscale_cli.cli.console import Console, Style
+from upscale_cli.cli.console import PIPE, Console, Style
 from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
-from upscale_cli.cli.pipes import PIPE, Piped, named_in, piped
+from upscale_cli.cli.pipes import Piped, named_in, piped
 from upscale_cli.cli.ray_options import NAMES as OF_RAY
 from upscale_cli.cli.ray_options import ray_options, with_address
 from upscale_cli.cli.records import PictureRecord
+from upscale_cli.cli.watch import require_watchable, run_watched
 from upscale_cli.errors import UsageError
 from upscale_cli.upscalers import upscalers, upscalers_of_none
 
@@ -66,6 +67,7 @@ class Run(WithDefaults):
     "--compare", is_flag=True, help="Also write NAME_compare: the input enlarged bicubically beside the result."
 )
 @click.option("-r", "--recursive", is_flag=True, help="Look into subfolders; the result has the same tree.")
+@click.option("--watch", is_flag=True, help="Go on with each picture that arrives in the folder, until Ctrl-C.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @clip_options
 @ray_options
@@ -84,6 +86,7 @@ def run(
     skip_existing: bool,
     compare: bool,
     recursive: bool,
+    watch: bool,
     dry_run: bool,
     style: Style,
 ) -> None:
@@ -110,9 +113,17 @@ def run(
     paths += named_in(files_from) if files_from else ()
     if not paths:
         raise UsageError("No picture is named.", "Name pictures or folders, or a list of them with --files-from.")
+    if watch:
+        require_watchable(paths, {"--dry-run": dry_run, "--ray": cluster})
     options = _sized(options)
     if are_clips(paths, clip):
-        refuse_for_clips(options, {"--format": format_name, "--recursive": recursive, "--ray": cluster})
+        others: dict[str, object] = {
+            "--format": format_name,
+            "--recursive": recursive,
+            "--ray": cluster,
+            "--watch": watch,
+        }
+        refuse_for_clips(options, others)
         placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
         run_clips(paths, options, clip, placing, Console(style, len(paths)))
         return
@@ -133,6 +144,9 @@ def run(
         existing="overwrite" if overwrite else "skip" if skip_existing else "auto",
         compare=compare,
     )
+    if watch:
+        run_watched(paths, options, naming, style)
+        return
     with piped(paths, output, kind.extensions[0] if kind else None) as pipes:
         if not pipes.own_stdout and (style == "json" or compare):
             option = "--json" if style == "json" else "--compare"
@@ -147,7 +161,7 @@ run.headings = {
     "Look of the result": "strength keep_colors sharpen grain",
     "Blurred pictures": "kernel zssr fast iterations seed",
     "Files": "output files_from suffix format_name quality max_bytes depth overwrite skip_existing compare recursive"
-    " max_megapixels dry_run",
+    " watch max_megapixels dry_run",
     "Clips": " ".join(NAMES),
     "Cluster": " ".join(OF_RAY),
     "Speed and memory": "tile tile_pad half fp32 device threads",
