@@ -152,17 +152,35 @@ def test_every_size_survives(
     assert (copy.height, copy.width) == (height, width)
 
 
-@pytest.mark.parametrize("name", ["gif", "webp", "png"])
-def test_animations_keep_frames_timing_and_loops(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "loops"), [("gif", 3), ("webp", 3), ("png", 3), ("avif", 0)])
+def test_animations_keep_frames_timing_and_loops(tmp_path: Path, name: str, loops: int) -> None:
     frames = tuple(Picture(np.full((20, 24, 3), level, np.uint8)) for level in (0, 128, 255))
     known = by_name(name)
     path = tmp_path / f"a{known.extensions[0]}"
-    assert write_image(Animation(frames, (40, 250, 1000), 3), path, WriteOptions(known)) == []
+    assert write_image(Animation(frames, (40, 250, 1000), loops), path, WriteOptions(known)) == []
     copy = read_image(path)
     assert isinstance(copy, Animation)
-    assert (copy.durations_ms, copy.loop_count) == ((40, 250, 1000), 3)
+    assert (copy.durations_ms, copy.loop_count) == ((40, 250, 1000), loops)
     for frame, original in zip(copy.frames, frames, strict=True):
         assert distance(frame.color, original.color) < 4
+
+
+@pytest.mark.parametrize("name", ["webp", "png", "avif"])
+def test_animations_keep_their_transparency(tmp_path: Path, name: str) -> None:
+    alpha = np.zeros((20, 24), np.uint8)
+    alpha[:10], alpha[10:15] = 255, 100
+    frames = tuple(Picture(np.full((20, 24, 3), level, np.uint8), np.roll(alpha, level, 0)) for level in (0, 8))
+    write_image(Animation(frames, (40, 60)), tmp_path / "a", WriteOptions(by_name(name)))
+    for frame, original in zip(read_image(tmp_path / "a").frames, frames, strict=True):
+        assert frame.alpha is not None
+        assert original.alpha is not None
+        assert distance(frame.alpha, original.alpha) < 2
+
+
+def test_avif_says_that_it_is_shown_for_ever(tmp_path: Path) -> None:
+    frames = tuple(Picture(np.full((8, 8, 3), level, np.uint8)) for level in (9, 200))
+    notices = write_image(Animation(frames, (50, 50), 3), tmp_path / "a.avif", WriteOptions(by_name("avif")))
+    assert notices == [note("avif is shown for ever, not 3 times (png, webp and gif hold it).")]
 
 
 def test_an_animation_in_a_still_format_is_its_first_frame(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Animations in and out of GIF, APNG and WebP.
+"""Animations in and out of GIF, APNG, WebP and AVIF.
 
 Pillow decodes them: OpenCV crashes on damaged APNG, and loses the transparency of WebP, in writing too. GIF is written
 by OpenCV, whose dithered pictures come closer to the original than Pillow's.
@@ -29,7 +29,7 @@ MOST_LOOPS = 2**16 - 1  # that GIF and WebP hold; years
 
 
 def decode_animation(data: bytes, known: Format, header: Header) -> Picture | Animation:
-    """Return all frames of a GIF, PNG or WebP file, or the picture where there is but one. Raises pillow.ERRORS.
+    """Return all frames of a GIF, PNG, WebP or AVIF file, or the picture where there is but one. Raises pillow.ERRORS.
 
     Each frame is the whole canvas, upright. The first carries the file's metadata.
     """
@@ -39,7 +39,10 @@ def decode_animation(data: bytes, known: Format, header: Header) -> Picture | An
         data = data[:6] + struct.pack("<HH", header.width, header.height) + data[10:]
     with pillow.silenced(), Image.open(BytesIO(data), formats=[known.name]) as image:
         canvases, durations = zip(*_frames(image, header.frames or 1), strict=True)
-        loop_count = image.info.get("loop", 1) + (known.name == "gif" and image.info.get("loop", 0) > 0)
+        # Pillow does not tell of AVIF's, which are mostly for ever.
+        loop_count = image.info.get("loop", int(known.name != "avif")) + (
+            known.name == "gif" and image.info.get("loop", 0) > 0
+        )
     if canvases[0].shape[:2] != (header.height, header.width):
         raise ValueError("the header tells another size")
     turned = orientation(header.metadata.exif)
@@ -79,6 +82,8 @@ def encode_animation(
         own = {"pnginfo": PngImagePlugin.PngInfo(), "dpi": metadata.resolution, "compress_level": COMPRESSION}
         for kind, content in png_metadata(metadata):
             own["pnginfo"].add(kind, content)
+    if known.name == "avif":
+        own |= {"subsampling": "4:4:4"}
     own |= {"exif": metadata.exif, "icc_profile": metadata.icc}
     own |= {"duration": [*timing.durations_ms], "loop": loop_count}
     first, *others = (Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame) for frame in rows)

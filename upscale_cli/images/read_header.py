@@ -143,9 +143,9 @@ def _avif(data: memoryview) -> Header:
     # Bits per channel are in the box pixi, which Pillow does not tell of.
     found = re.search(rb"pixi.{5}(.)", data, re.DOTALL)
     depth = found[1][0] if found else 8
-    metadata = replace(header.metadata, pages=header.frames or 1)
+    frames = header.frames if header.frames != 1 else None
     # OpenCV refuses transparent pictures with XMP and without EXIF; Pillow knows 8 bits only.
-    return replace(header, frames=None, metadata=metadata, depth=depth, by_pillow=depth == 8)
+    return replace(header, frames=frames, depth=depth, by_pillow=depth == 8)
 
 
 _READERS: dict[str, Callable[[memoryview], Header]] = {

@@ -74,6 +74,8 @@ def write_image(image: Image, path: Path, options: WriteOptions, replaces: bool 
     if len(frames) > 1 and not kind.animation:
         frames = frames[:1]
         notices.append(note(f"{kind.name} holds no animation: only the first frame was written."))
+    if len(frames) > 1 and isinstance(image, Animation) and kind.name == "avif" and image.loop_count:
+        notices.append(note(f"avif is shown for ever, not {image.loop_count} times (png, webp and gif hold it)."))
     pixels, of_pixels = _fit_pixels(frames, options)
     metadata, of_metadata = _fit_metadata(frames[0], kind, pixels[0])
     with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
