@@ -17,7 +17,7 @@ from upscale_cli.weights.state_dict import open_state, save_state
 
 # Sizes that spandrel takes for granted.
 FIXED = {"growth": 32, "tail_features": 64}
-UNKNOWN = ("srresnet", "msrresnet", "enhancenet", "edsr")
+UNKNOWN = ("srresnet", "msrresnet", "enhancenet", "edsr", "conditioned")
 
 
 def is_beyond_spandrel(spec: NetworkSpec) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,8 @@ def test_a_missing_file_and_a_network_that_enlarges_nothing_are_told(tmp_path: P
         resolve("vgg19")
 
 
-def test_an_unknown_network_in_a_file_is_told_with_the_file(tmp_path: Path) -> None:
+def test_an_unknown_network_in_a_file_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spandrel", None)
     save_state(tmp_path / "a.pth", {"strange.weight": torch.zeros(1)}, {})
     with pytest.raises(WeightsError, match=r"a\.pth: The weights are of no known network \(first keys: strange"):
         resolve(tmp_path / "a.pth")
