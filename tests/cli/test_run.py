@@ -142,7 +142,7 @@ def test_some_bad_pictures_are_listed_at_the_end_and_the_others_done(terminal: T
         (["a.png", "-o", "bad.png/x.png"], 4, "is a file, not a folder"),
         (["a.png", "-s", "64"], 2, "out of range"),
         (["a.png", "-s", "nan"], 2, "out of range"),
-        (["a.png", "-s", "2", "--width", "9"], 2, "Use one of -s, --width, --height, --fit."),
+        (["a.png", "-s", "2", "--width", "9"], 2, "Use one of -s, --width, --height, --fit, --print."),
         (["a.png", "--fit", "9"], 2, "'9' is no size."),
         (["a.png", "--width", "6000"], 2, "is a factor of 1e+03"),
         (["a.png", "--tile", "3"], 2, "'3' is no tile size."),

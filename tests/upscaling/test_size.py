@@ -35,6 +35,13 @@ def test_fitting_touches_the_box_and_stays_inside(height: int, width: int) -> No
     assert to_width == 1600 or to_height == 1200
 
 
+@given(st.integers(100, 4000), st.integers(100, 4000))
+def test_paper_is_turned_as_the_picture_needs_it(height: int, width: int) -> None:
+    across, down = (1600, 1200) if width > height else (1200, 1600)
+    assert Size(paper=(1600, 1200)).pixels(height, width) == Size(fit=(across, down)).pixels(height, width)
+    assert Size(paper=(1200, 1600)).pixels(height, width) == Size(paper=(1600, 1200)).pixels(height, width)
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.09, 32.1, -4, float("nan"), float("inf")])
 def test_scales_out_of_range_are_refused(scale: float) -> None:
     with pytest.raises(UsageError, match="out of range"):

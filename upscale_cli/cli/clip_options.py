@@ -50,7 +50,7 @@ _OPTIONS = {
 }
 NAMES = tuple(_OPTIONS)
 OF_PICTURES = (
-    *("auto", "kernel", "depth", "max_bytes", "alpha_upsampler", "tileable"),
+    *("auto", "kernel", "depth", "max_bytes", "alpha_upsampler", "tileable", "print_size", "dpi"),
     *("strength", "keep_colors", "sharpen", "grain"),
 )
 clip_options = as_one("clip", ClipOptions, _OPTIONS)
@@ -83,7 +83,8 @@ def refuse_for_clips(options: UpscaleOptions, of_pictures: dict[str, object]) ->
     """Raise UsageError where options of pictures are given for clips; ``of_pictures`` are those beside ``options``."""
     plain = UpscaleOptions()
     names = {
-        f"--{name.replace('_', '-')}": getattr(options, name) != getattr(plain, name) for name in OF_PICTURES
+        f"--{name.removesuffix('_size').replace('_', '-')}": getattr(options, name) != getattr(plain, name)
+        for name in OF_PICTURES
     } | of_pictures
     for name, given in names.items():
         if given:

@@ -21,7 +21,7 @@ from upscale_cli.video.kinds import is_clip
 MODEL = "UPSCALE_MODEL"
 # Of each group only one can be meant: what is typed puts defaults of the others aside.
 ALTERNATIVES = (
-    frozenset({"scale", "width", "height", "fit"}),
+    frozenset({"scale", "width", "height", "fit", "print_size"}),
     frozenset({"model", "restore", "auto", "kernel"}),
     frozenset({"model", "restore", "auto", "denoise", "alpha"}),
     frozenset({"half", "fp32"}),

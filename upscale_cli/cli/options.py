@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial, wraps
@@ -28,6 +29,18 @@ def parse_width_height(text: str) -> tuple[int, int]:
     if not match:
         raise UsageError(f"{text!r} is no size.", "Write it as 1920x1080.")
     return int(match[1]), int(match[2])
+
+
+def parse_paper(text: str) -> tuple[float, float]:
+    """Return (width, height) in centimetres of ``30x20cm``, ``300x200mm``, ``12x8in`` or ``A4``. Raises UsageError."""
+    if name := re.fullmatch(r"a([0-6])", text.strip().lower()):  # A0 has a square metre, each further one half of that
+        long, short = (math.floor(1000 * 2 ** ((1 - 2 * int(name[1])) / 4 - shorter / 2) + 0.2) for shorter in (0, 1))
+        return long / 10, short / 10
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*x\s*(\d+(?:\.\d+)?)\s*(cm|mm|in|inch|\")", text.strip().lower())
+    if not match:
+        raise UsageError(f"{text!r} is no size of paper.", "Write it as 30x20cm, 12x8in or A4.")
+    unit = {"cm": 1.0, "mm": 0.1}.get(match[3], 2.54)
+    return float(match[1]) * unit, float(match[2]) * unit
 
 
 def parse_tile(text: str) -> TileChoice:
@@ -107,6 +120,16 @@ _field("-s", "--scale", type=float, help="How many times larger, 0.1 to 32.  [de
 _field("--width", type=int, help="Width of the result in pixels; the height follows.")
 _field("--height", type=int, help="Height of the result in pixels; the width follows.")
 _field("--fit", type=parse_width_height, metavar="WxH", help="As large as fits into a box of that many pixels.")
+_field(
+    "--print",
+    "print_size",
+    type=parse_paper,
+    metavar="WxHcm",
+    help="As large as fits on paper of that size, turned as the picture needs it: 30x20cm, 12x8in or A4.",
+)
+_field(
+    "--dpi", type=float, help="Pixels per inch of --print, and what the file says.  [default: 300; else as the input]"
+)
 _field("-m", "--model", help="Name, OpenModelDB id, or file.  [default: by device and scale]")
 _field("--restore", is_flag=True, help="For noisy or compressed pictures: -m lite-x4-restore. Keeps colours.")
 _field("--auto", is_flag=True, help="The embedded network that suits each picture: restoring or not, by measurements.")

@@ -155,7 +155,7 @@ def run(
 
 
 run.headings = {
-    "Size": "scale width height fit",
+    "Size": "scale width height fit print_size dpi",
     "Network": "model restore auto alpha denoise tta alpha_upsampler tileable",
     "Degradation of the inputs": "input_quality noise",
     "Look of the result": "strength keep_colors sharpen grain",

@@ -30,6 +30,22 @@ def for_size(metadata: Metadata, width: int, height: int) -> Metadata:
     return replace(metadata, exif=exif, xmp=xmp)
 
 
+def with_resolution(metadata: Metadata, dpi: float) -> Metadata:
+    """Return the metadata of a picture that is to be printed with ``dpi`` pixels per inch."""
+    exif, thousandths = metadata.exif, struct.pack("<II", round(dpi * 1000), 1000)
+    with suppress(TiffError):
+        main, _ = tags.read_directory(exif or b"")
+        block = bytearray(exif or b"")
+        for tag in {tags.X_RESOLUTION, tags.Y_RESOLUTION} & main.keys():
+            if main[tag].kind == tags.RATIONAL:
+                numbers = struct.unpack("<II", thousandths)
+                struct.pack_into(tags.byte_order(block) + "II", block, main[tag].position, *numbers)
+        if tags.RESOLUTION_UNIT in main and main[tags.RESOLUTION_UNIT].kind == tags.SHORT:
+            _overwrite(block, main[tags.RESOLUTION_UNIT], 2)
+        exif = bytes(block)
+    return replace(metadata, exif=exif, resolution=(dpi, dpi))
+
+
 def _exif_for_size(exif: bytes, width: int, height: int) -> bytes | None:
     """Change values where they stand: moving anything would break what camera makers keep at fixed positions."""
     block = bytearray(exif)

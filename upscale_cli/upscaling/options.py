@@ -23,6 +23,7 @@ Deviations = tuple[float, float]  # standard deviations of a kernel along both a
 InputQuality = int | Literal["auto", "none"]
 
 DEFAULT_SCALE = 4.0
+DEFAULT_DPI, MOST_CENTIMETRES = 300, 10_000
 DEFAULT_MAX_MEGAPIXELS = 500.0
 RESTORING = "lite-x4-restore"
 SMALLEST_TILE = 16
@@ -44,6 +45,7 @@ BOUNDS = {
     "strength": (0, 1, "A strength of {:g}"),
     "sharpen": (0, 3, "Sharpening by {:g}"),
     "grain": (0, 50, "Grain of {:g} levels"),
+    "dpi": (1, 10_000, "A resolution of {:g} dpi"),
 }
 
 
@@ -63,7 +65,9 @@ class UpscaleOptions:
     Of the result: ``strength`` (0 to 1) is the share of the network's detail, the rest is the input's, enlarged by
     Lanczos; ``keep_colors`` gives blocks of 32 pixels the input's mean colour; ``sharpen`` (0 to 3) is the amount of
     unsharp masking; ``grain`` (0 to 50) the standard deviation of gray noise in levels of 255, by ``seed``.
-    Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels).
+    Size: one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels), ``fit`` ((width, height) in pixels) and
+    ``print_size`` ((width, height) of paper in centimetres, turned as the picture needs it, at ``dpi`` pixels per inch,
+    else 300). ``dpi`` is also what results state.
     The blur kernel that pictures were downsampled with: ``kernel`` is its file, or "auto" to estimate each picture's.
     ``zssr`` trains a network on each picture itself with it; so do ``fast``, which trains briefly and enlarges once,
     and ``iterations`` and ``seed`` of the training. Otherwise a network is given it.
@@ -95,6 +99,8 @@ class UpscaleOptions:
     width: int | None = None
     height: int | None = None
     fit: tuple[int, int] | None = None
+    print_size: tuple[float, float] | None = None
+    dpi: float | None = None
     kernel: Path | Literal["auto"] | None = None
     zssr: bool = False
     fast: bool = False
@@ -131,7 +137,10 @@ class UpscaleOptions:
                 said = words.format(value) if is_number(value) else f"{name} = {value!r}"
                 raise UsageError(f"{said} is out of range.", f"Use {least} to {most}.")
         self._require_one_network()
-        Size(self.scale or (None if self.sized else DEFAULT_SCALE), self.width, self.height, self.fit)
+        if self.print_size is not None and not _is_paper(self.print_size):
+            hint = f"Give (width, height) of up to {MOST_CENTIMETRES} centimetres."
+            raise UsageError(f"Paper of {self.print_size!r} is no size.", hint)
+        _ = self.size  # which refuses two of them
 
     def _require_one_network(self) -> None:
         chosen: dict[str, object]
@@ -197,12 +206,23 @@ class UpscaleOptions:
     @property
     def sized(self) -> bool:
         """Whether a size was asked for."""
-        return any(value is not None for value in (self.scale, self.width, self.height, self.fit))
+        return any(value is not None for value in (self.scale, self.width, self.height, self.fit, self.print_size))
 
     @property
     def size(self) -> Size:
         """The size that was asked for, or four times."""
-        return Size(self.scale, self.width, self.height, self.fit) if self.sized else Size(scale=DEFAULT_SCALE)
+        if not self.sized:
+            return Size(scale=DEFAULT_SCALE)
+        paper = None
+        if self.print_size is not None:
+            across, down = (round(side / 2.54 * (self.resolution or 0)) for side in self.print_size)
+            paper = across, down
+        return Size(self.scale, self.width, self.height, self.fit, paper)
+
+    @property
+    def resolution(self) -> float | None:
+        """The pixels per inch that results are to state, for prints 300 by default; None: as the input."""
+        return self.dpi or (DEFAULT_DPI if self.print_size else None)
 
     @property
     def network(self) -> str | Path | None:
@@ -212,6 +232,11 @@ class UpscaleOptions:
     def fields(self) -> OptionFields:
         """Return all options but ``model`` by name, as ``Upscaler`` takes them."""
         return cast("OptionFields", {field.name: getattr(self, field.name) for field in fields(self)[1:]})
+
+
+def _is_paper(size: object) -> bool:
+    sides = size if isinstance(size, tuple) and len(size) == 2 else ()
+    return bool(sides) and all(is_number(side) and 0 < side <= MOST_CENTIMETRES for side in sides)
 
 
 class OptionFields(TypedDict, total=False):
@@ -234,6 +259,8 @@ class OptionFields(TypedDict, total=False):
     width: int | None
     height: int | None
     fit: tuple[int, int] | None
+    print_size: tuple[float, float] | None
+    dpi: float | None
     kernel: Path | Literal["auto"] | None
     zssr: bool
     fast: bool

@@ -34,6 +34,7 @@ OPTIONS = {
     "quality": "--quality",
     "max_bytes": "--max-bytes",
     "depth": "--depth",
+    "dpi": "--dpi",
 }
 
 Settings = dict[str, str]

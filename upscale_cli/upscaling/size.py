@@ -1,4 +1,4 @@
-"""The size of a result: a factor, a width, a height, or a box to fit into."""
+"""The size of a result: a factor, a width, a height, a box to fit into, or paper."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.1, 32.0
 
 @dataclass(frozen=True)
 class Size:
-    """Exactly one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels) and ``fit`` ((width, height) in pixels)."""
+    """Exactly one of ``scale`` (0.1 to 32), ``width``, ``height`` (pixels), ``fit`` and ``paper`` ((width, height)).
+
+    ``fit`` and ``paper`` are boxes in pixels; paper is turned where the picture is higher than wide, or the other way.
+    """
 
     scale: float | None = None
     width: int | None = None
     height: int | None = None
     fit: tuple[int, int] | None = None
+    paper: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if sum(value is not None for value in (self.scale, self.width, self.height, self.fit)) != 1:
+        if sum(value is not None for value in (self.scale, self.width, self.height, self.fit, self.paper)) != 1:
             raise UsageError(
-                "The size is given more than once or not at all.", "Use one of -s, --width, --height, --fit."
+                "The size is given more than once or not at all.", "Use one of -s, --width, --height, --fit, --print."
             )
         if self.scale is not None and not SMALLEST_SCALE <= self.scale <= LARGEST_SCALE:
             raise UsageError(
@@ -29,7 +33,7 @@ class Size:
             )
         if self.fit is not None and not (isinstance(self.fit, tuple) and len(self.fit) == 2):
             raise UsageError(f"fit is {self.fit!r}.", "Give (width, height).")
-        if any(side is not None and side < 1 for side in (self.width, self.height, *(self.fit or ()))):
+        if any(side is not None and side < 1 for side in (self.width, self.height, *(self.fit or self.paper or ()))):
             raise UsageError("A picture needs at least one pixel in each direction.", "Give a positive size.")
 
     def pixels(self, height: int, width: int) -> tuple[int, int]:
@@ -54,8 +58,10 @@ class Size:
             return self.width / width
         if self.height is not None:
             return self.height / height
-        assert self.fit is not None
-        return min(self.fit[0] / width, self.fit[1] / height)
+        across, down = self._box
+        if self.paper and (across > down) != (width > height):
+            across, down = down, across
+        return min(across / width, down / height)
 
     def label(self) -> str:
         """Return a short form for file names: ``x4``, ``x2.5``, ``w1920``, ``h1080``, ``1920x1080``."""
@@ -65,5 +71,10 @@ class Size:
             return f"w{self.width}"
         if self.height is not None:
             return f"h{self.height}"
-        assert self.fit is not None
-        return f"{self.fit[0]}x{self.fit[1]}"
+        return "{}x{}".format(*self._box)
+
+    @property
+    def _box(self) -> tuple[int, int]:
+        box = self.fit or self.paper
+        assert box is not None
+        return box

@@ -17,6 +17,7 @@ from torch import nn
 from upscale_cli import device as devices
 from upscale_cli.borders import NO_WRAPS, Wraps
 from upscale_cli.errors import UsageError, WeightsError
+from upscale_cli.images.metadata import with_resolution
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
 from upscale_cli.levels import top
@@ -160,6 +161,8 @@ class Upscaler:
         """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels."""
         target = (size or self.options.size).pixels(picture.height, picture.width)
         picture = with_hidden_filled(picture, self.options.wraps)
+        if self.options.resolution is not None:
+            picture = replace(picture, metadata=with_resolution(picture.metadata, self.options.resolution))
         passes = self._passes(picture.height, picture.width, target)
         by_network = [picture.color]
         if self._enlarges_alpha(picture):
