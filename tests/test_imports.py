@@ -35,6 +35,7 @@ ONLY_IN = {
     "av": ("video/",),
     "ray": ("upscaling/engines/",),
     "watchfiles": ("cli/watch.py",),
+    "pyvips": ("images/libvips.py",),
 }
 DOOR = ("__init__", "__main__")  # the public names lie in many rooms, and are resolved when used
 

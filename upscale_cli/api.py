@@ -12,8 +12,8 @@ from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling import upscaler
 from upscale_cli.upscaling.options import DEFAULT_SCALE, OptionFields, UpscaleOptions
+from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.size import Size
-from upscale_cli.upscaling.upscaler import OnShare
 from upscale_cli.weights.defaults import ZERO_SHOT, blind
 from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork

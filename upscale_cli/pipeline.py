@@ -21,6 +21,7 @@ from upscale_cli import device as devices
 from upscale_cli.tiling import Tile, TileQueue, cut_out
 
 OnTile = Callable[[int, int], None]
+OnPasted = Callable[[Sequence[Tile]], None]
 T = TypeVar("T")
 
 
@@ -49,7 +50,8 @@ class _Picture:
     scale: int
     on_tile: OnTile
     on_split: Callable[[int], None]
-    done: int = 0
+    on_pasted: OnPasted
+    done: int
     lock: Lock = field(default_factory=Lock)
 
     def cut(self, group: Sequence[Tile]) -> NDArray[Any]:
@@ -68,7 +70,8 @@ class _Picture:
             top, left = (core.top - source.top) * scale, (core.left - source.left) * scale
             target[...] = result[top : top + target.shape[0], left : left + target.shape[1]]
         with self.lock:
-            self.done += sum(tile.core.size[0] * tile.core.size[1] for tile in group)
+            self.done += sum(tile.core.area for tile in group)
+            self.on_pasted(group)
             self.on_tile(self.done, self.queue.grid.padded[0] * self.queue.grid.padded[1])
 
 
@@ -81,18 +84,21 @@ def run(
     *,
     on_tile: OnTile = lambda done, total: None,
     on_split: Callable[[int], None] = lambda side: None,
+    on_pasted: OnPasted = lambda group: None,
     output: NDArray[Any] | None = None,
+    done: int = 0,
 ) -> NDArray[Any]:
     """Return the results of all tiles of integer ``source`` (H, W, C): (scale·H, scale·W, C) in levels of ``dtype``.
 
-    They are written into ``output`` where that is given, which may hold the results of tiles that are not in ``queue``.
+    They are written into ``output`` where that is given, which may hold the results of tiles that are not in ``queue``,
+    of ``done`` LR pixels together; ``on_pasted`` gets the tiles whose results were written.
     Where memory does not suffice, the tile and all as large are halved and ``on_split`` gets the new side; ``on_tile``
     gets (LR pixels done, LR pixels in all). Raises DeviceError where the smallest tile does not fit, and whatever a
     lane raises; no tile is begun after that.
     """
     height, width, channels = source.shape
     output = np.empty((height * scale, width * scale, channels), dtype) if output is None else output
-    picture = _Picture(source, output, queue, scale, on_tile, on_split)
+    picture = _Picture(source, output, queue, scale, on_tile, on_split, on_pasted, done)
     if len(lanes) == 1:  # in the caller's thread, where Ctrl-C ends it between two operations
         _drain(lanes[0], picture)
         return output

@@ -117,14 +117,19 @@ def resize(
 
 
 def resize_pixels(
-    pixels: NDArray[Any], size: tuple[int, int], kind: Filter, dtype: DTypeLike, wraps: Wraps = NO_WRAPS
+    pixels: NDArray[Any],
+    size: tuple[int, int],
+    kind: Filter,
+    dtype: DTypeLike,
+    wraps: Wraps = NO_WRAPS,
+    result: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Resample uint8 or uint16 ``pixels`` (H, W, C) to ``size`` (height, width) in levels of ``dtype``.
 
-    In strips of rows: the whole picture never exists in floating point. Where they ``wrap``, the picture is repeated
-    beyond its borders, elsewhere mirrored.
+    Into ``result`` where that is given. In strips of rows: the whole picture never exists in floating point. Where they
+    ``wrap``, the picture is repeated beyond its borders, elsewhere mirrored.
     """
-    result = np.empty((*size, pixels.shape[2]), dtype)
+    result = np.empty((*size, pixels.shape[2]), dtype) if result is None else result
     for number, strip in enumerate(resized_strips(pixels, size, kind, dtype, wraps)):
         result[number * BLOCK : (number + 1) * BLOCK] = strip
     return result

@@ -32,6 +32,11 @@ class Box:
         """(height, width)."""
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
     def grown(self, halo: int, height: int, width: int, wraps: Wraps = NO_WRAPS) -> Box:
         """Return the box larger by ``halo`` on every side.
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from upscale_cli.device import Precision
     from upscale_cli.images.picture import Picture
     from upscale_cli.kernels.blur_kernel import BlurKernel
-    from upscale_cli.upscaling.job import OnShare, UpscalerFor
+    from upscale_cli.upscaling.job import UpscalerFor
+    from upscale_cli.upscaling.progress import OnShare
     from upscale_cli.upscaling.upscaler import Upscaler
     from upscale_cli.weights.http import Progress as DownloadProgress
     from upscale_cli.zero_shot.zssr import Progress

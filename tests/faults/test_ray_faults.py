@@ -23,8 +23,9 @@ from upscale_cli.upscaling.engines.engine import Engine
 from upscale_cli.upscaling.engines.local import LocalEngine
 from upscale_cli.upscaling.engines.ray import RayEngine
 from upscale_cli.upscaling.engines.ray_worker import AT_ONCE
-from upscale_cli.upscaling.job import Job, OnShare, UpscalerFor
+from upscale_cli.upscaling.job import Job, UpscalerFor
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.ray_options import RayOptions
 
 PICTURES, WORKERS = 60, 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from upscale_cli.images import transparency
 from upscale_cli.images.opencv import cv2
 from upscale_cli.images.picture import Picture, Pixels
-from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
+from upscale_cli.images.transparency import keep_within_neighbours, with_hidden_filled
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.upscaler import Upscaler
 
@@ -82,7 +82,8 @@ def test_pictures_without_an_edge_are_left_alone(alpha: Pixels | None) -> None:
 def test_alpha_keeps_to_the_range_of_its_neighbours(size: tuple[int, int]) -> None:
     source = np.zeros((20, 12), np.uint8)
     source[:, 6:] = 200
-    kept = kept_within_neighbours(np.full(size, 255, np.uint8), source)
+    kept = np.full(size, 255, np.uint8)
+    keep_within_neighbours(kept, source)
     assert (kept[:, -1] == 200).all()
     assert (kept[:, 0] == (0 if size[1] > 3 else 200)).all()
 

@@ -83,6 +83,11 @@ class StoredPixels:
     binary: bool = False
     floating: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return self.picture.height * self.picture.width * self.channels * self.depth // 8
+
     def rows(self, top: int, bottom: int) -> Pixels:
         """Return contiguous rows of pixels, (bottom - top, W, channels) or fewer at the end."""
         color = self._converted(self.picture.color[top:bottom])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +20,7 @@ from upscale_cli.images.convert import NotEncodable, StoredPixels
 from upscale_cli.images.formats import Format
 from upscale_cli.images.opencv import cv2, to_opencv
 from upscale_cli.images.picture import Metadata, Pixels
-from upscale_cli.images.tiff_tags import ByteOrder, Entry
+from upscale_cli.images.tiff_tags import ByteOrder, Entry, Layout
 
 COMPRESSION = 4  # of zlib
 STRIP = 1 << 20  # samples that are converted at a time
@@ -27,6 +28,7 @@ STRIP = 1 << 20  # samples that are converted at a time
 GIF_PARAMETERS = (cv2.IMWRITE_GIF_QUALITY, 7, cv2.IMWRITE_GIF_DITHER, 3)
 WHOLE_JPEG = 24_000_000  # pixels up to which Huffman tables are optimised, which takes 6 bytes of memory for each
 LARGEST_JPEG = 65_500  # pixels on a side
+LARGEST_TIFF = 2**32 - 2**26  # bytes of pixels: above, BigTIFF's positions of 64 bits are needed
 _MOST_BLOCKS = 65_535  # of 8 x 8 pixels between two restart markers
 _PROFILE_PART = 65_519  # bytes of an ICC profile that one segment takes
 
@@ -90,28 +92,48 @@ def png_metadata(found: Metadata) -> Iterator[tuple[bytes, bytes]]:
 def encode_tiff(pages: Sequence[tuple[StoredPixels, Metadata]], file: BinaryIO) -> None:
     """Write a TIFF file: the first page's EXIF block, left as and where it is for makers' notes, and behind it pages.
 
-    Each is its pixels and a directory, which for the first takes the place of the block's. Raises struct.error where
-    positions do not fit.
+    Each is its pixels and a directory, which for the first takes the place of the block's. What takes more than 4 GiB
+    before it is compressed becomes BigTIFF, where the block's other directories are written anew.
     """
     block = pages[0][1].exif or b"II*\0" + bytes(4)
-    order, link = tags.byte_order(block), 4
-    file.write(block + bytes(len(block) % 2))
-    for number, (pixels, metadata) in enumerate(pages):
-        entries = _tiff_page(pixels, metadata, file, order, pointers=number == 0)
+    layout = tags.CLASSIC if sum(pixels.size for pixels, _ in pages) <= LARGEST_TIFF else tags.BIG
+    order: ByteOrder = tags.byte_order(block) if layout is tags.CLASSIC else "<"  # Pillow misreads the others
+    pointers = _tiff_beginning(block, file, order, layout)
+    link = layout.link
+    for pixels, metadata in pages:
+        entries = [*_tiff_page(pixels, metadata, file, order, layout), *pointers]
+        pointers = []
         file.write(bytes(file.tell() % 2))
         position = file.tell()
-        file.write(tags.write_directory(entries, position, order))
+        file.write(tags.write_directory(entries, position, order, layout))
         end = file.tell()
         file.seek(link)
-        file.write(struct.pack(order + "I", position))
+        file.write(struct.pack(order + layout.position, position))
         file.seek(end)
-        link = position + 2 + 12 * len({entry.tag for entry in entries})
+        link = position + layout.size_of({entry.tag for entry in entries})
+
+
+def _tiff_beginning(block: bytes, file: BinaryIO, order: ByteOrder, layout: Layout) -> list[Entry]:
+    """Write the file's head with the directories of the EXIF ``block``, and return the entries that point to them."""
+    main = tags.read_directory(block, wanted=(tags.EXIF_DIRECTORY, tags.GPS_DIRECTORY))[0] if any(block[4:]) else {}
+    if layout is tags.CLASSIC:
+        file.write(block + bytes(len(block) % 2))
+        return list(main.values())
+    pointers = []
+    file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0))
+    for tag, entry in main.items():
+        with suppress(tags.TiffError):
+            child, _ = tags.read_directory(block, entry.number)
+            child.pop(tags.INTEROPERABILITY_DIRECTORY, None)
+            pointers.append(tags.numbers(tag, tags.LONG8, file.tell()))
+            file.write(tags.write_directory(child.values(), file.tell(), order, layout))
+    return pointers
 
 
 def _tiff_page(
-    pixels: StoredPixels, metadata: Metadata, file: BinaryIO, order: ByteOrder, pointers: bool
+    pixels: StoredPixels, metadata: Metadata, file: BinaryIO, order: ByteOrder, layout: Layout
 ) -> list[Entry]:
-    """Write the strips of a page, and return the entries of its directory; ``pointers``: to the block's others too."""
+    """Write the strips of a page, and return the entries of its directory but those that point to others."""
     offsets, sizes, height = [], [], _rows_per_strip(pixels)
     for strip in pixels.strips(height):
         steps = strip.copy()
@@ -120,13 +142,13 @@ def _tiff_page(
         offsets.append(file.tell())
         sizes.append(file.write(zlib.compress(steps.astype(strip.dtype.newbyteorder(order)).data, COMPRESSION)))
     entries = [
-        *_described(metadata, pointers),
+        *_described(metadata),
         tags.numbers(tags.IMAGE_WIDTH, tags.LONG, pixels.picture.width),
         tags.numbers(tags.IMAGE_LENGTH, tags.LONG, pixels.picture.height),
         tags.numbers(tags.BITS_PER_SAMPLE, tags.SHORT, *[pixels.depth] * pixels.channels),
         tags.numbers(tags.COMPRESSION, tags.SHORT, 8),
         tags.numbers(tags.PHOTOMETRIC, tags.SHORT, 2 if pixels.channels >= 3 else 1),
-        tags.numbers(tags.STRIP_OFFSETS, tags.LONG, *offsets),
+        tags.numbers(tags.STRIP_OFFSETS, tags.LONG if layout is tags.CLASSIC else tags.LONG8, *offsets),
         tags.numbers(tags.SAMPLES_PER_PIXEL, tags.SHORT, pixels.channels),
         tags.numbers(tags.ROWS_PER_STRIP, tags.LONG, height),
         tags.numbers(tags.STRIP_SIZES, tags.LONG, *sizes),
@@ -138,16 +160,15 @@ def _tiff_page(
     return entries
 
 
-def _described(found: Metadata, pointers: bool) -> Iterator[Entry]:
-    """Yield the tags of a TIFF file's directory that describe the picture, with or without pointers to others."""
+def _described(found: Metadata) -> Iterator[Entry]:
+    """Yield the tags of a TIFF file's directory that describe the picture."""
     if found.resolution:
         x, y = (round(value * 1000) for value in found.resolution)
         yield tags.numbers(tags.X_RESOLUTION, tags.RATIONAL, x, 1000)
         yield tags.numbers(tags.Y_RESOLUTION, tags.RATIONAL, y, 1000)
         yield tags.numbers(tags.RESOLUTION_UNIT, tags.SHORT, 2)
     if found.exif:
-        kept = tags.DESCRIBING | ({tags.EXIF_DIRECTORY, tags.GPS_DIRECTORY} if pointers else set())
-        yield from tags.read_directory(found.exif, wanted=kept)[0].values()
+        yield from tags.read_directory(found.exif, wanted=tags.DESCRIBING)[0].values()
     if found.icc:
         yield Entry(tags.ICC, tags.UNDEFINED, found.icc)
     if found.xmp:

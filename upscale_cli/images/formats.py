@@ -59,7 +59,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "tiff",
         (".tif", ".tiff"),
-        rb"(II\*\x00|MM\x00\*)",
+        rb"(II[*+]\x00|MM\x00[*+])",
         depths=(8, 16, 32),
         alpha=True,
         metadata=(*_BLOCKS, "resolution"),

@@ -17,6 +17,8 @@ class Header:
     ``by_pillow``: for stills that OpenCV does not decode rightly. ``gray_alpha``: a TIFF file of two channels.
     ``profiled``: CMYK or LAB, of which decoding makes sRGB by the profile.
     ``transparent``: there may be alpha; not known of GIF.
+    ``pixel_bytes``: what a pixel takes once decoded, as far as is known.
+    ``interlaced``: pixels come in several passes over the picture, which decoders hold as a whole.
     ``dense``: pixels take some of the file each; otherwise a few bytes may stand for any number of equal ones.
     ``floating``: light in floating point. ``weight``: of decoding a pixel, against one of four channels of 16 bits.
     """
@@ -34,6 +36,8 @@ class Header:
     transparent: bool = False
     floating: bool = False
     weight: int = 1
+    pixel_bytes: int = 4
+    interlaced: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upscale_cli.errors import UsageError
+from upscale_cli.images.storage import MEMORY, Storage
 
 Pixels = NDArray[Any]  # uint8 or uint16, which numpy's type variables cannot say and still allow arithmetic
 
@@ -51,6 +52,7 @@ class Picture:
 
     Arrays may be read-only or memory-mapped. ``jpeg_quality``: of the file they were read from, None for other formats.
     ``light``: what levels of linear light mean, None for pictures as displays show them.
+    ``storage``: where the arrays go that are made of it.
     Raises UsageError where the arrays are something else.
     """
 
@@ -59,6 +61,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     jpeg_quality: float | None = None
     light: Light | None = None
+    storage: Storage = MEMORY
 
     def __post_init__(self) -> None:
         color, alpha = self.color, self.alpha

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,10 +52,10 @@ def read_image(
 
     ``on_header`` is called before decoding, with the number of pixels of all frames.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         data = file.read()
-    known, header = _require_harmless(path, data, max_megapixels)
-    _require_whole(path, data, known)
+    known, header = require_harmless(path, data, max_megapixels)
+    require_whole(path, data, known)
     if known.name == "tiff" and header.metadata.pages > 1:
         return _read_pages(path, data, max_megapixels, on_header)
     on_header(header.height * header.width * (header.frames or 1) * header.weight)
@@ -70,14 +69,10 @@ def read_image(
 
 def _read_pages(path: Path, data: bytes, max_megapixels: float, on_header: Callable[[int], None]) -> Pages:
     """Return all pages of a TIFF file: each is read as if the file began with it."""
-    order, first = tags.byte_order(data) + "I", tags.next_directory(data, 4)
+    first = tags.first_directory(data)
     _, after = tags.read_directory(data, first, ())
     positions = [first, *further_pages(data, after)]
-
-    def beginning_at(position: int) -> bytes:
-        return data[:4] + struct.pack(order, position) + data[8:]
-
-    headers = [_require_harmless(path, beginning_at(position), max_megapixels) for position in positions]
+    headers = [require_harmless(path, tags.beginning_at(data, at), max_megapixels) for at in positions]
     pixels = sum(header.height * header.width for _, header in headers)
     if pixels > max_megapixels * 1e6:
         raise InputError(
@@ -86,7 +81,9 @@ def _read_pages(path: Path, data: bytes, max_megapixels: float, on_header: Calla
         )
     on_header(sum(header.height * header.width * header.weight for _, header in headers))
     try:
-        pages = [_decode(path, beginning_at(at), *known) for at, known in zip(positions, headers, strict=True)]
+        pages = [
+            _decode(path, tags.beginning_at(data, at), *known) for at, known in zip(positions, headers, strict=True)
+        ]
     except (cv2.error, *pillow.ERRORS) as error:
         raise InputError(f"{path} is damaged and cannot be decoded.", "Copy or download it again.") from error
     return Pages(tuple(replace(page, metadata=replace(page.metadata, pages=1)) for page in pages))
@@ -100,15 +97,21 @@ def read_picture(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> 
 
 def picture_header(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Header:
     """Return the file's header, its size that of the upright picture, without decoding. Raises InputError."""
-    with _opened(path) as file:
+    return format_and_header(path, max_megapixels)[1]
+
+
+def format_and_header(path: Path, max_megapixels: float) -> tuple[Format, Header]:
+    """Return the file's format, and what ``picture_header`` does."""
+    with opened(path) as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    _, header = _require_harmless(path, memoryview(data), max_megapixels)
+    known, header = require_harmless(path, memoryview(data), max_megapixels)
     turned = orientation(header.metadata.exif) >= 5
-    return replace(header, height=header.width, width=header.height) if turned else header
+    return known, replace(header, height=header.width, width=header.height) if turned else header
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader]:
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Yield the file, which is not empty. Raises InputError where it cannot be read."""
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a picture.", "Give the folder itself, or a file.")
     try:
@@ -123,7 +126,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         raise InputError(f"Cannot read {path}: {reason}.", "Check the file and its permissions.") from error
 
 
-def _require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[Format, Header]:
+def require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[Format, Header]:
     """Return the file's format and header, which claims no more than what is allowed."""
     known = of_content(data)
     if known is None:
@@ -148,7 +151,7 @@ def _require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[
     return known, header
 
 
-def _require_whole(path: Path, data: bytes, known: Format) -> None:
+def require_whole(path: Path, data: Buffer, known: Format) -> None:
     """Refuse files that lack their end where decoders are lenient or loud about it, and those that take for ever."""
     if known.name == "png":
         whole = any(kind == b"IEND" for kind, _ in chunks.png_chunks(memoryview(data)))

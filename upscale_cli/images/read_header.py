@@ -35,7 +35,7 @@ def read_header(data: Buffer, known: Format) -> Header | None:
 
 
 def _jpeg(data: memoryview) -> Header:
-    height, width, channels = 0, 0, 0
+    height, width, channels, interlaced = 0, 0, 0, False
     found: dict[str, Any] = {}
     profile: dict[bytes, bytes] = {}
     for segment in chunks.jpeg_segments(data):
@@ -44,6 +44,7 @@ def _jpeg(data: memoryview) -> Header:
             break
         if segment.marker in chunks.STARTS_OF_FRAME:
             height, width, channels = struct.unpack_from(">HHB", content, 1)
+            interlaced = segment.marker in chunks.PROGRESSIVE_FRAMES
         elif segment.marker == chunks.APP2 and content.startswith(chunks.ICC_HEADER):
             start = len(chunks.ICC_HEADER)
             profile[content[start : start + 1]] = content[start + 2 :]
@@ -52,8 +53,9 @@ def _jpeg(data: memoryview) -> Header:
             found.setdefault(name, value)
     found.pop("", None)
     icc = b"".join(profile[part] for part in sorted(profile))
-    cmyk = channels == 4
-    return Header(height, width, Metadata(icc=icc or None, **found), gray=channels == 1, by_pillow=cmyk, profiled=cmyk)
+    cmyk, metadata = channels == 4, Metadata(icc=icc or None, **found)
+    kinds = {"gray": channels == 1, "by_pillow": cmyk, "profiled": cmyk, "interlaced": interlaced}
+    return Header(height, width, metadata, pixel_bytes=min(channels, 3), **kinds)
 
 
 def _of_segment(marker: int, content: bytes) -> tuple[str, Any]:
@@ -69,7 +71,7 @@ def _of_segment(marker: int, content: bytes) -> tuple[str, Any]:
 
 
 def _png(data: memoryview) -> Header:
-    width, height, _, kind = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, kind, interlaced = struct.unpack_from(">IIBBxxB", data, 16)
     single: dict[bytes, bytes] = {}
     text: list[tuple[bytes, bytes]] = []
     xmp, frames, controls, transparent = None, 0, 0, kind in (4, 6)
@@ -91,7 +93,17 @@ def _png(data: memoryview) -> Header:
     icc = _inflated(single.get(b"iCCP", b"").partition(b"\0")[2][1:])
     found = Metadata(icc, single.get(b"eXIf"), xmp, tuple(text), resolution=resolution)
     of_animation = frames if controls else None
-    return Header(height, width, found, of_animation, gray=kind in (0, 4), transparent=transparent)
+    channels = (1 if kind in (0, 4) else 3) + transparent
+    return Header(
+        height,
+        width,
+        found,
+        of_animation,
+        gray=kind in (0, 4),
+        transparent=transparent,
+        pixel_bytes=channels * (2 if depth == 16 else 1),
+        interlaced=bool(interlaced),
+    )
 
 
 def _international_text(content: bytes) -> bytes | None:

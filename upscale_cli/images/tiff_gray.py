@@ -6,7 +6,6 @@ the predictor did to 16-bit numbers is undone here.
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +53,8 @@ def decoded_gray_alpha(path: Path, data: bytes, turned: int) -> Pixels:
 
 def _decoded_as_bytes(data: bytes, main: Directory) -> Pixels:
     """Return uint16 (H, W, 2), still as differences where there is a predictor. Raises pillow.ERRORS."""
-    order, position = tags.byte_order(data), len(data) + len(data) % 2
-    head = data[:4] + struct.pack(order + "I", position) + data[8:].ljust(position - 8, b"\0")
+    order, layout, position = tags.byte_order(data), tags.layout_of(data), len(data) + len(data) % 2
+    head = tags.beginning_at(data, position).ljust(position, b"\0")
     declared = {**main, **{entry.tag: entry for entry in _AS_BYTES}}
-    pixels = pillow.decoded(head + tags.write_directory(declared.values(), position, order), "tiff")
+    pixels = pillow.decoded(head + tags.write_directory(declared.values(), position, order, layout), "tiff")
     return np.ascontiguousarray(pixels).view(f"{order}u2").astype(np.uint16)

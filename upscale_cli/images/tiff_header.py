@@ -37,10 +37,10 @@ def read(data: memoryview) -> Header:
     profiled = tags.PHOTOMETRIC in main and main[tags.PHOTOMETRIC].number in _PROFILED
     floating = tags.SAMPLE_FORMAT in main and main[tags.SAMPLE_FORMAT].number == 3
     kinds = {"gray_alpha": samples == 2, "transparent": samples == 2 or (samples == 4 and not profiled)}
-    kinds |= {"floating": floating}
-    return Header(
-        *size, found, dense=dense, weight=2 if floating else 1, by_pillow=profiled, profiled=profiled, **kinds
-    )
+    kinds |= {"floating": floating, "by_pillow": profiled, "profiled": profiled, "dense": dense}
+    depth = main[tags.BITS_PER_SAMPLE].number if tags.BITS_PER_SAMPLE in main else 1
+    channels = 3 if samples == 1 and tags.COLOR_MAP in main else samples
+    return Header(*size, found, weight=2 if floating else 1, pixel_bytes=channels * min(2, max(1, depth // 8)), **kinds)
 
 
 def further_pages(data: Buffer, after: int) -> list[int]:
@@ -48,7 +48,7 @@ def further_pages(data: Buffer, after: int) -> list[int]:
 
     ``after``: where the position of the second directory is stored.
     """
-    seen = {tags.next_directory(data, 4)}
+    seen = {tags.first_directory(data)}
     pages = []
     with suppress(tags.TiffError):
         while (position := tags.next_directory(data, after)) and position not in seen and len(seen) < MOST_PAGES:

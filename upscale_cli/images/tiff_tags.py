@@ -1,4 +1,4 @@
-"""TIFF directories, the structure that TIFF files and EXIF blocks share (TIFF 6.0, section 2).
+"""TIFF directories, the structure that TIFF files and EXIF blocks share (TIFF 6.0, section 2), those of BigTIFF too.
 
 Pillow reads and writes them too, but moves the values that it writes, and camera makers' notes point at positions. So
 tags are read here with their position, to be changed in place. Values are kept as bytes in little-endian order.
@@ -7,7 +7,7 @@ tags are read here with their position, to be changed in place. Values are kept 
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,16 +15,25 @@ SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 0xFE, 0x100, 0x101, 0
 COMPRESSION, PHOTOMETRIC = 0x103, 0x106
 STRIP_OFFSETS, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_SIZES = 0x111, 0x112, 0x115, 0x116, 0x117
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x11A, 0x11B, 0x128
-PLANES, PREDICTOR, TILE_WIDTH, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 0x11C, 0x13D, 0x142, 0x14A, 0x152, 0x153
+PLANES, PREDICTOR, COLOR_MAP, TILE_WIDTH, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = (
+    0x11C,
+    0x13D,
+    0x140,
+    0x142,
+    0x14A,
+    0x152,
+    0x153,
+)
 XMP, EXIF_DIRECTORY, ICC, GPS_DIRECTORY = 0x2BC, 0x8769, 0x8773, 0x8825
 PIXEL_WIDTH, PIXEL_HEIGHT, INTEROPERABILITY_DIRECTORY = 0xA002, 0xA003, 0xA005
 # Of a TIFF file's own directory: what describes the picture, not how the file stores it.
 DESCRIBING = frozenset({0x10E, 0x10F, 0x110, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, 0x131, 0x132, 0x13B, 0x8298})
 OF_SENSORS = frozenset({32803, 34892})  # photometric interpretations: colour filter array, and linear raw
-BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 5: 4, 10: 4, 11: 4, 12: 8}  # bytes that are swapped together
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+# Bytes that are swapped together.
+_WORDS = {3: 2, 8: 2, 4: 4, 9: 4, 5: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 ByteOrder = Literal["<", ">"]
 Buffer = bytes | bytearray | memoryview  # of a whole file, or of a part of it
@@ -33,6 +42,32 @@ LARGEST_DIRECTORY = 1000
 
 class TiffError(ValueError):
     """The bytes are no TIFF structure."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How wide the numbers of a directory are, as ``struct`` names them: of tags, of a tag's values, of positions."""
+
+    tags: Literal["H", "Q"]
+    position: Literal["I", "Q"]
+    link: int  # where the position of the first directory is stored
+
+    @property
+    def width(self) -> int:
+        """Bytes of a position; values that take no more stand in its place."""
+        return struct.calcsize(self.position)
+
+    @property
+    def row(self) -> str:
+        """A tag: its number, type, count of values, and value or position."""
+        return f"HH{self.position}{self.width}s"
+
+    def size_of(self, tags: Sized) -> int:
+        """Return the bytes of a directory up to where the next one's position is stored."""
+        return struct.calcsize(self.tags) + struct.calcsize("<" + self.row) * len(tags)
+
+
+CLASSIC, BIG = Layout("H", "I", 4), Layout("Q", "Q", 8)
 
 
 @dataclass(frozen=True)
@@ -67,9 +102,18 @@ Directory = dict[int, Entry]
 
 def byte_order(data: Buffer) -> ByteOrder:
     """Return ``<`` or ``>``, as ``struct`` writes it. Raises TiffError."""
-    if bytes(data[:4]) not in (b"II*\0", b"MM\0*"):
-        raise TiffError("no TIFF header")
+    layout_of(data)
     return "<" if data[0] == ord("I") else ">"
+
+
+def layout_of(data: Buffer) -> Layout:
+    """Return whether the directories are those of TIFF or of BigTIFF. Raises TiffError."""
+    head = bytes(data[:8])
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return CLASSIC
+    if head in (b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"):
+        return BIG
+    raise TiffError("no TIFF header")
 
 
 def read_directory(
@@ -80,33 +124,47 @@ def read_directory(
     Tags of unknown type or outside the file are left out, and so is what makes all values larger than the file.
     Raises TiffError, also for more than LARGEST_DIRECTORY tags.
     """
-    order = byte_order(data)
+    order, layout = byte_order(data), layout_of(data)
+    row, width = struct.Struct(order + layout.row), layout.width
     try:
-        position = next_directory(data, 4) if position is None else position
-        (count,) = struct.unpack_from(order + "H", data, position)
-        fields = data[position + 2 : position + 2 + 12 * count]
-        rows = list(struct.iter_unpack(order + "HHI4s", fields))
-    except struct.error as error:
+        position = first_directory(data) if position is None else position
+        (count,) = struct.unpack_from(order + layout.tags, data, position)
+        first = position + struct.calcsize(layout.tags)
+        if count > LARGEST_DIRECTORY:
+            raise TiffError("a directory is too long")
+        rows = list(row.iter_unpack(data[first : first + row.size * count]))
+    except (struct.error, OverflowError) as error:
         raise TiffError("a directory points outside the file") from error
-    if count > LARGEST_DIRECTORY:
-        raise TiffError("a directory is too long")
     entries: Directory = {}
     budget = len(data)
-    for row, (tag, kind, number, inline) in enumerate(rows):
+    for index, (tag, kind, number, inline) in enumerate(rows):
         if wanted is not None and tag not in wanted:
             continue
-        size = _SIZES.get(kind, 0) * number
-        at = position + 2 + 12 * row + 8 if size <= 4 else struct.unpack(order + "I", inline)[0]
+        size, here = _SIZES.get(kind, 0) * number, first + row.size * (index + 1) - width
+        at = here if size <= width else struct.unpack(order + layout.position, inline)[0]
         if 0 < size <= budget and at + size <= len(data) and tag not in entries:
             entries[tag] = Entry(tag, kind, _little_endian(bytes(data[at : at + size]), kind, order), at)
             budget -= size
-    return entries, position + 2 + 12 * count
+    return entries, first + row.size * count
+
+
+def first_directory(data: Buffer) -> int:
+    """Return the position of the first directory. Raises TiffError."""
+    return next_directory(data, layout_of(data).link)
+
+
+def beginning_at(data: bytes, position: int) -> bytes:
+    """Return the file ``data`` with the directory at ``position`` as its first. Raises TiffError."""
+    layout = layout_of(data)
+    stored = struct.pack(byte_order(data) + layout.position, position)
+    return data[: layout.link] + stored + data[layout.link + layout.width :]
 
 
 def next_directory(data: Buffer, position: int) -> int:
     """Return the position that is stored at ``position``, 0 where no directory follows."""
-    stored = bytes(data[position : position + 4])
-    return int(struct.unpack(byte_order(data) + "I", stored)[0]) if len(stored) == 4 else 0
+    layout = layout_of(data)
+    stored = bytes(data[position : position + layout.width])
+    return int(struct.unpack(byte_order(data) + layout.position, stored)[0]) if len(stored) == layout.width else 0
 
 
 def _little_endian(value: bytes, kind: int, order: str) -> bytes:
@@ -119,22 +177,22 @@ def _little_endian(value: bytes, kind: int, order: str) -> bytes:
 
 def numbers(tag: int, kind: int, *values: int) -> Entry:
     """Return a tag of whole numbers; of RATIONAL ones, numerators and denominators in turn."""
-    return Entry(tag, kind, struct.pack(f"<{len(values)}{'H' if kind == SHORT else 'I'}", *values))
+    return Entry(tag, kind, struct.pack(f"<{len(values)}{ {SHORT: 'H', LONG8: 'Q'}.get(kind, 'I') }", *values))
 
 
-def write_directory(entries: Iterable[Entry], position: int, order: str = "<") -> bytes:
+def write_directory(entries: Iterable[Entry], position: int, order: str = "<", layout: Layout = CLASSIC) -> bytes:
     """Return a directory with its values behind it, for a file where it will stand at ``position``."""
     ordered = sorted({entry.tag: entry for entry in entries}.values(), key=lambda entry: entry.tag)
-    fields, values = struct.pack(order + "H", len(ordered)), b""
+    fields, values = struct.pack(order + layout.tags, len(ordered)), b""
+    behind = position + len(fields) + struct.calcsize(order + layout.row) * len(ordered) + layout.width
     for entry in ordered:
         value = _little_endian(entry.value, entry.kind, order)
-        fields += struct.pack(order + "HHI", entry.tag, entry.kind, len(value) // _SIZES[entry.kind])
-        if len(value) <= 4:
-            fields += value.ljust(4, b"\0")
-        else:
-            fields += struct.pack(order + "I", position + 2 + 12 * len(ordered) + 4 + len(values))
+        inline = value.ljust(layout.width, b"\0")
+        if len(value) > layout.width:
+            inline = struct.pack(order + layout.position, behind + len(values))
             values += value + b"\0" * (len(value) % 2)
-    return fields + struct.pack(order + "I", 0) + values
+        fields += struct.pack(order + layout.row, entry.tag, entry.kind, len(value) // _SIZES[entry.kind], inline)
+    return fields + struct.pack(order + layout.position, 0) + values
 
 
 def block(main: Iterable[Entry], children: Mapping[int, Iterable[Entry]]) -> bytes:

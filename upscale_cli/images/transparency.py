@@ -29,9 +29,19 @@ def with_hidden_filled(picture: Picture, wraps: Wraps = NO_WRAPS) -> Picture:
         top, left = (REACH * wrapping for wrapping in wraps)
         inside = np.s_[top : top + picture.height, left : left + picture.width]
         return replace(picture, color=with_hidden_filled(wider).color[inside])
-    color, height = picture.color.copy(), max(1, STRIP // picture.width)
-    for top in range(0, picture.height, height):
-        above, bottom = max(0, top - REACH), min(picture.height, top + height)
+    step = picture.storage.step("seen", picture.color.shape, picture.color.dtype)
+    if not step.complete:
+        _fill_hidden(step.pixels, picture.color, alpha)
+        step.end()
+    return replace(picture, color=step.pixels)
+
+
+def _fill_hidden(color: Pixels, source: Pixels, alpha: Pixels) -> None:
+    """Write ``source`` (H, W, C) into ``color``, what ``alpha`` (H, W) hides replaced."""
+    height = max(1, STRIP // source.shape[1])
+    for top in range(0, len(source), height):
+        above, bottom = max(0, top - REACH), min(len(source), top + height)
+        color[top:bottom] = source[top:bottom]
         seen = alpha[above : bottom + REACH] != 0
         if not seen.any() or seen[top - above : bottom - above].all():
             continue
@@ -39,13 +49,13 @@ def with_hidden_filled(picture: Picture, wraps: Wraps = NO_WRAPS) -> Picture:
             (~seen).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
         )
         colors = np.zeros((labels.max() + 1, color.shape[2]), color.dtype)
-        colors[labels[seen]] = picture.color[above : bottom + REACH][seen]
+        colors[labels[seen]] = source[above : bottom + REACH][seen]
         color[top:bottom] = colors[labels[top - above : bottom - above]]
-    return replace(picture, color=color)
 
 
-def kept_within_neighbours(alpha: Pixels, source: Pixels, wraps: Wraps = NO_WRAPS) -> Pixels:
-    """Return enlarged ``alpha`` (H, W), nowhere outside the range of the 3 x 3 pixels of ``source`` (h, w) around it.
+def keep_within_neighbours(alpha: Pixels, source: Pixels, wraps: Wraps = NO_WRAPS) -> None:
+    """Change enlarged ``alpha`` (H, W) so that it is nowhere outside the range of the 3 x 3 pixels of ``source`` (h, w)
+    around it. Done twice it is as done once.
 
     So what is empty or opaque stays that; where ``alpha`` is smaller, as many pixels more as it is smaller count.
     """
@@ -56,16 +66,19 @@ def kept_within_neighbours(alpha: Pixels, source: Pixels, wraps: Wraps = NO_WRAP
     reach = math.ceil(max(of / size for size, of in zip(alpha.shape, source.shape, strict=True)))
     window, wider = np.ones((2 * reach + 1,) * 2, np.uint8), _repeated(source, reach, wraps)
     rows, columns = rows + reach * wraps[0], columns + reach * wraps[1]
-    least, most = cv2.erode(wider, window), cv2.dilate(wider, window)
-    kept, height = np.empty_like(alpha), max(1, STRIP // alpha.shape[1])
+    height = max(1, STRIP // alpha.shape[1])
     for top in range(0, len(alpha), height):
         strip = np.s_[top : top + height]
-        inside = np.ix_(rows[strip], columns)
-        np.clip(alpha[strip], least[inside], most[inside], out=kept[strip])
-    return kept
+        above = max(0, rows[top] - reach)
+        part = wider[above : rows[strip][-1] + reach + 1]
+        inside = np.ix_(rows[strip] - above, columns)
+        least, most = cv2.erode(part, window)[inside], cv2.dilate(part, window)[inside]
+        alpha[strip] = np.clip(alpha[strip], least, most)
 
 
 def _repeated(pixels: Pixels, margin: int, wraps: Wraps) -> Pixels:
     """Return pixels (H, W) or (H, W, C) with ``margin`` more at the sides that wrap."""
+    if not any(wraps):
+        return pixels
     margins = [(margin * wrapping,) * 2 for wrapping in wraps]
     return np.pad(pixels, [*margins, *[(0, 0)] * (pixels.ndim - 2)], "wrap")

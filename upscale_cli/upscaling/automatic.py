@@ -10,8 +10,8 @@ from upscale_cli import device as devices
 from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.choice import choice
-from upscale_cli.upscaling.job import OnShare
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.upscaler import Upscaler
 
 

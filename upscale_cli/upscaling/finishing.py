@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from upscale_cli.borders import Wraps
 from upscale_cli.images.picture import Pixels
+from upscale_cli.images.storage import MEMORY, Storage
 from upscale_cli.levels import top
 from upscale_cli.resize import resized_strips
 from upscale_cli.tiling import Box, cut_out
@@ -29,21 +30,31 @@ STRIP = 1 << 20  # pixels that are worked on at a time
 Floats = NDArray[np.floating[Any]]
 
 
-def finished(result: Pixels, source: Pixels, options: UpscaleOptions) -> Pixels:
+def finished(result: Pixels, source: Pixels, options: UpscaleOptions, storage: Storage = MEMORY) -> Pixels:
     """Return ``result`` (H, W, C), which may be changed where it is, as ``options`` ask for it.
 
-    ``source`` (h, w, C) is what it was made from.
+    ``source`` (h, w, C) is what it was made from; new arrays are those of ``storage``.
     """
+    if not options.finishes:
+        return result
+    mixed = storage.changeable("mixed", result)
+    last = storage.step("sharpened", result.shape, result.dtype) if options.sharpen else mixed
+    if not last.complete:
+        _mix_and_match(mixed.pixels, source, options)
+        if options.sharpen:
+            _sharpen(mixed.pixels, last.pixels, options.sharpen, options.wraps)
+        if options.grain:
+            _add_grain(last.pixels, options.grain, options.seed or 0)
+        last.end()
+    return last.pixels
+
+
+def _mix_and_match(result: Pixels, source: Pixels, options: UpscaleOptions) -> None:
     if options.strength < 1 or options.keep_colors:
         colors = block_means(source if options.keep_colors else result, result.shape[:2])
         if options.strength < 1:
             _mix(result, source, options.strength, options.wraps)
         _match(result, colors, options.wraps)
-    if options.sharpen:
-        result = _sharpened(result, options.sharpen, options.wraps)
-    if options.grain:
-        _add_grain(result, options.grain, options.seed or 0)
-    return result
 
 
 def block_means(pixels: Pixels, size: tuple[int, ...]) -> Floats:
@@ -119,17 +130,16 @@ class _Smooth:
         return pixels
 
 
-def _sharpened(result: Pixels, amount: float, wraps: Wraps) -> Pixels:
-    """Return ``result`` with ``amount`` times what a Gaussian blur would take away added (unsharp masking)."""
+def _sharpen(result: Pixels, sharp: Pixels, amount: float, wraps: Wraps) -> None:
+    """Write ``result`` into ``sharp`` with ``amount`` times what a Gaussian blur takes away added (unsharp masking)."""
     from scipy.ndimage import gaussian_filter
 
-    sharp, (height, width) = np.empty_like(result), result.shape[:2]
+    height, width = result.shape[:2]
     for rows in _strips(result):
         box = Box(rows.start - REACH, -REACH, min(rows.stop, height) + REACH, width + REACH)
         wide = cut_out(result, box, wraps).astype(np.float32)
         detail = wide - gaussian_filter(wide, (RADIUS, RADIUS, 0), truncate=REACH / RADIUS)
         sharp[rows] = _rounded((wide + np.float32(amount) * detail)[REACH:-REACH, REACH:-REACH], result)
-    return sharp
 
 
 def _add_grain(result: Pixels, deviation: float, seed: int) -> None:

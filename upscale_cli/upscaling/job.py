@@ -15,12 +15,13 @@ from upscale_cli.images import formats
 from upscale_cli.images.picture import Image, Pages, Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
-from upscale_cli.notices import Notice, Notify, note
+from upscale_cli.notices import Notice, Notify, ignore, note
+from upscale_cli.upscaling.large import read_in_files
 from upscale_cli.upscaling.options import Deviations, UpscaleOptions
+from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.defaults import CLEAN
 
-OnShare = Callable[[float, str], None]
 Reading = Callable[[Path, float], Image]
 
 
@@ -98,7 +99,7 @@ ONE_PICTURES_FAULT = (UpscaleError, OSError, MemoryError, RuntimeError, ValueErr
 def do(job: Job, options: UpscaleOptions, upscalers: Upscalers) -> Outcome:
     """Return the outcome of ``job``, done in this process with the networks it has made for ``options`` before."""
     upscaler_for, notices = _made(options, upscalers)
-    image = read(job, options)
+    image = read(job, options, notify=notices.append)
     enlarged = image if isinstance(image, Outcome) else enlarge(job, image, options.size, upscaler_for)
     outcome = enlarged if isinstance(enlarged, Outcome) else write(enlarged, options)
     told = tuple(notices)
@@ -112,10 +113,14 @@ def _made(options: UpscaleOptions, upscalers: Upscalers) -> tuple[UpscalerFor, l
     return upscalers(options, notices.append), notices
 
 
-def read(job: Job, options: UpscaleOptions, reading: Reading | None = None) -> Image | Outcome:
-    """Return the image of ``job``, or the outcome where it cannot be read; ``reading``: see ``LocalEngine``."""
+def read(job: Job, options: UpscaleOptions, reading: Reading | None = None, notify: Notify = ignore) -> Image | Outcome:
+    """Return the image of ``job``, in files where it is too large for memory, or the outcome where it cannot be read.
+
+    ``reading``: see ``LocalEngine``.
+    """
     try:
-        return (reading or read_image)(job.source, options.max_megapixels)
+        in_files = read_in_files(job, options, notify)
+        return in_files or (reading or read_image)(job.source, options.max_megapixels)
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error)
 
@@ -181,6 +186,7 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error)
+    enlarged.before.frames[0].storage.remove()
     return replace(enlarged.outcome, notices=(*notices, *_advice(enlarged, options)))
 
 

@@ -199,6 +199,11 @@ class UpscaleOptions:
         return {name: value for name, value in said.items() if value != "auto"}
 
     @property
+    def finishes(self) -> bool:
+        """Whether the network's result is changed."""
+        return self.strength < 1 or self.keep_colors or self.sharpen > 0 or self.grain > 0
+
+    @property
     def wraps(self) -> Wraps:
         """Whether pictures are repeated beyond their borders: downwards, and across."""
         return self.tileable in ("y", "both"), self.tileable in ("x", "both")

@@ -10,8 +10,8 @@ from upscale_cli import device as devices
 from upscale_cli.images.picture import Picture
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.automatic import automatic
-from upscale_cli.upscaling.job import OnShare
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
+from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.defaults import LARGEST_SCALE_BY_X2
 from upscale_cli.weights.http import Progress, silent

@@ -18,6 +18,7 @@ from upscale_cli import pipeline
 from upscale_cli.borders import NO_WRAPS, Wraps
 from upscale_cli.device import Precision
 from upscale_cli.images.picture import Pixels
+from upscale_cli.images.storage import MEMORY, Step
 from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.notices import Notify, ignore, note
@@ -147,18 +148,41 @@ class NetworkRunner:
         pixels: Pixels,
         dtype: DTypeLike | None = None,
         on_tile: pipeline.OnTile = lambda done, total: None,
+        step: Step | None = None,
     ) -> Pixels:
         """Return ``pixels`` (H, W, C), memory-mapped or not, enlarged: (scale·H, scale·W, C) of ``dtype``.
 
-        Both are uint8 or uint16; without ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR
-        pixels in all). Raises WeightsError where the result is not finite, DeviceError where memory does not suffice.
+        With ``step`` they are its array, and only tiles that it lacks are done. Both are uint8 or uint16; without
+        ``dtype`` the result is of the input's. ``on_tile`` gets (LR pixels done, LR pixels in all). Raises WeightsError
+        where the result is not finite, DeviceError where memory does not suffice.
         """
-        grid = replace(self._grid(*pixels.shape[:2]), wraps=self._wraps)
-        side = self.tile_side(*grid.padded)
-        queue = TileQueue(grid, side, self._batch(side))
-        return pipeline.run(
-            self.lanes, pixels, queue, self.spec.scale, dtype or pixels.dtype, on_tile=on_tile, on_split=self._split
+        grid, dtype = replace(self._grid(*pixels.shape[:2]), wraps=self._wraps), dtype or pixels.dtype
+        step = step or MEMORY.step("", self.shape_of(pixels), dtype)
+        if step.complete:
+            return step.pixels
+        side = self.tile_side(*grid.padded) if step.side is None else step.side
+        step.begin(side)
+        tiles = grid.plan(side)
+        missing = [tile for tile in tiles if tile.core not in step.finished]
+        pipeline.run(
+            self.lanes,
+            pixels,
+            TileQueue(grid, side, self._batch(side), missing),
+            self.spec.scale,
+            dtype,
+            on_tile=on_tile,
+            on_split=self._split,
+            on_pasted=lambda group: step.record(tile.core for tile in group),
+            output=step.pixels,
+            done=sum(tile.core.area for tile in tiles) - sum(tile.core.area for tile in missing),
         )
+        step.end()
+        return step.pixels
+
+    def shape_of(self, pixels: Pixels) -> tuple[int, int, int]:
+        """Return the shape of the result of ``pixels``."""
+        height, width, channels = pixels.shape
+        return height * self.spec.scale, width * self.spec.scale, channels
 
     def run_frames(self, frames: Sequence[Pixels], dtype: DTypeLike, last: LastRun) -> list[Pixels]:
         """Return ``frames`` of a clip, of one size, enlarged as ``run`` does; their tiles are shared out together.

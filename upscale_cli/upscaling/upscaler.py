@@ -15,21 +15,22 @@ from numpy.typing import DTypeLike, NDArray
 from torch import nn
 
 from upscale_cli import device as devices
-from upscale_cli.borders import NO_WRAPS, Wraps
-from upscale_cli.errors import UsageError, WeightsError
+from upscale_cli.errors import UsageError
 from upscale_cli.images.metadata import with_resolution
 from upscale_cli.images.picture import Picture, Pixels
-from upscale_cli.images.transparency import kept_within_neighbours, with_hidden_filled
-from upscale_cli.levels import top
+from upscale_cli.images.storage import Step, Storage
+from upscale_cli.images.transparency import keep_within_neighbours, with_hidden_filled
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.networks.conditioned import BICUBIC, conditions
 from upscale_cli.noise import removable_noise
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
-from upscale_cli.resize import Filter, resize_pixels
+from upscale_cli.resize import resize_pixels
+from upscale_cli.upscaling.arrays import as_array, as_picture
+from upscale_cli.upscaling.chosen import require_suitable, resolved
+from upscale_cli.upscaling.exact_size import filter_for, resized
 from upscale_cli.upscaling.finishing import finished
 from upscale_cli.upscaling.options import (
-    DEFAULT_SCALE,
     RESTORING,
     Deviations,
     InputQuality,
@@ -37,23 +38,18 @@ from upscale_cli.upscaling.options import (
     OptionFields,
     UpscaleOptions,
 )
+from upscale_cli.upscaling.progress import OnShare, of_passes
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.work import ORIENTATIONS
 from upscale_cli.upscaling.work import costs as costs_of
 from upscale_cli.upscaling.work import passes as passes_of
-from upscale_cli.weights.defaults import CLEAN, blind
 from upscale_cli.weights.http import Progress, silent
-from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
-
-# Gets the share of a picture that is done, 0 to 1, and what is being done.
-OnShare = Callable[[float, str], None]
+from upscale_cli.weights.resolve import ResolvedNetwork
 
 SHARP_VARIANCE = BICUBIC[0]  # squared LR pixels
 MOST_RUNNERS = 16  # kept of a conditioned network: folders hold pictures of few qualities
-# Downsampling further than this, averaging shows less ringing than Lanczos' negative lobes.
-AREA_BELOW = 0.5
 
 
 class Upscaler:
@@ -80,16 +76,8 @@ class Upscaler:
         if self.options.threads is not None:
             torch.set_num_threads(self.options.threads)
         used = devices.select_all(self.options.device)
-        network = network or _resolved(self.options, used[0], on_download, notify)
-        _require_picture_network(network)
-        if network.conditioned is None and (said := self.options.degradation):
-            reason = (
-                f"{network.name} takes no notice of compression or noise, so {' and '.join(said)} would do nothing."
-            )
-            raise UsageError(reason, f"Leave it out, or use {' or '.join(CLEAN)}.")
-        if self.options.kernel is not None and not network.takes_blur:
-            reason = f"{network.name} takes no notice of a kernel."
-            raise UsageError(reason, "Leave out -m or --kernel, or add --zssr in place of -m.")
+        network = network or resolved(self.options, used[0], on_download, notify)
+        require_suitable(network, self.options)
         self.name, self.spec = network.name, network.spec
         self.kernel: Deviations | None = None
         self._blur = BICUBIC
@@ -146,20 +134,17 @@ class Upscaler:
         uint8 and uint16 use their whole range, floating point [0, 1] in steps of 1/65535; the result has the same kind
         and channels. Without ``scale`` the size is that of the options, or else the network's own scale.
         """
-        pixels = _as_levels(array)
-        colors = pixels.shape[2] - (pixels.shape[2] + 1) % 2
-        alpha = pixels[..., colors] if colors < pixels.shape[2] else None
-        enlarged = self.upscale_picture(Picture(pixels[..., :colors], alpha), Size(scale=scale) if scale else None)
-        parts = [enlarged.color] if enlarged.alpha is None else [enlarged.color, enlarged.alpha[..., None]]
-        result: NDArray[Any] = parts[0] if len(parts) == 1 else np.concatenate(parts, 2)
-        result = result if array.ndim == 3 else result[..., 0]
-        return result.astype(array.dtype) / array.dtype.type(65535) if array.dtype.kind == "f" else result
+        return as_array(self.upscale_picture(as_picture(array), Size(scale=scale) if scale else None), array)
 
     def upscale_picture(
         self, picture: Picture, size: Size | None = None, on_share: OnShare = lambda share, detail: None
     ) -> Picture:
-        """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels."""
-        target = (size or self.options.size).pixels(picture.height, picture.width)
+        """Return ``picture`` at ``size`` (that of the options if None), of the same depth and channels.
+
+        Arrays are those of the picture's storage. Raises OutputError where it has no room for them.
+        """
+        target, storage = (size or self.options.size).pixels(picture.height, picture.width), picture.storage
+        storage.require_room(self._room(picture, target))
         picture = with_hidden_filled(picture, self.options.wraps)
         if self.options.resolution is not None:
             picture = replace(picture, metadata=with_resolution(picture.metadata, self.options.resolution))
@@ -170,17 +155,21 @@ class Upscaler:
             by_network.append(picture.alpha[..., None])
         # Compression and noise are the colours'.
         runners = self._runner_for(picture.color, picture.jpeg_quality), self._clean
-        progress = _progress(picture, self.spec.scale, passes, len(by_network), on_share)
+        progress = of_passes(picture.height, picture.width, self.spec.scale, passes, len(by_network), on_share)
         color, *alphas = [
-            self._enlarged(pixels, target, passes, runner, progress)
-            for pixels, runner in zip(by_network, runners, strict=False)
+            self._enlarged(pixels, target, passes, runner, progress, partial(_named, storage, name))
+            for pixels, runner, name in zip(by_network, runners, ("color", "alpha"), strict=False)
         ]
-        color = finished(color, picture.color, self.options)
+        color = finished(color, picture.color, self.options, storage)
         if picture.alpha is None:
             return replace(picture, color=color)
         before, wraps = picture.alpha, self.options.wraps
-        alpha = alphas[0] if alphas else resize_pixels(before[..., None], target, "bicubic", before.dtype, wraps)
-        return replace(picture, color=color, alpha=kept_within_neighbours(alpha[..., 0], before, wraps))
+        if not alphas:
+            step = storage.step("alpha", (*target, 1), before.dtype)
+            alphas = [resized(before[..., None], "bicubic", wraps, step)]
+        alpha = alphas[0][..., 0]
+        keep_within_neighbours(alpha, before, wraps)
+        return replace(picture, color=color, alpha=alpha)
 
     def megapixels(self, picture: Picture, size: Size) -> float:
         """Return how much goes through the network for ``picture``: over passes, alpha and orientations."""
@@ -234,7 +223,9 @@ class Upscaler:
             runner = self._clean
         if results[0].shape[:2] == target:
             return results
-        return [memory.resized(result, lambda pixels: _resized(pixels, target, dtype)) for result in results]
+        kind = filter_for(results[0], target)
+        exact_size = partial(resize_pixels, size=target, kind=kind, dtype=dtype)
+        return [memory.resized(result, exact_size) for result in results]
 
     def _enlarged(
         self,
@@ -243,19 +234,37 @@ class Upscaler:
         passes: int,
         runner: NetworkRunner,
         progress: Iterator[OnTile],
+        step: Callable[[int, tuple[int, int, int], DTypeLike], Step],
     ) -> Pixels:
         """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
 
         The first is ``runner``'s, which may remove what degraded the picture. Between passes, and before resizing, 16
-        bits are exact enough for any picture. ``progress`` yields the callback of each.
+        bits are exact enough for any picture. ``progress`` yields the callback of each, ``step`` makes their arrays.
         """
         dtype, scale = pixels.dtype, self.spec.scale
         for number in range(1, passes + 1):
             reached = (pixels.shape[0] * scale, pixels.shape[1] * scale)
-            exact = number == passes and reached == target
-            pixels = runner.run(pixels, dtype if exact else np.uint16, next(progress))
+            kind = dtype if number == passes and reached == target else np.uint16
+            pixels = runner.run(pixels, kind, next(progress), step(number, runner.shape_of(pixels), kind))
             runner = self._clean
-        return pixels if pixels.shape[:2] == target else _resized(pixels, target, dtype, self.options.wraps)
+        if pixels.shape[:2] == target:
+            return pixels
+        whole = step(0, (*target, pixels.shape[2]), dtype)
+        return resized(pixels, filter_for(pixels, target), self.options.wraps, whole)
+
+    def _room(self, picture: Picture, target: tuple[int, int]) -> int:
+        """Return the bytes of all arrays that are made of ``picture``, and of the result's file, at most."""
+        before, size = (picture.height, picture.width), picture.color.itemsize
+        passes, planes = self._passes(*before, target), picture.color.shape[2]
+        pixels = before[0] * before[1]
+        source = pixels * size * (planes if picture.alpha is None else 2 * planes + 1)
+        planes += picture.alpha is not None
+        result = target[0] * target[1] * planes * size
+        reached = [pixels * self.spec.scale ** (2 * number) for number in range(1, passes + 1)]
+        exact = (before[0] * self.spec.scale**passes, before[1] * self.spec.scale**passes) == target
+        between = sum(reached[:-1] if exact else reached) * planes * 2
+        finishing = self.options.finishes + (self.options.sharpen > 0)
+        return int(source + between + result * (2 + finishing))
 
     def _passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         scale = self.spec.scale
@@ -264,34 +273,6 @@ class Upscaler:
                 f"{self.name} restores a picture without enlarging it.", "Use -s 1, or another model with -m."
             )
         return passes_of(height, width, target, scale)
-
-
-def _progress(picture: Picture, scale: int, passes: int, planes: int, on_share: OnShare) -> Iterator[OnTile]:
-    """Return the callbacks of all passes of all planes in turn; a pass costs as much as its input is large."""
-    costs = costs_of(picture.height, picture.width, scale, passes) * planes
-
-    def of_pass(number: int) -> OnTile:
-        before, tiles = sum(costs[:number]), 0
-        which = f", pass {number + 1}/{len(costs)}" if len(costs) > 1 else ""
-
-        def on_tile(done: int, pixels: int) -> None:
-            nonlocal tiles
-            tiles += 1
-            tile = f"tile {tiles}/{round(tiles * pixels / done)}"  # they are of nearly one size
-            on_share((before + costs[number] * done / pixels) / sum(costs), tile + which)
-
-        return on_tile
-
-    return map(of_pass, range(len(costs)))
-
-
-def _resolved(options: UpscaleOptions, device: torch.device, on_download: Progress, notify: Notify) -> ResolvedNetwork:
-    if options.network is None:
-        scale = options.size.scale or DEFAULT_SCALE
-        if options.kernel is not None:
-            return resolve(blind(scale))
-        return resolve_default(device.type, scale, options.alpha, options.denoise, on_download, notify)
-    return resolve(options.network, options.alpha, options.denoise, on_download, notify)
 
 
 def _quality(stated: InputQuality, of_file: float | None) -> int | None:
@@ -308,33 +289,6 @@ def _noise(stated: Noise, pixels: Pixels | None) -> float:
     return 0 if pixels is None else round(removable_noise(pixels))
 
 
-def _as_levels(array: NDArray[Any]) -> Pixels:
-    """Return ``array`` as uint8 or uint16 (H, W, C). Raises UsageError where it is no picture."""
-    if not isinstance(array, np.ndarray):
-        raise UsageError(f"A {type(array).__name__} is not an array.", "Convert it: numpy.asarray(picture).")
-    pixels = array if array.ndim == 3 else array[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise UsageError(f"An array of shape {array.shape} is no picture.", "Give (H, W) or (H, W, 1 to 4).")
-    if array.dtype.kind == "f":
-        if not np.isfinite(pixels).all():
-            raise UsageError("The array holds values that are not finite.", "Replace them: numpy.nan_to_num(array).")
-        levels: Pixels = np.rint(np.clip(pixels, 0, 1) * top(np.uint16)).astype(np.uint16)
-        return levels
-    if array.dtype not in (np.uint8, np.uint16):
-        raise UsageError(f"Pixels of type {array.dtype} are not supported.", "Use uint8, uint16 or floating point.")
-    return pixels
-
-
-def _resized(pixels: Pixels, target: tuple[int, int], dtype: DTypeLike, wraps: Wraps = NO_WRAPS) -> Pixels:
-    smaller = min(target[0] / pixels.shape[0], target[1] / pixels.shape[1])
-    kind: Filter = "area" if smaller < AREA_BELOW else "lanczos"
-    return resize_pixels(pixels, target, kind, dtype, wraps)
-
-
-def _require_picture_network(network: ResolvedNetwork) -> None:
-    spec = network.spec
-    if (spec.in_channels, spec.out_channels) not in ((1, 1), (3, 3)):
-        raise WeightsError(
-            f"{network.name} turns {spec.in_channels} channels into {spec.out_channels}, not a picture into a picture.",
-            "Use a network for gray (1 to 1) or RGB (3 to 3) pictures.",
-        )
+def _named(storage: Storage, plane: str, number: int, shape: tuple[int, int, int], dtype: DTypeLike) -> Step:
+    """Return the array of a plane's pass ``number``; 0 is what is brought to the exact size after all."""
+    return storage.step(f"{plane}-{number}", shape, dtype)

@@ -51,7 +51,7 @@ class LocalEngine:
             return result if isinstance(result, Outcome) else steps.write(result, options)
 
         def reads_of(some: Iterable[Job]) -> Iterator[tuple[Job, Future[Image | Outcome]]]:
-            return ((job, reader.submit(steps.read, job, options, self._reading)) for job in some)
+            return ((job, reader.submit(steps.read, job, options, self._reading, self._notify)) for job in some)
 
         with ExitStack() as stack:
             reader = stack.enter_context(ThreadPoolExecutor(1, "read"))

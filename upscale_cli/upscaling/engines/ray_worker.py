@@ -102,7 +102,7 @@ class Worker:
     def do(self, job: Job) -> Done | Fault | None:
         """Return what became of ``job``, None where the run was ended before."""
         try:
-            image = steps.read(job, self._options, self._decoders.read_image)
+            image = steps.read(job, self._options, self._decoders.read_image, self._notices.append)
             result: Enlarged | Outcome = image if isinstance(image, Outcome) else self._enlarged(job, image)
             outcome = result if isinstance(result, Outcome) else steps.write(result, self._options)
             told = tuple(self._notices)
