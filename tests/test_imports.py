@@ -21,7 +21,7 @@ ROWS = (
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference", "picture_kind"),
     ("kernels", "networks", "images", "video", "pipeline", "transfer"),
-    ("atomic", "metrics", "noise", "resize", "orientation", "tiling", "device"),
+    ("atomic", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}

@@ -27,9 +27,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="time and memory
 # A worker whose decoder does as a picture's width says; the others are read as they are.
 DOUBLE = """
 import os, time
+from upscale_cli import isolation
 from upscale_cli.images import isolated, read
 
-isolated.SECONDS, isolated.PIXELS_PER_SECOND = 1, 10**9
+isolation.SECONDS, isolation.PIXELS_PER_SECOND = 1, 10**9
 decode = read._decode
 
 def double(path, data, known, header):

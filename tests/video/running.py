@@ -80,6 +80,6 @@ def run(
     log, upscaler = log or Log(), upscaler or network(scale)
     options = options or UpscaleOptions(scale=scale, quality=100)
     asked = ClipOptions(**clip)
-    with closing(reader_of(source, asked)) as reader:
+    with closing(reader_of(source, asked, isolated=False)) as reader:
         clip_run = ClipRun(Job(source, target), reader, options, asked, log.notices.append)
         return clip_run.run(lambda picture, on_share: upscaler, log)

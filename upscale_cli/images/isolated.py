@@ -1,38 +1,33 @@
 """Pictures decoded in worker processes: what crashes, stalls or bloats a decoder costs its picture and nothing else.
 
-A worker reads requests from its standard input and answers on its standard output: a message, then the pixels, which
-the parent reads straight into its arrays. Pipes, unlike shared memory, leave nothing behind when a process is killed
-and need no room in a container's /dev/shm. A worker that died is replaced; all end when their parent does.
+A worker's answer is a message, then the pixels, which the parent reads straight into its arrays. A worker that died is
+replaced.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import struct
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from io import BufferedReader
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, Self
 
 import msgspec
 import numpy as np
 
+from upscale_cli import isolation
 from upscale_cli.errors import InputError
 from upscale_cli.images.picture import Animation, Image, Light, Metadata, Pages, Picture
 from upscale_cli.images.read import DEFAULT_MAX_MEGAPIXELS, read_image
 
-SECONDS, PIXELS_PER_SECOND = 30, 1_000_000  # of time for one picture
 MEMORY, MEMORY_PER_PIXEL = 2**29, 24  # bytes for one picture: 16-bit RGBA is held three times on the way
 COMMAND = (sys.executable, "-P", "-m", "upscale_cli.images.isolated")
 HINT = "Save it anew in another program."
-_REASONS = {9: "takes too much memory to decode", 14: "takes too long to decode"}  # by signal
 
 FrameShape = tuple[int, int, int, int, bool]
 
@@ -67,7 +62,7 @@ class Decoders:
         self._command = command
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         for _ in range(count):
-            self._idle.put(self._started())
+            self._idle.put(isolation.started(self._command))
 
     def __enter__(self) -> Self:
         return self
@@ -82,18 +77,17 @@ class Decoders:
         assert worker.stdin
         assert worker.stdout
         try:
-            _send(worker.stdin, Request(os.fsencode(path), os.fsencode(Path.cwd()), max_megapixels))
-            answer = msgspec.msgpack.decode(_receive(worker.stdout), type=Reply)
+            isolation.send(worker.stdin, Request(os.fsencode(path), os.fsencode(Path.cwd()), max_megapixels))
+            answer = isolation.receive(worker.stdout, Reply)
             frames = [_receive_frame(worker.stdout, shape) for shape in answer.frames]
             reply = answer
         except (EOFError, BrokenPipeError) as error:
-            reason = _REASONS.get(-worker.wait(), "crashes its decoder")
-            raise InputError(f"{path} {reason}.", HINT) from error
+            raise InputError(f"{path} {isolation.reason_of_death(worker)}.", HINT) from error
         finally:
             if reply is None:
                 worker.kill()
                 worker.communicate()
-            self._idle.put(worker if reply else self._started())
+            self._idle.put(worker if reply else isolation.started(self._command))
         if reply.refusal:
             raise InputError(*map(os.fsdecode, reply.refusal))
         told = zip(frames, reply.metadata, reply.lights, strict=True)
@@ -103,50 +97,23 @@ class Decoders:
         moves = reply.durations_ms
         return Animation(tuple(frames), moves, reply.loop_count) if moves else Pages(tuple(frames))
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        """Start a worker, which ends with its standard input and not by the terminal's Ctrl-C."""
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}  # less address space
-        return subprocess.Popen(
-            self._command, stdin=pipe, stdout=pipe, stderr=nowhere, env=environment, start_new_session=True
-        )
-
-
-def _send(stream: IO[bytes], message: msgspec.Struct) -> None:
-    encoded = msgspec.msgpack.encode(message)
-    stream.write(struct.pack("<Q", len(encoded)) + encoded)
-    stream.flush()
-
-
-def _receive(stream: IO[bytes]) -> bytes:
-    """Return the next message. Raises EOFError where there is none."""
-    head = stream.read(8)
-    if len(head) < 8:
-        raise EOFError
-    return stream.read(struct.unpack("<Q", head)[0])
-
 
 def _receive_frame(stream: IO[bytes], shape: FrameShape) -> Picture:
     height, width, channels, size, has_alpha = shape
-    color = np.empty((height, width, channels), np.uint8 if size == 1 else np.uint16)
-    alpha = np.empty((height, width), color.dtype) if has_alpha else None
-    for array in (color,) if alpha is None else (color, alpha):
-        if cast(BufferedReader, stream).readinto(array.data.cast("B")) < array.nbytes:
-            raise EOFError
-    return Picture(color, alpha)
+    color = isolation.receive_array(stream, (height, width, channels), np.uint8 if size == 1 else np.uint16)
+    return Picture(color, isolation.receive_array(stream, (height, width), color.dtype) if has_alpha else None)
 
 
 def main() -> None:
     """Answer requests until there are no more."""
-    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print does not come between
+    requests, replies = isolation.pipes()
     with suppress(EOFError):
         while True:
-            request = msgspec.msgpack.decode(_receive(requests), type=Request)
+            request = isolation.receive(requests, Request)
             try:
                 image = _limited(request)
             except InputError as error:
-                _send(replies, Reply((os.fsencode(error.message), os.fsencode(error.hint))))
+                isolation.send(replies, Reply((os.fsencode(error.message), os.fsencode(error.hint))))
             else:
                 _send_image(replies, image)
 
@@ -155,28 +122,17 @@ def _limited(request: Request) -> Image:
     """Read the picture, within bounds of time and memory. SIGALRM ends the process."""
     path = Path(os.fsdecode(request.path))
     os.chdir(request.folder)
-    _allow(SECONDS)
+    isolation.allow(isolation.SECONDS)
     try:
         return read_image(path, request.max_megapixels, _allow_pixels)
     except MemoryError as error:
         raise InputError(f"{path} takes too much memory to decode.", HINT) from error
     finally:
-        _allow(0)
+        isolation.allow(0)
 
 
 def _allow_pixels(pixels: int) -> None:
-    _allow(SECONDS + pixels // PIXELS_PER_SECOND, MEMORY + MEMORY_PER_PIXEL * pixels)
-
-
-def _allow(seconds: int, memory: int | None = None) -> None:
-    """Bound what this process takes from now on, where the system can; 0 seconds and None are without bound."""
-    if sys.platform == "linux":
-        import resource
-
-        signal.alarm(seconds)
-        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        most = resource.RLIM_INFINITY if memory is None else held + memory
-        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    isolation.allow(isolation.SECONDS + pixels // isolation.PIXELS_PER_SECOND, MEMORY + MEMORY_PER_PIXEL * pixels)
 
 
 def _send_image(stream: IO[bytes], image: Image) -> None:
@@ -186,7 +142,7 @@ def _send_image(stream: IO[bytes], image: Image) -> None:
     reply.metadata, reply.jpeg_quality = tuple(frame.metadata for frame in frames), frames[0].jpeg_quality
     reply.lights = tuple(frame.light for frame in frames)
     reply.frames = tuple((*frame.color.shape, frame.color.itemsize, frame.alpha is not None) for frame in frames)
-    _send(stream, reply)
+    isolation.send(stream, reply)
     for frame in frames:
         stream.write(frame.color.data)
         if frame.alpha is not None:

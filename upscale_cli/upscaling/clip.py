@@ -24,6 +24,7 @@ from upscale_cli.video import codecs
 from upscale_cli.video.clip import ClipReader
 from upscale_cli.video.encoder import Encoder, Encoding
 from upscale_cli.video.info import Frame, FrameReader, Wanted
+from upscale_cli.video.isolated import IsolatedReader
 from upscale_cli.video.join import join
 from upscale_cli.video.segments import SECONDS, Segment, SegmentFolder, Settings
 
@@ -65,9 +66,10 @@ class Estimate:
     bytes: float
 
 
-def reader_of(source: Path, clip: ClipOptions) -> ClipReader:
-    """Return the reader of the clip ``source``. Raises InputError."""
-    return ClipReader(source, Wanted(clip.stream, clip.start, clip.duration, clip.deinterlace, clip.skip_damaged))
+def reader_of(source: Path, clip: ClipOptions, isolated: bool = True) -> FrameReader:
+    """Return the reader of the clip ``source``, which decodes in a process of its own. Raises InputError."""
+    wanted = Wanted(clip.stream, clip.start, clip.duration, clip.deinterlace, clip.skip_damaged)
+    return IsolatedReader(source, wanted) if isolated else ClipReader(source, wanted)
 
 
 class ClipRun:
