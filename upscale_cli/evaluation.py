@@ -1,4 +1,4 @@
-"""Pictures to measure on: HR, the LR made from it, and how close a result comes to HR."""
+"""Pictures to measure on: HR, the LR made from it, and results beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.levels import to_pixels, to_planes
-from upscale_cli.metrics import WINDOW, Scores, score
+from upscale_cli.metrics import WINDOW
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,11 @@ def degraded_case(hr_path: Path, scale: int, seed: list[int]) -> Case:
     return Case(hr_path.stem, hr, to_pixels(lr, np.uint8))
 
 
-def compared(hr_path: Path, sr_path: Path, scale: int, border: int) -> Scores:
-    """Return the scores of a result, HR cropped to its size as papers do. Raises InputError for other sizes."""
+def result_and_hr(hr_path: Path, sr_path: Path, scale: int, border: int) -> tuple[Pixels, Pixels]:
+    """Return a result and HR, uint8 (H, W, 1 or 3), HR cropped to the result's size as papers do.
+
+    Raises InputError for other sizes.
+    """
     hr, sr = (with_depth(displayed(read_picture(path)).color, 8) for path in (hr_path, sr_path))
     surplus = hr.shape[0] - sr.shape[0], hr.shape[1] - sr.shape[1]
     if not (0 <= surplus[0] < scale and 0 <= surplus[1] < scale):
@@ -68,7 +71,7 @@ def compared(hr_path: Path, sr_path: Path, scale: int, border: int) -> Scores:
         raise InputError(f"{sizes} pixels.", "Compare results of HR's size.")
     if min(sr.shape[:2]) <= 2 * border:
         raise InputError(f"{sr_path} is all border.", "Use a smaller --border.")
-    return score(sr, hr[: sr.shape[0], : sr.shape[1]], border)
+    return sr, hr[: sr.shape[0], : sr.shape[1]]
 
 
 def read_hr(path: Path, scale: int) -> Pixels:

@@ -199,7 +199,13 @@ def test_another_scale_than_the_networks_is_measured_at_that_scale(terminal: Ter
     [
         (["--model", "lite-x4"], "Add --hr DIR"),
         (["hr", "hr", "--hr", "hr"], "--hr works with --model only"),
-        (["hr", "hr", "--lpips"], "--lpips works with --model only"),
+        (
+            ["hr", "hr", "--metrics", "psnr,vmaf"],
+            "There is no measure 'vmaf'. Known are: psnr, ssim, ms-ssim, lpips, dists, niqe.",
+        ),
+        (["hr", "hr", "--metrics", "niqe"], "Give their file with --niqe-model"),
+        (["hr", "hr", "--plot", "a.jpg"], "a.jpg has no extension of a chart"),
+        (["hr", "hr", "--plot", "hr/a.png"], "hr/a.png exists already"),
         (["hr"], "Two paths, HR and SR, are compared, not 1"),
         (["hr", "hr", "--json", "--markdown"], "exclude each other"),
         (["--model", "lite-x4", "--hr", "hr", "--lr", "hr"], "hr/a.png has 64x48 pixels"),
@@ -251,6 +257,48 @@ def test_lpips_is_measured_or_missed_in_a_sentence(
     assert (said.code == 0) == (not sentence)
     if not sentence:
         assert 0 < json.loads(said.out.splitlines()[-1])["lpips"] < 1
+
+
+DISTS = """
+import torch
+class DISTS(torch.nn.Module):
+    def forward(self, a, b):
+        assert a.shape == b.shape == (1, 3, 40, 56) and a.min() >= 0 and a.max() <= 1
+        return (a - b).abs().mean()
+"""
+
+
+def test_learned_distances_are_measured_of_files_too(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "library").mkdir()
+    for name, code in (("lpips", LIBRARY.format(start="pass")), ("DISTS_pytorch", DISTS)):
+        (tmp_path / "library" / f"{name}.py").write_text(code)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path / "library"))
+    scene(Path("hr/a.png"))
+    scene(Path("sr/a.png"))
+    said = terminal("eval", "hr", "sr", "--metrics", "lpips,dists", "--json")
+    assert json.loads(said.out.splitlines()[0]) == {"record": "score", "name": "a", "lpips": 0.0, "dists": 0.0}
+
+
+def test_without_its_library_a_distance_is_refused_in_a_sentence(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "DISTS_pytorch.py").write_text("raise ImportError")
+    monkeypatch.delitem(sys.modules, "DISTS_pytorch", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    scene(Path("hr/a.png"))
+    said = terminal("eval", "hr", "hr", "--metrics", "dists")
+    assert said.err == "Error: DISTS is not installed. Run: pip install 'DISTS-pytorch'\n"
+
+
+def test_a_chart_is_drawn_and_replaced_only_on_request(terminal: Terminal) -> None:
+    scene(Path("hr/a.png"))
+    for arguments, code in (([], 0), ([], 4), (["--overwrite"], 0)):
+        said = terminal("eval", "hr", "hr", "--metrics", "ssim", "--plot", "chart.png", *arguments)
+        assert said.code == code, said.err
+    assert Path("chart.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.shared

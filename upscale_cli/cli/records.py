@@ -136,12 +136,15 @@ class ScoreRecord(Record):
     """How close one result of ``upscale eval`` comes to the HR picture; with --model, which network made it."""
 
     name: str
-    psnr_y: float
-    ssim_y: float
-    psnr_rgb: float
-    ssim_rgb: float
+    psnr_y: float | None = None
+    ssim_y: float | None = None
+    psnr_rgb: float | None = None
+    ssim_rgb: float | None = None
     model: str | None = None
+    ms_ssim: float | None = None
     lpips: float | None = None
+    dists: float | None = None
+    niqe: float | None = None
     seconds: float | None = None
 
 

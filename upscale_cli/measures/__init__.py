@@ -1,0 +1,1 @@
+"""How close a result comes to HR, or how natural it looks: the measures of ``upscale eval``, by name."""
