@@ -15,7 +15,7 @@ from upscale_cli.upscaling.options import DEFAULT_SCALE, OptionFields, UpscaleOp
 from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.size import Size
 from upscale_cli.weights.defaults import ZERO_SHOT, blind
-from upscale_cli.weights.http import Progress, silent
+from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork
 
 

@@ -28,7 +28,7 @@ from upscale_cli.metrics import psnr
 from upscale_cli.networks import NetworkSpec, build, spec
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
-from upscale_cli.weights.http import Progress, silent
+from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.resolve import resolve
 
 PEAK_MATRIX = 2048

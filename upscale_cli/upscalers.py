@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.job import UpscalerFor
     from upscale_cli.upscaling.progress import OnShare
     from upscale_cli.upscaling.upscaler import Upscaler
-    from upscale_cli.weights.http import Progress as DownloadProgress
+    from upscale_cli.weights.progress import Progress as DownloadProgress
     from upscale_cli.zero_shot.zssr import Progress
 
 TRAINING_SHARE = 0.9  # of a picture's time, where a network is trained on it
@@ -39,7 +39,7 @@ def pretrained_for(
     """Return what gives a pretrained upscaler for each picture; one that is given the kernel where options have one."""
     from upscale_cli.kernels.values import covariance
     from upscale_cli.upscaling.pretrained import pretrained
-    from upscale_cli.weights.http import silent
+    from upscale_cli.weights.progress import silent
 
     by_size = pretrained(options, notify, on_download or silent)
     if options.kernel is None:

@@ -13,8 +13,8 @@ from upscale_cli.errors import UsageError
 from upscale_cli.notices import Notice, ignore
 from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.recipe_file import load_recipe
-from upscale_cli.weights.http import silent
 from upscale_cli.weights.load import load
+from upscale_cli.weights.progress import silent
 
 
 def convolutions(name: str, prefix: str = "") -> dict[str, nn.Conv2d]:

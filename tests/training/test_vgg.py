@@ -12,7 +12,7 @@ from torch import Tensor
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.images.read import read_picture
 from upscale_cli.training.vgg import load_features
-from upscale_cli.weights.http import silent
+from upscale_cli.weights.progress import silent
 from upscale_cli.weights.state_dict import save_state
 
 STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}

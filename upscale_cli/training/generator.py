@@ -10,8 +10,8 @@ from upscale_cli.errors import UsageError
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.notices import Notify, note
 from upscale_cli.training.recipe import Network
-from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import LoadedWeights, for_clean, load
+from upscale_cli.weights.progress import Progress
 
 LEAST_FITTING = 0.5  # share of the tensors that a network of another scale must have in common
 

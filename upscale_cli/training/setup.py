@@ -35,8 +35,8 @@ from upscale_cli.training.state import (
 )
 from upscale_cli.training.step import Tools
 from upscale_cli.training.vgg import RANDOM, load_features
-from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import load_tensors
+from upscale_cli.weights.progress import Progress
 from upscale_cli.weights.resolve import resolve
 
 SCRATCH = "scratch"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks.architecture import StateDict
-from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import load_tensors
+from upscale_cli.weights.progress import Progress
 
 RANDOM = "random"
 VGG16, VGG19 = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)  # convolutions per stage

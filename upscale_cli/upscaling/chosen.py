@@ -8,7 +8,7 @@ from upscale_cli.errors import UsageError, WeightsError
 from upscale_cli.notices import Notify
 from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.weights.defaults import CLEAN, blind
-from upscale_cli.weights.http import Progress
+from upscale_cli.weights.progress import Progress
 from upscale_cli.weights.resolve import ResolvedNetwork, resolve, resolve_default
 
 

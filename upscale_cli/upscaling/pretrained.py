@@ -14,7 +14,7 @@ from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.upscaler import Upscaler
 from upscale_cli.weights.defaults import LARGEST_SCALE_BY_X2
-from upscale_cli.weights.http import Progress, silent
+from upscale_cli.weights.progress import Progress, silent
 
 
 def pretrained(

@@ -45,7 +45,7 @@ from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.work import ORIENTATIONS
 from upscale_cli.upscaling.work import costs as costs_of
 from upscale_cli.upscaling.work import passes as passes_of
-from upscale_cli.weights.http import Progress, silent
+from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork
 
 SHARP_VARIANCE = BICUBIC[0]  # squared LR pixels

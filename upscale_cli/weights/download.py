@@ -22,8 +22,9 @@ from upscale_cli.weights.cache import (
     remember,
     sha256_of,
 )
-from upscale_cli.weights.http import PATIENT, Connection, Progress, Refusal, Transfer, silent
+from upscale_cli.weights.http import PATIENT, Connection, Refusal, Transfer
 from upscale_cli.weights.manifest import WeightsRecord
+from upscale_cli.weights.progress import Progress, silent
 
 
 def fetch(

@@ -16,18 +16,12 @@ from urllib3.util import Retry
 
 from upscale_cli.notices import Notify, note
 from upscale_cli.weights.manifest import WeightsRecord
-
-Progress = Callable[[str, int, int | None], None]  # file name, bytes done, bytes in total
-
+from upscale_cli.weights.progress import Progress
 
 LARGEST_FILE = 2 * 2**30
 CHUNK = 2**16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PASSING = frozenset({408, 425, 429, *range(500, 600)})  # answers that another try may change
-
-
-def silent(name: str, done: int, total: int | None) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from upscale_cli.networks import NetworkSpec, folded, recognise
 from upscale_cli.networks.conditioned import conditions
 from upscale_cli.notices import Notice, Notify, ignore, note
 from upscale_cli.weights.cache import cache_folder, cached_path
-from upscale_cli.weights.download import fetch
-from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
+from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.state_dict import SUFFIXES, open_state
 
 EMBEDDED_FOLDER = Path(__file__).with_name("embedded")
@@ -52,7 +51,11 @@ def local_path(record: WeightsRecord) -> Path:
 
 def locate(record: WeightsRecord, progress: Progress = silent, notify: Notify = ignore) -> Path:
     """Return the record's verified file: the package's own, the cached one, or a new download."""
-    return local_path(record) if record.embedded else fetch(record, cache_folder(), progress, notify)
+    if record.embedded:
+        return local_path(record)
+    from upscale_cli.weights.download import fetch
+
+    return fetch(record, cache_folder(), progress, notify)
 
 
 def load(model: str | Path, progress: Progress = silent, notify: Notify = ignore) -> LoadedWeights:

@@ -17,9 +17,9 @@ from upscale_cli.networks.architecture import StateDict
 from upscale_cli.notices import Notice, Notify, note, warning
 from upscale_cli.weights.cache import sha256_of
 from upscale_cli.weights.defaults import DEFAULT_PAIR
-from upscale_cli.weights.http import Progress
 from upscale_cli.weights.load import LoadedWeights, for_clean, load
 from upscale_cli.weights.manifest import load_manifest
+from upscale_cli.weights.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from upscale_cli.networks import NetworkSpec, build, folded
 from upscale_cli.networks.conditioned import WITHOUT_BLUR, conditions
 from upscale_cli.notices import Notify, ignore, note, warning
 from upscale_cli.weights.defaults import DENOISED, defaults
-from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.load import LoadedWeights, is_path, load
 from upscale_cli.weights.manifest import WeightsRecord, load_manifest
 from upscale_cli.weights.mixture import Mixture, load_default_pair, mixed
+from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.state_dict import SUFFIXES
 
 

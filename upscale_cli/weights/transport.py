@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from upscale_cli.notices import Notify, ignore
-from upscale_cli.weights.http import Progress, silent
 from upscale_cli.weights.load import is_path, locate
 from upscale_cli.weights.manifest import load_manifest
+from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.resolve import pair_of
 
 

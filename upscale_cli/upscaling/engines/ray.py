@@ -21,8 +21,8 @@ from upscale_cli.upscaling.job import Job, Outcome, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.ray_options import RayOptions
 from upscale_cli.weights.defaults import LARGEST_SCALE_BY_X2
-from upscale_cli.weights.http import Progress as DownloadProgress
-from upscale_cli.weights.http import silent
+from upscale_cli.weights.progress import Progress as DownloadProgress
+from upscale_cli.weights.progress import silent
 from upscale_cli.weights.transport import files_of
 
 MOST_KILLS = 2  # of workers by one picture
