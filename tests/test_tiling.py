@@ -42,15 +42,26 @@ def test_a_network_of_any_size_gets_tiles_on_its_grid_of_the_picture_as_it_is(
 
 
 @given(sizes, sizes, st.integers(1, 40), st.integers(0, 20), multiples)
-def test_sources_hold_the_core_and_its_real_neighbours_on_the_grid(
+def test_sources_are_of_one_size_and_hold_the_core_and_its_real_neighbours_on_the_grid(
     height: int, width: int, side: int, halo: int, multiple: int
 ) -> None:
     grid = Grid(height, width, halo, multiple)
-    for tile in grid.plan(side):
-        assert max(tile.core.size) <= max(side, multiple)
-        assert tile.source.top == max(0, tile.core.top - -(-halo // multiple) * multiple)
-        assert tile.source.right == min(grid.padded[1], tile.core.right + -(-halo // multiple) * multiple)
-        assert tile.source.top % multiple == tile.source.left % multiple == 0
+    around, tiles = -(-halo // multiple) * multiple, grid.plan(side)
+    assert len({tile.source.size for tile in tiles}) == 1
+    assert max(tiles[0].source.size) <= max(side, multiple) + 2 * around
+    for core, source in ((tile.core, tile.source) for tile in tiles):
+        assert min(core.size) > 0
+        assert 0 <= source.top <= max(0, core.top - around)
+        assert 0 <= source.left <= max(0, core.left - around)
+        assert grid.padded[0] >= source.bottom >= min(grid.padded[0], core.bottom + around)
+        assert grid.padded[1] >= source.right >= min(grid.padded[1], core.right + around)
+        assert source.top % multiple == source.left % multiple == source.right % multiple == 0
+
+
+def test_tiles_of_one_size_are_no_more_work() -> None:
+    tiles = Grid(1000, 1300, 12).plan(200)
+    assert len(tiles) == 5 * 7
+    assert sum(tile.source.area for tile in tiles) <= (1000 + 2 * 12 * 4 + 5) * (1300 + 2 * 12 * 6 + 7)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), multiples)

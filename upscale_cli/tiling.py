@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from upscale_cli.borders import NO_WRAPS, Wraps, mirrored, repeated
 from upscale_cli.errors import DeviceError
 
+Span = tuple[int, int]  # from the first up to, but without, the second
+
 SMALLEST_SPLIT = 16  # LR pixels: below it a tile is nearly all halo, and splitting on saves no memory
 
 
@@ -94,12 +96,31 @@ class Grid:
         return Tile(inside, inside.grown(halo, *self.padded, self.wraps)).lowered(above)
 
     def plan(self, side: int) -> tuple[Tile, ...]:
-        """Return tiles of at most ``side`` x ``side`` core pixels (0: one tile), row by row, of nearly equal size.
+        """Return tiles, row by row, with sources as large as cores of ``side`` x ``side`` pixels need (0: one tile).
 
-        Cores cover the padded picture exactly once.
+        Sources are of one size, so that a device prepares for it once, but where the picture wraps or does not end on
+        the grid. Cores cover the padded picture exactly once; at its edges they are larger by a halo.
         """
-        height, width = self.padded
-        return tuple(self.tile(core) for core in self._cut(Box(0, 0, height, width), side or max(height, width)))
+        rows, columns = (
+            self._windows(length, side or length, wraps) for length, wraps in zip(self.padded, self.wraps, strict=True)
+        )
+        return tuple(_crossed(row, column) for row in rows for column in columns)
+
+    def _windows(self, length: int, side: int, wraps: bool) -> list[tuple[Span, Span]]:
+        """Return the (core, source) of all tiles along an axis of ``length``."""
+        multiple, halo = self.multiple, -(-self.halo // self.multiple) * self.multiple
+        if wraps or length % multiple:
+            cores = list(pairwise(_cuts(length, side, multiple)))
+            limits = (-halo, length + halo) if wraps else (0, length)
+            return [(core, (max(limits[0], core[0] - halo), min(limits[1], core[1] + halo))) for core in cores]
+        inner = max(1, side // multiple)
+        count = max(1, -(-(length - 2 * halo) // (inner * multiple)))
+        window = min(length, -(-(length - 2 * halo) // (count * multiple)) * multiple + 2 * halo)
+        room = (length - window) // multiple
+        starts = [room * number // max(1, count - 1) * multiple for number in range(count)]
+        between = [(after + before + window) // (2 * multiple) * multiple for before, after in pairwise(starts)]
+        cores = list(pairwise([0, *between, length]))
+        return [(core, (start, start + window)) for core, start in zip(cores, starts, strict=True)]
 
     def halves(self, tile: Tile) -> tuple[Tile, ...]:
         """Return the four (or two) parts of ``tile``. Raises DeviceError for tiles too small to be split."""
@@ -118,6 +139,12 @@ class Grid:
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
                 yield Box(top, left, bottom, right)
+
+
+def _crossed(row: tuple[Span, Span], column: tuple[Span, Span]) -> Tile:
+    """Return the tile whose core and source are those of ``row`` downwards and of ``column`` across."""
+    core, source = (Box(down[0], across[0], down[1], across[1]) for down, across in zip(row, column, strict=True))
+    return Tile(core, source)
 
 
 def _cuts(length: int, tile: int, multiple: int) -> list[int]:
