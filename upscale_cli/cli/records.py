@@ -154,6 +154,17 @@ class MeanRecord(ScoreRecord):
 
 
 @dataclass(frozen=True)
+class PageRecord(Record):
+    """The page that ``upscale compare`` wrote."""
+
+    target: str
+    comparisons: int
+    pictures: int
+    quality: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class StepRecord(Record):
     """The state of ``upscale train`` after an iteration."""
 
