@@ -144,7 +144,8 @@ FAULTS = (
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"), [*((name, fault) for name in LOCAL for fault in FAULTS), ("ray", FAULTS[2])]
+    ("name", "fault"),
+    [*((name, fault) for name in LOCAL for fault in FAULTS), ("ray", FAULTS[2])],
 )
 def test_a_picture_that_fails_does_not_stop_the_others(name: str, tmp_path: Path, fault: Exception) -> None:
     work = jobs(tmp_path, 4, 5, 6)

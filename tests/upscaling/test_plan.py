@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.upscaling.job import Job
+from upscale_cli.upscaling.listing import Found, Part
 from upscale_cli.upscaling.plan import Naming, Plan, plan
 
 NAMING = Naming(label="x4")
@@ -87,7 +88,7 @@ def test_a_folders_results_lie_beside_it_however_it_is_spelt(
 
 
 def test_the_root_of_the_file_system_has_no_place_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "walk", lambda folder, onerror: iter([(folder, [], ["a.png"])]))
+    monkeypatch.setattr("upscale_cli.upscaling.plan.parts", lambda *_: iter([Part([Found(Path("/a.png"), Path("/"))])]))
     with pytest.raises(UsageError, match="Name a folder with -o"):
         plan(["/"], NAMING)
 

@@ -118,7 +118,7 @@ def _do(
 
     A page that fails is packed as it was, and reported. Raises UpscaleError.
     """
-    from upscale_cli.cli.run import enlarge_all
+    from upscale_cli.cli.pictures import enlarge_all
     from upscale_cli.upscaling.job import require_writable_formats
     from upscale_cli.upscaling.settings import difference, keep, settings_of
 

@@ -48,6 +48,10 @@ class Bar:
         if self in OPEN:
             OPEN.remove(self)
 
+    def extend(self, total: int) -> None:
+        """Take ``total`` in place of the total that was known before."""
+        self._bar.total = total
+
     def show(self, done: int, count: str, names: Sequence[str], details: Sequence[str] = (), now: bool = False) -> None:
         """Show ``done`` of the total; ``now``: though the last change is a moment ago.
 

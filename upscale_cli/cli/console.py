@@ -52,7 +52,9 @@ class Console:
         self._jobs = jobs
         self._notices: Counter[Notice] = Counter()
         self._running: dict[Job, Progress | None] = {}  # None: just begun
-        self._done: list[Job] = []
+        self._done = 0
+        self._folders: set[Path] = set()  # of the results
+        self._more = self._skipped = self._ignored = 0  # beside those of the plan that the command concludes with
         self._megapixels = 0.0
         self._began = self._last_line = time.perf_counter()
         self._computing = 0.0
@@ -145,7 +147,8 @@ class Console:
         with LOCK:
             self._running.pop(job, None)
             if error is None:
-                self._done.append(job)
+                self._done += 1
+                self._folders.add(job.target.parent)
                 self._megapixels += megapixels
             else:
                 self.failures.append(error)
@@ -162,13 +165,22 @@ class Console:
         listed = outcome.error is None and (self.style == "lines" or self._jobs == 1)
         self.record(PictureRecord.of(outcome), *[words] * listed)
 
+    def expect(self, plan: Plan) -> None:
+        """Count what ``plan`` brings beside the plan that the command concludes with."""
+        with LOCK:
+            more = len(plan.jobs) + len(plan.refused)
+            self._jobs, self._more = self._jobs + more, self._more + more
+            self._skipped += len(plan.skipped)
+            self._ignored += plan.ignored
+
     def _show(self, now: bool) -> None:
         """Show the bar of all jobs, with the names of those under way; ``now``: though it changed a moment ago."""
         if self.style != "bar":
             return
         self._bar = self._bar or Bar(SHARES * self._jobs)
+        self._bar.extend(SHARES * self._jobs)
         running = [progress for progress in self._running.values() if progress]
-        ended = len(self._done) + len(self.failures)
+        ended = self._done + len(self.failures)
         done = SHARES * ended + sum(round(SHARES * progress.share) for progress in running)
         details = running[0].detail.split(", ") if len(running) == len(self._running) == 1 else []
         if megapixels := self._megapixels + sum(progress.megapixels for progress in running):
@@ -191,12 +203,13 @@ class Console:
         Raises the error of a job that was the only one.
         """
         self.close()
-        single = len(plan.jobs) + len(plan.skipped) == 1
+        skipped, ignored = len(plan.skipped) + self._skipped, plan.ignored + self._ignored
+        single = len(plan.jobs) + self._more + skipped == 1
         for notice, times in self._notices.items():
             if times > 1:
                 self.tell(f"{notice.severity.capitalize()}: {times} times: {notice.text}", err=True)
-        if not single or plan.skipped or plan.ignored:
-            self.tell("; ".join(self._counts(plan)) + ".")
+        if not single or skipped or ignored:
+            self.tell("; ".join(self._counts(skipped, ignored)) + ".")
         if single and self.failures:
             raise self.failures[0]
         for error in self.failures:
@@ -204,16 +217,16 @@ class Console:
         if self.failures:
             raise click.exceptions.Exit(1)
 
-    def _counts(self, plan: Plan) -> Iterator[str]:
+    def _counts(self, skipped: int, ignored: int) -> Iterator[str]:
         rate = f" at {self._megapixels / self.seconds:.3g} MP/s" if self._megapixels else ""
-        place = f", results in {places(job.target for job in self._done)}" if self._done else ""
-        yield f"{len(self._done)} done in {duration(self.seconds)}{rate}{place}" if self._done else "0 done"
-        if plan.skipped:
-            yield f"{len(plan.skipped)} already there (--overwrite does them again)"
+        place = f", results in {places(self._folders)}" if self._done else ""
+        yield f"{self._done} done in {duration(self.seconds)}{rate}{place}" if self._done else "0 done"
+        if skipped:
+            yield f"{skipped} already there (--overwrite does them again)"
         if self.failures:
             yield f"{len(self.failures)} failed"
-        if plan.ignored:
-            yield ignored_in_words(plan.ignored)
+        if ignored:
+            yield ignored_in_words(ignored)
 
     @property
     def seconds(self) -> float:
@@ -228,7 +241,7 @@ class Console:
         for error in self.failures:
             self.failure(error)
         onward = "Without --overwrite the same command" if replaces else "The same command"
-        self._line(f"{len(self._done)} of {self._jobs} pictures are done. {onward} goes on from there.", err=True)
+        self._line(f"{self._done} of {self._jobs} pictures are done. {onward} goes on from there.", err=True)
 
 
 def on_terminal() -> bool:
@@ -256,9 +269,9 @@ def ignored_in_words(count: int) -> str:
     return f"{count} file{'s' if count > 1 else ''} skipped: not a picture"
 
 
-def places(targets: Iterable[Path]) -> str:
-    """Return the folders that hold ``targets``, without those inside others; of more than two, what they share."""
-    folders = sorted({target.parent for target in targets})
+def places(holding: Iterable[Path]) -> str:
+    """Return the folders ``holding`` results, without those inside others; of more than two, what they share."""
+    folders = sorted(holding)
     roots = [folder for folder in folders if not any(other in folder.parents for other in folders)]
     if len(roots) > 2:
         with suppress(ValueError):  # on several drives

@@ -249,7 +249,7 @@ def write_drawing(kernel: BlurKernel, target: Path, kind: Format | None = None) 
 
 def _enlarge(job: Job, kernel: Path, request: Request, console: Console) -> None:
     """Enlarge the picture as ``upscale --kernel`` does; an existing result is left, unless it may be replaced."""
-    from upscale_cli.cli.run import enlarge_all
+    from upscale_cli.cli.pictures import enlarge_all
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
 

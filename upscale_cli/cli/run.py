@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from upscale_cli.atomic import remove_leftovers
 from upscale_cli.cli.archives import are_archives, run_archives
 from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
 from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
 from upscale_cli.cli.console import PIPE, Console, Style
 from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
-from upscale_cli.cli.pipes import Piped, named_in, piped
+from upscale_cli.cli.pictures import run_pictures
+from upscale_cli.cli.pipes import named_in, piped
 from upscale_cli.cli.ray_options import NAMES as OF_RAY
 from upscale_cli.cli.ray_options import ray_options, with_address
-from upscale_cli.cli.records import PictureRecord
 from upscale_cli.cli.watch import require_watchable, run_watched
 from upscale_cli.errors import UsageError
-from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.clip_options import ClipOptions
-    from upscale_cli.upscaling.engines.engine import Engine
-    from upscale_cli.upscaling.job import Job, Upscalers
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.plan import Naming
     from upscale_cli.upscaling.ray_options import RayOptions
-
-PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
 
 class Run(WithDefaults):
@@ -168,42 +158,6 @@ run.headings = {
 }
 
 
-def run_pictures(
-    pipes: Piped,
-    options: UpscaleOptions,
-    naming: Naming,
-    dry_run: bool,
-    style: Style,
-    cluster: RayOptions | None = None,
-) -> None:
-    """Enlarge the pictures that the paths of ``pipes`` mean, or say what would be done, and report on each."""
-    from upscale_cli.upscaling.job import require_writable_formats
-    from upscale_cli.upscaling.plan import plan
-    from upscale_cli.upscaling.settings import difference, keep, settings_of
-
-    planned = plan(pipes.paths, naming)
-    require_writable_formats(planned.jobs, options)
-    console = Console(style, len(planned.jobs), pipes.own_stdout, pipes.names)
-    chosen = settings_of(options)
-    replaces = naming.existing == "overwrite"
-    unlike = (notice for folder in planned.folders for notice in difference(folder, chosen) if not replaces)
-    for notice in (*planned.notices, *unlike):
-        console.notify(notice)
-    if dry_run:
-        from upscale_cli.cli.dry_run import show
-
-        show(planned, options, console)
-        return
-    for folder in {job.target.parent for job in (*planned.jobs, *planned.skipped)}:
-        remove_leftovers(folder)
-    for folder in planned.folders if planned.jobs else ():
-        keep(folder, chosen, replaces)
-    for job in planned.skipped:
-        console.record(PictureRecord(str(job.source), str(job.target), "skipped", None))
-    enlarge_all(planned.jobs, options, console, replaces, cluster)
-    console.conclude(planned)
-
-
 def _sized(options: UpscaleOptions) -> UpscaleOptions:
     """Return ``options``, where no size was asked for, with the scale of the kernel or of the network.
 
@@ -235,55 +189,3 @@ def _label(options: UpscaleOptions) -> str:
     parts += [f"alpha{options.alpha:g}"] if options.alpha is not None else []
     parts += [f"dn{options.denoise:g}"] if options.denoise is not None else []
     return "_".join(parts)
-
-
-def enlarge_all(
-    jobs: Sequence[Job],
-    options: UpscaleOptions,
-    console: Console,
-    replaces: bool,
-    cluster: RayOptions | None = None,
-) -> None:
-    """Do all ``jobs``, on this machine or a cluster, and report on each.
-
-    ``replaces``: existing results are written again.
-    """
-    if not jobs:
-        return
-    from upscale_cli.upscaling.forecast import keep_speeds
-
-    try:
-        making: Upscalers = upscalers
-        if all(job.reuses_result for job in jobs):  # so no network is needed
-            making = upscalers_of_none
-        elif cluster is None:
-            making = partial(upscalers, on_download=console.download)
-        with contextlib.ExitStack() as stack:
-            engine = _cluster_engine(cluster, console) if cluster else _local_engine(jobs, console, stack)
-            stack.enter_context(contextlib.closing(console))
-            outcomes = stack.enter_context(contextlib.closing(engine.run(jobs, options, making, console)))
-            done = []
-            for outcome in outcomes:
-                console.finished(outcome)
-                done.append(outcome)
-            if cluster is None:
-                keep_speeds(options, done)
-    except (KeyboardInterrupt, BrokenPipeError):
-        console.interrupted(replaces)
-        raise
-
-
-def _local_engine(jobs: Sequence[Job], console: Console, stack: contextlib.ExitStack) -> Engine:
-    from upscale_cli.images.isolated import Decoders
-    from upscale_cli.upscaling.engines.local import LocalEngine
-
-    # A decoder's crash costs its picture alone: in runs of several, and for rare formats.
-    isolated = len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
-    decoders = stack.enter_context(Decoders()) if isolated else None
-    return LocalEngine(console.notify, decoders.read_image if decoders else None)
-
-
-def _cluster_engine(cluster: RayOptions, console: Console) -> Engine:
-    from upscale_cli.upscaling.engines.ray import RayEngine
-
-    return RayEngine(console.notify, cluster, console.download)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,18 +76,30 @@ class Forecaster:
             return None
 
 
-def keep_speeds(options: UpscaleOptions, outcomes: Sequence[Outcome]) -> None:
-    """Keep how fast the networks were on the pictures of a run, for forecasts."""
-    if options.zero_shot:  # the time of its training says nothing of the next picture's
-        return
-    by_default = all(choice is None for choice in (options.network, options.alpha, options.denoise))
-    done = [outcome for outcome in outcomes if outcome.model is not None and outcome.error is None]
-    at_once = len(options.device.split(","))
-    for model in {outcome.model for outcome in done}:
-        its = [outcome for outcome in done if outcome.model == model]
-        seconds, megapixels = (sum(values) for values in zip(*((o.seconds, o.megapixels) for o in its), strict=True))
-        if megapixels >= speeds.FEWEST_MEGAPIXELS:
-            keep_speed(options, seconds / at_once, megapixels, model if by_default else None)
+class Speeds:
+    """How fast the networks were on the pictures of a run, for forecasts."""
+
+    def __init__(self, options: UpscaleOptions) -> None:
+        self._options = options
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._megapixels: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count ``outcome``, unless it failed or came to no network."""
+        if outcome.model is not None and outcome.error is None:
+            self._seconds[outcome.model] += outcome.seconds
+            self._megapixels[outcome.model] += outcome.megapixels
+
+    def keep(self) -> None:
+        """Keep what was counted, where it is enough."""
+        options = self._options
+        if options.zero_shot:  # the time of its training says nothing of the next picture's
+            return
+        by_default = all(choice is None for choice in (options.network, options.alpha, options.denoise))
+        at_once = len(options.device.split(","))
+        for model, megapixels in self._megapixels.items():
+            if megapixels >= speeds.FEWEST_MEGAPIXELS:
+                keep_speed(options, self._seconds[model] / at_once, megapixels, model if by_default else None)
 
 
 def keep_speed(options: UpscaleOptions, seconds: float, megapixels: float, network: str | None = None) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from upscale_cli import atomic
-from upscale_cli.errors import InputError, OutputError, UsageError
+from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.images.formats import Format
 from upscale_cli.notices import Notice, warning
 from upscale_cli.upscaling.job import Job
+from upscale_cli.upscaling.listing import Found, Part, named, parts
 
 Existing = Literal["auto", "overwrite", "skip"]
+
+BATCH = 1000  # pictures that are planned at once
 
 # The name of a result beside its picture: photo_x4, photo_w1920_lite-x4, photo_1920x1080_compare.
 OWN_RESULT = re.compile(r"(.+?)_(?:x[\d.]+|[wh]\d+|\d+x\d+)(?:_.+)?")
@@ -53,7 +55,7 @@ class Naming:
 class Plan:
     """The jobs to do, those done already, the number of files that are not pictures, and notices for the user.
 
-    ``folders``: those that take the results of folders.
+    ``folders``: those that take the results of folders. ``refused``: jobs that cannot be done, ``unreadable``: folders.
     """
 
     jobs: tuple[Job, ...]
@@ -61,15 +63,8 @@ class Plan:
     ignored: int = 0
     notices: tuple[Notice, ...] = ()
     folders: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A picture, the folder in which it was found (None where it was named), and whether a pattern found it."""
-
-    path: Path
-    root: Path | None = None
-    by_pattern: bool = False
+    refused: tuple[tuple[Job, UpscaleError], ...] = ()
+    unreadable: tuple[UpscaleError, ...] = ()
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
@@ -78,50 +73,123 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     Raises InputError (missing inputs, nothing found), UsageError (collisions, several pictures into one file, a
     target that is an input) and OutputError (places that cannot be written).
     """
-    named = [item for text in inputs for item in _expand(text)]
-    _require_folder_for_several(named, naming)
-    found, ignored = _find(named, naming)
-    found = _without_own_results(found)
-    if not found:
+    (whole,) = plans(inputs, naming, batch=None)
+    return whole
+
+
+def plans(inputs: Sequence[str], naming: Naming, batch: int | None = BATCH) -> Iterator[Plan]:
+    """Yield the jobs of all ``inputs``; those of one folder as it is listed, some ``batch`` pictures at a time.
+
+    The first plan raises what ``plan`` raises; the others name what is refused of them.
+    """
+    items = named(inputs)
+    _require_folder_for_several(items, naming)
+    lazily = batch is not None and len(items) == 1 and items[0].path.is_dir() and not _may_meet(items[0].path, naming)
+    planner = _Planner(naming, len(items) == 1)
+    listed = parts(items, naming.recursive, lambda folder: _folder_for(folder, naming))
+    batches = _batches(listed, batch if lazily else None)
+    first = planner.plan(next(batches, Part()))
+    for error in (*first.unreadable, *(error for _, error in first.refused)):
+        raise error
+    following = next(batches, None)
+    if not (first.jobs or first.skipped or following):
         raise InputError(f"There are no pictures in {', '.join(inputs)}.", "Add -r to look into subfolders.")
-    jobs = [_job(item, len(named) == 1, naming) for item in found]
-    _require_distinct(jobs)
-    for output in (output for job in jobs for output in job.outputs):
-        atomic.require_possible(output)
-    single = len(named) == 1 and found[0].root is None
-    folders = dict.fromkeys(_folder_for(item.root, naming) for item in found if item.root is not None)
-    return replace(_without_existing(jobs, naming, single), ignored=ignored, folders=tuple(folders))
+    yield first
+    while following:
+        yield planner.plan(following)
+        following = next(batches, None)
 
 
-def _expand(text: str) -> list[_Found]:
-    """Return what ``text`` names: a file, a folder, or all that match a pattern."""
-    if not text.strip():
-        raise UsageError("An empty path is no picture.", "Name a picture or folder; . is the current folder.")
-    path = Path(text)
-    try:
-        path.stat()
-        return [_Found(path)]
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # it may be a pattern
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"Cannot read {text}: {reason}.", "Check the path and its permissions.") from error
-    if glob.has_magic(text):
-        pattern = _with_real_folders_escaped(path)
-        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207  (absolute patterns too)
-        if matches:
-            return [_Found(match, by_pattern=True) for match in sorted(map(Path, matches))]
-        raise InputError(f"No file matches {text}.", "Check the pattern.")
-    raise InputError(f"There is no file or folder {text}.", "Check the path.")
+def _batches(listed: Iterator[Part], most: int | None) -> Iterator[Part]:
+    """Yield the parts, put together until they hold ``most`` pictures (None: all)."""
+    together = Part()
+    for part in listed:
+        together.add(part)
+        if most is not None and len(together.found) >= most:
+            yield together
+            together = Part()
+    if together.found or together.ignored or together.unreadable:
+        yield together
 
 
-def _with_real_folders_escaped(path: Path) -> str:
-    """Return the pattern ``path``, the brackets of folders that exist by that name taken as they are."""
-    there = next(folder for folder in (*path.parents, Path()) if folder == Path() or folder.is_dir())
-    return str(Path(glob.escape(str(there))) / path.relative_to(there))
+def _may_meet(folder: Path, naming: Naming) -> bool:
+    """Return whether results of ``folder`` may lie where its pictures are, so that all must be listed beforehand."""
+    inside, output = folder.resolve(), _folder_for(folder, naming).resolve()
+    return output == inside or output in inside.parents
 
 
-def _require_folder_for_several(named: Sequence[_Found], naming: Naming) -> None:
+class _Planner:
+    """Plans parts one after another, none of whose outputs is an input or another's output.
+
+    What is known of the files of a folder is forgotten after it, since other folders have others.
+    """
+
+    def __init__(self, naming: Naming, alone: bool) -> None:
+        self._naming, self._alone = naming, alone
+        self._real: set[str] = set()
+        self._resolved: dict[Path, Path] = {}
+        self._sources: dict[str, Path] = {}
+        self._targets: dict[str, Path] = {}
+        self._folders: dict[str, Path] = {}
+
+    def plan(self, part: Part) -> Plan:
+        """Return what is to be done of ``part``."""
+        found = _without_own_results([item for item in part.found if self._is_new(item)], part.whole)
+        jobs = [_job(item, self._alone, self._naming) for item in found]
+        self._sources |= {self._key(job.source): job.source for job in jobs}
+        faults = [(job, error) for job in jobs if (error := self._fault(job))]
+        refused = {job for job, _ in faults}
+        sound = [job for job in jobs if job not in refused]
+        single = self._alone and bool(found) and found[0].root is None
+        planned = _without_existing(sound, self._naming, single and not faults)
+        folders = dict.fromkeys(_folder_for(item.root, self._naming) for item in found if item.root is not None)
+        if part.whole:
+            for known in (self._real, self._resolved, self._sources, self._targets):
+                known.clear()
+        return replace(
+            planned,
+            ignored=part.ignored,
+            folders=tuple(folders),
+            refused=(*faults, *planned.refused),
+            unreadable=tuple(part.unreadable),
+        )
+
+    def _is_new(self, item: Found) -> bool:
+        real = os.path.realpath(item.path) if item.path.is_symlink() else str(self._place(item.path))
+        known = real in self._real
+        self._real.add(real)
+        return not known
+
+    def _place(self, path: Path) -> Path:
+        """Return ``path`` with its folder resolved."""
+        if path.parent not in self._resolved:
+            self._resolved[path.parent] = path.parent.resolve()
+        return self._resolved[path.parent] / path.name
+
+    def _key(self, path: Path) -> str:
+        """Return one key for all spellings of a file, on file systems that ignore case too."""
+        return str(self._place(path)).casefold()
+
+    def _fault(self, job: Job) -> UpscaleError | None:
+        """Return why ``job`` cannot be done, None where it can: then its outputs are taken."""
+        folder = self._folders.setdefault(str(self._place(job.target).parent).casefold(), job.target.parent)
+        for target in job.outputs:
+            key = self._key(target)
+            if key in self._sources:
+                text = f"{target} would replace the input {self._sources[key]}."
+                return UsageError(text, "Use another -o or --suffix.")
+            if key in self._targets or folder.name != job.target.parent.name:
+                text = f"{self._targets.get(key, folder)} and {job.source} would both become {target}."
+                return UsageError(text, "Rename one of them, or do them in two runs with a folder each.")
+            try:
+                atomic.require_possible(target)
+            except OutputError as error:
+                return error
+            self._targets[key] = job.source
+        return None
+
+
+def _require_folder_for_several(named: Sequence[Found], naming: Naming) -> None:
     if naming.output is None or not _is_file_name(naming.output) or formats.of_path(Path(naming.output)) is None:
         return
     if len(named) > 1 or named[0].path.is_dir():
@@ -131,47 +199,20 @@ def _require_folder_for_several(named: Sequence[_Found], naming: Naming) -> None
         )
 
 
-def _find(named: Iterable[_Found], naming: Naming) -> tuple[list[_Found], int]:
-    found: dict[str, _Found] = {}
-    ignored = 0
-    for item in named:
-        if not item.path.is_dir():
-            found.setdefault(os.path.realpath(item.path), item)
-            continue
-        for path in _walk(item.path, naming.recursive, _folder_for(item.path, naming)):
-            if path.suffix.lower() in formats.EXTENSIONS:
-                found.setdefault(os.path.realpath(path), _Found(path, item.path))
-            else:
-                ignored += 1
-    return list(found.values()), ignored
+def _without_own_results(found: Sequence[Found], whole: bool) -> list[Found]:
+    """Leave out what patterns and folders found of earlier runs: names of other pictures, and a size.
 
-
-def _without_own_results(found: Sequence[_Found]) -> list[_Found]:
-    """Leave out what patterns and folders found of earlier runs: names of other pictures found, and a size."""
+    ``whole``: False where the other pictures may not be among ``found``.
+    """
     stems = {item.path.with_suffix("") for item in found}
 
     def is_result(path: Path) -> bool:
         match = OWN_RESULT.fullmatch(path.stem)
-        return match is not None and path.with_name(match[1]) in stems
+        if match is None or path.with_name(match[1]) in stems:
+            return match is not None
+        return not whole and any(path.with_name(match[1] + extension).exists() for extension in formats.EXTENSIONS)
 
     return [item for item in found if not ((item.root or item.by_pattern) and is_result(item.path))]
-
-
-def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
-    """Yield visible files in a stable order, without those of the output folder, which may lie inside."""
-    avoided = output.resolve()
-    for place, folders, files in os.walk(folder, onerror=_refuse_folder):
-        kept = sorted(
-            name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != avoided
-        )
-        folders[:] = kept if recursive else []
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(place) / name
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise InputError(f"Cannot read the folder {error.filename}: {error.strerror}.", "Check its permissions.") from error
 
 
 def _folder_for(argument: Path, naming: Naming) -> Path:
@@ -184,7 +225,7 @@ def _folder_for(argument: Path, naming: Naming) -> Path:
     return named.with_name(f"{named.name}_{naming.label}")
 
 
-def _job(item: _Found, alone: bool, naming: Naming) -> Job:
+def _job(item: Found, alone: bool, naming: Naming) -> Job:
     if item.root is not None:
         inside = item.path.relative_to(item.root)
         target = _folder_for(item.root, naming) / _renamed(inside, naming.suffix or "", naming)
@@ -217,27 +258,6 @@ def _is_file_name(output: str) -> bool:
     return bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
 
 
-def _require_distinct(jobs: Sequence[Job]) -> None:
-    sources = {_key(job.source): job.source for job in jobs}
-    targets: dict[str, Path] = {}
-    for job in jobs:
-        for target in job.outputs:
-            key = _key(target)
-            if key in sources:
-                raise UsageError(f"{target} would replace the input {sources[key]}.", "Use another -o or --suffix.")
-            if key in targets:
-                raise UsageError(
-                    f"{targets[key]} and {job.source} would both become {target}.",
-                    "Rename one of them, or do them in two runs with a folder each.",
-                )
-            targets[key] = job.source
-
-
-def _key(path: Path) -> str:
-    """Return one key for all spellings of a file, on file systems that ignore case too."""
-    return str(path.parent.resolve() / path.name).casefold()
-
-
 def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool) -> Plan:
     there = {output for job in jobs for output in job.outputs if output.exists()}
     if naming.existing == "overwrite" or not there:
@@ -245,16 +265,19 @@ def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool) -> Plan
     skipped = tuple(job for job in jobs if there.issuperset(job.outputs))
     if naming.existing == "auto" and single and skipped:
         raise OutputError(f"{min(there)} exists already.", "Add --overwrite, or choose another name with -o.")
-    _require_own_comparisons(jobs, there)
-    missing = [replace(job, reuses_result=job.target in there) for job in jobs if not there.issuperset(job.outputs)]
-    return Plan(tuple(missing), skipped, notices=_stale([job for job in jobs if job.target in there]))
+    strange = tuple((job, error) for job in jobs if (error := _fault_of_comparison(job, there)))
+    refused = {job for job, _ in strange}
+    undone = [job for job in jobs if job not in refused and not there.issuperset(job.outputs)]
+    missing = tuple(replace(job, reuses_result=job.target in there) for job in undone)
+    return Plan(missing, skipped, notices=_stale([job for job in jobs if job.target in there]), refused=strange)
 
 
-def _require_own_comparisons(jobs: Sequence[Job], there: set[Path]) -> None:
-    """Refuse comparisons without a result: a result is written first, so they are not from an earlier run."""
-    strange = next((job.comparison for job in jobs if job.comparison in there and job.target not in there), None)
-    if strange:
-        raise OutputError(f"{strange} exists already, without its result.", "Add --overwrite, or leave out --compare.")
+def _fault_of_comparison(job: Job, there: set[Path]) -> OutputError | None:
+    """Refuse a comparison without a result: a result is written first, so it is not from an earlier run."""
+    if job.comparison not in there or job.target in there:
+        return None
+    text = f"{job.comparison} exists already, without its result."
+    return OutputError(text, "Add --overwrite, or leave out --compare.")
 
 
 def _stale(kept: Sequence[Job]) -> tuple[Notice, ...]:
