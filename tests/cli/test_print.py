@@ -69,6 +69,15 @@ def test_a_print_has_its_size_and_says_its_resolution(
             assert (exif[0x11A], exif[0x11B], exif[0x128]) == (dpi, dpi, 2)
 
 
+@pytest.mark.parametrize("chosen", [[], ["--auto"], ["--kernel", "auto"]])
+def test_networks_that_are_chosen_for_the_picture_print_too(drawn: None, terminal: Terminal, chosen: list[str]) -> None:
+    said = terminal("wide.jpg", "--print", "0.5x0.5in", "-o", "a.png", "--device", "cpu", *chosen)
+    assert said.code == 0, said.err
+    with Image.open("a.png") as image:
+        assert image.size == (150, 100)
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
 def test_python_takes_paper_too(drawn: None, network: str) -> None:
     upscaler = Upscaler(network, print_size=(2.54, 2.54), dpi=100)
     printed = upscaler.upscale_picture(read_picture(Path("wide.jpg")))

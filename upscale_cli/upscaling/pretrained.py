@@ -31,7 +31,8 @@ def pretrained(
 
     @cache
     def for_scale(scale: float) -> Upscaler:
-        scaled = replace(options, scale=scale, width=None, height=None, fit=None)
+        unsized = replace(options, width=None, height=None, fit=None, print_size=None, dpi=options.resolution)
+        scaled = replace(unsized, scale=scale)
         return Upscaler.from_options(scaled, on_download=on_download, notify=notify)
 
     def by_factor(picture: Picture, on_share: OnShare) -> Upscaler:
