@@ -1,10 +1,11 @@
 """This program against the loop that most Python tools run on a GPU, as one Markdown page.
 
-    python benchmarks/gpu.py [--device cuda] [--quick]
+    python benchmarks/gpu.py [--device cuda] [--quick] [--compile]
 
 First the tests marked `cuda` run, where there is such a device. Then each network enlarges the same pictures in several
 ways: the plain loop (half precision, NCHW, tiles of 400 with 10 pixels around them, one copy after the other), this
-program at --tile auto and 400, 40 pictures of 480x320 one after the other, and one of 24 megapixels. MP/s is of input;
+program at --tile auto and 400, with --compile (on a GPU, or where that is given), 40 pictures of 480x320 one after the
+other and together, and one of 24 megapixels. MP/s is of input;
 GB are those moved both ways; the share of the peak is that of the machine's fastest matrix product in that precision;
 copies are the bytes moved at the speed of plain copies, as a share of the time; PSNR is to fp32 on the first picture.
 `--quick` takes pictures small enough for a test.
@@ -16,6 +17,7 @@ import argparse
 import copy
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from upscale_cli.benchmarking import Case, Machine
 from upscale_cli.images.picture import Pixels
 from upscale_cli.networks import draw, sizes
 from upscale_cli.transfer import Transfer, transfer_for
+from upscale_cli.upscaling.reuse import LastRun
 from upscale_cli.upscaling.runner import NetworkRunner
 
 TILE, PAD = 400, 10
@@ -123,8 +126,8 @@ def copy_rate(device: torch.device) -> float:
 class Page:
     """Measures ways of enlarging, and prints a row for each."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine, self.rate = machine, copy_rate(machine.device)
+    def __init__(self, machine: Machine, compiled: Path | None) -> None:
+        self.machine, self.compiled, self.rate = machine, compiled, copy_rate(machine.device)
         print("| " + " | ".join(COLUMNS) + " |\n|" + " --- |" * len(COLUMNS))
 
     def row(
@@ -158,8 +161,11 @@ def measure(case: Case, page: Page, shapes: Sizes) -> None:
     exact = NetworkRunner(case.module, case.spec, devices_used=[device], precision="fp32").run(picture)
     moved = [0]
     page.row(case, "plain loop", plain_loop(case, device, moved), [picture], moved, exact)
-    for name, tile in (("--tile auto", "auto"), (f"--tile {TILE}", TILE)):
-        runner = NetworkRunner(case.module, case.spec, devices_used=[device], precision="half", tile=tile)  # type: ignore[arg-type]
+    ways: dict[str, dict[str, Any]] = {"--tile auto": {}, f"--tile {TILE}": {"tile": TILE}}
+    if page.compiled:
+        ways = {"--compile": {"compiled": page.compiled}} | ways
+    for name, options in ways.items():
+        runner = NetworkRunner(case.module, case.spec, devices_used=[device], precision="half", **options)
         counting = Counting(runner.lanes[0].transfer)
         runner.lanes[0].transfer = counting
 
@@ -173,6 +179,16 @@ def measure(case: Case, page: Page, shapes: Sizes) -> None:
     page.row(
         case, f"{shapes.count} pictures of {small.shape[1]}x{small.shape[0]}", run, [small] * shapes.count, moved, None
     )
+    together = f"{shapes.count} together"
+    all_small, frames = np.concatenate([small] * shapes.count), LastRun(reuses=False)
+
+    def run_together(column: Pixels) -> Pixels:
+        counting.bytes = 0
+        results = runner.run_frames(np.split(column, shapes.count), np.uint8, frames)
+        moved[0] += counting.bytes
+        return np.concatenate(results)
+
+    page.row(case, together, run_together, [all_small], moved, None)
     page.row(case, f"one of {large.shape[1]}x{large.shape[0]}", run, [large], moved, None)
 
 
@@ -180,15 +196,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="measure it on a CPU too")
     options = parser.parse_args()
     machine = benchmarking.measure_machine(options.device, None)
     print(f"{machine.describe()}\n", flush=True)
     if machine.device.type == "cuda":
         tests = Path(__file__).resolve().parents[1] / "tests"
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "cuda", str(tests)], check=False)
-    page = Page(machine)
-    for case in cases(options.quick):
-        measure(case, page, QUICK if options.quick else Sizes())
+    with tempfile.TemporaryDirectory() as folder:
+        page = Page(machine, Path(folder) if options.compile or machine.device.type == "cuda" else None)
+        for case in cases(options.quick):
+            measure(case, page, QUICK if options.quick else Sizes())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ ROWS = (
     ("api",),
     ("benchmarking", "recommendation", "upscalers"),  # measure or choose among what the next row does
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
-    ("evaluation", "weights", "degradation", "inference", "picture_kind", "measures"),
+    ("evaluation", "weights", "degradation", "inference", "compilation", "picture_kind", "measures"),
     ("kernels", "networks", "images", "video", "pipeline", "transfer"),
     ("atomic", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),

@@ -12,7 +12,10 @@ import torch
 
 from upscale_cli.errors import DeviceError
 
-Precision = Literal["auto", "half", "fp32"]
+Precision = Literal["auto", "half", "bf16", "fp32"]
+
+TYPES = ("cpu", "cuda", "mps", "xpu")
+NAMES = "Use --device cpu, cuda, cuda:1, mps or xpu."
 
 # glibc's numbers of its settings, in malloc.h, and their largest values.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -20,18 +23,26 @@ MOST_KEPT, LARGEST_IN_HEAP = 2**31 - 1, 32 * 2**20  # bytes
 
 
 def select(name: str = "auto") -> torch.device:
-    """Return the device ``name``: auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1 or mps. Raises DeviceError."""
+    """Return the device ``name``: auto, cpu, cuda, cuda:1, mps or xpu. Raises DeviceError.
+
+    auto is the first of CUDA, XPU, MPS and CPU that is there.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        there = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
+        name = next((kind for kind, backend in there.items() if backend.is_available()), "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"There is no device {name!r}.", "Use --device cpu, cuda, cuda:1 or mps.") from error
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"The device {name!r} is not supported.", "Use --device cpu, cuda, cuda:1 or mps.")
+        raise DeviceError(f"There is no device {name!r}.", NAMES) from error
+    if device.type not in TYPES:
+        raise DeviceError(f"The device {name!r} is not supported.", NAMES)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
             f"This machine's PyTorch sees no device {name!r}.", "Use --device cpu, or install PyTorch for CUDA."
+        )
+    if device.type == "xpu" and (device.index or 0) >= torch.xpu.device_count():
+        raise DeviceError(
+            f"This machine's PyTorch sees no device {name!r}.", "Use --device cpu, or install PyTorch for XPU."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("This machine's PyTorch sees no MPS device.", "Use --device cpu.")
@@ -50,21 +61,31 @@ def cpu_has_bf16() -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Return whether ``device`` multiplies bf16 in hardware, as CUDA devices do from compute capability 8 on."""
+    if device.type == "cuda":
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "xpu" or (device.type == "cpu" and cpu_has_bf16())
+
+
 def dtype(device: torch.device, precision: Precision) -> torch.dtype:
-    """Return fp16 on CUDA by default; with ``half`` fp16 on CUDA and MPS, bf16 on CPUs that have it; fp32 otherwise."""
+    """Return fp16 on CUDA by default; with ``half`` fp16 on GPUs and bf16 on CPUs that have it, with ``bf16`` that.
+
+    Otherwise, and where a device lacks it, fp32.
+    """
+    if precision == "bf16" or (precision == "half" and device.type == "cpu"):
+        return torch.bfloat16 if has_bf16(device) else torch.float32
     if device.type == "cuda" and precision != "fp32":
         return torch.float16
-    if precision == "half" and device.type == "mps":
-        return torch.float16
-    if precision == "half" and device.type == "cpu" and cpu_has_bf16():
-        return torch.bfloat16
-    return torch.float32
+    return torch.float16 if precision == "half" else torch.float32
 
 
 def free_memory(device: torch.device) -> int:
     """Return the free memory of ``device`` in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "xpu":
+        return int(torch.xpu.mem_get_info(device)[0])
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return _free_main_memory()
@@ -111,6 +132,8 @@ def release_memory(device: torch.device) -> None:
     """Release cached blocks of ``device``, so that smaller requests can succeed."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "xpu":
+        torch.xpu.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
 
@@ -119,6 +142,8 @@ def describe(device: torch.device) -> str:
     """Return the device's name, for messages."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "xpu":
+        return f"{device} ({torch.xpu.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 

@@ -49,7 +49,7 @@ def test_without_a_size_pictures_become_four_times_larger() -> None:
         ({"seed": 0}, "Add --kernel FILE"),
         ({"tile": 10}, "10 is no tile size"),
         ({"tile": "small"}, "'small' is no tile size"),
-        ({"precision": "fp8"}, "Use one of auto, half, fp32"),
+        ({"precision": "fp8"}, "Use one of auto, half, bf16, fp32"),
         ({"alpha_upsampler": "nearest"}, "Use one of network, bicubic"),
         ({"depth": 12}, "Use one of 8, 16"),
         ({"quality": 0}, "Use 1 to 100"),

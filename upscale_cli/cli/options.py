@@ -93,18 +93,19 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files
 
 
 def precision_options(function: Function) -> Function:
-    """Add --half and --fp32, of which at most one may be given, as ``precision``."""
+    """Add --half, --bf16 and --fp32, of which at most one may be given, as ``precision``."""
 
     def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
         precision: Precision = context.params.setdefault("precision", "auto")
         if given and precision != "auto":
-            raise UsageError("--half and --fp32 exclude each other.", "Give one of them, or none.")
+            raise UsageError(f"--{option.name} and --{precision} exclude each other.", "Give one of them, or none.")
         if given:
             context.params["precision"] = option.name
 
     flag = partial(click.option, is_flag=True, expose_value=False, callback=choose)
     full = flag("--fp32", help="Full precision.  [default elsewhere]")(function)
-    return flag("--half", help="Half precision: fp16, on a CPU bf16.  [default on CUDA]")(full)
+    brain = flag("--bf16", help="bf16, whose range is that of fp32, where the device has it.")(full)
+    return flag("--half", help="Half precision: fp16, on a CPU bf16.  [default on CUDA]")(brain)
 
 
 UPSCALE_OPTIONS: dict[str, Decorator[Any]] = {"precision": precision_options, "threads": threads_option}
@@ -201,7 +202,12 @@ _field(
     help="Side of tiles in input pixels, 0 for none, or auto.",
 )
 _field("--tile-pad", type=click.IntRange(0), help="Pixels around a tile.  [default: as many as the network needs]")
-_field("--device", show_default=True, help="auto, cpu, cuda, cuda:1 or mps; for pictures several: cuda:0,cuda:1.")
+_field("--device", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu; for pictures several: cuda:0,cuda:1.")
+_field(
+    "--compile",
+    is_flag=True,
+    help="For long runs: compile the network first (torch.compile), which takes a minute once and is kept.",
+)
 
 
 def upscale_options(*names: str) -> Decorator[Any]:

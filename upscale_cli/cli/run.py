@@ -154,7 +154,7 @@ run.headings = {
     " watch max_megapixels dry_run",
     "Clips": " ".join(NAMES),
     "Cluster": " ".join(OF_RAY),
-    "Speed and memory": "tile tile_pad half fp32 device threads",
+    "Speed and memory": "tile tile_pad half bf16 fp32 device threads compile",
 }
 
 

@@ -21,8 +21,8 @@ from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.weights.defaults import DEFAULT_PAIR, DENOISED, ZERO_SHOT, blind, defaults
 from upscale_cli.weights.manifest import load_manifest
 
-# Without one of these, on Linux and Windows, PyTorch need not be asked: NVIDIA's driver, AMD's, and that of WSL.
-GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+# Without one of these, on Linux and Windows, PyTorch need not be asked: drivers of NVIDIA, AMD, Intel, and WSL.
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
 
 
 @dataclass(frozen=True)

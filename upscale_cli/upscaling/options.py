@@ -29,7 +29,7 @@ RESTORING = "lite-x4-restore"
 SMALLEST_TILE = 16
 CHOICES: dict[str, tuple[object, ...]] = {
     "alpha_upsampler": ("network", "bicubic"),
-    "precision": ("auto", "half", "fp32"),
+    "precision": ("auto", "half", "bf16", "fp32"),
     "depth": (None, 8, 16, 32),
     "tileable": (None, "x", "y", "both"),
 }
@@ -72,8 +72,8 @@ class UpscaleOptions:
     ``zssr`` trains a network on each picture itself with it; so do ``fast``, which trains briefly and enlarges once,
     and ``iterations`` and ``seed`` of the training. Otherwise a network is given it.
     Running: ``tile`` is the side of a tile in LR pixels, "auto", or 0 for none; ``tile_pad`` the pixels around it
-    (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, or several joined by commas;
-    ``threads`` are the CPU's.
+    (None: as many as the network needs); ``device`` is auto, cpu, cuda, cuda:1, mps, xpu, or several joined by
+    commas; ``threads`` are the CPU's; ``compile`` has the network compiled by torch.compile, for long runs.
     Files: ``quality`` (1 to 100) of lossy formats, lowered where ``max_bytes`` ask for it, ``depth`` in bits
     per channel (None: the input's; 32: light in floating point), and ``max_megapixels``, above which an input is
     refused.
@@ -111,6 +111,7 @@ class UpscaleOptions:
     precision: Precision = "auto"
     device: str = "auto"
     threads: int | None = None
+    compile: bool = False
     quality: int | None = None
     max_bytes: int | None = None
     depth: Depth | None = None
@@ -179,6 +180,8 @@ class UpscaleOptions:
             raise UsageError(reason, "Leave it out.")
         if self.tta:
             raise UsageError("ZSSR averages over orientations by itself, as far as they help.", "Leave out --tta.")
+        if self.compile:
+            raise UsageError("--compile pays for long runs of one network, not for ZSSR's.", "Leave out --compile.")
 
     @property
     def _of_training(self) -> list[str]:
@@ -276,6 +279,7 @@ class OptionFields(TypedDict, total=False):
     precision: Precision
     device: str
     threads: int | None
+    compile: bool
     quality: int | None
     max_bytes: int | None
     depth: Depth | None

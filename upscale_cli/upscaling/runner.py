@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from upscale_cli import device as devices
 from upscale_cli import pipeline
 from upscale_cli.borders import NO_WRAPS, Wraps
+from upscale_cli.compilation import Compiled
 from upscale_cli.device import Precision
 from upscale_cli.images.picture import Pixels
 from upscale_cli.images.storage import MEMORY, Step
@@ -39,6 +41,7 @@ SMALLEST_AUTO_TILE = 64
 # CUDA needs about this many LR pixels at once to be busy; smaller tiles run in batches.
 CUDA_BATCH_PIXELS = 512 * 512
 MOST_FRAMES = 16  # of a clip, that are worked on together
+FEWEST_TO_TRY = 8  # tiles: trying an algorithm takes about as long as one
 TILES_PER_DEVICE = 4  # at least, where several devices share a picture
 PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
@@ -67,8 +70,9 @@ def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) ->
 class NetworkRunner:
     """Runs a network over pictures of any size, on ``devices_used``, whose tiles go to whichever is free.
 
-    ``wraps``: pictures, but not frames, are repeated beyond their borders. ``notify`` gets what had to be done
-    differently than asked.
+    ``wraps``: pictures, but not frames, are repeated beyond their borders. ``compiled``: the folder that keeps what
+    torch.compile makes of the network; None: it is not compiled. ``notify`` gets what had to be done differently than
+    asked.
     """
 
     def __init__(
@@ -82,11 +86,13 @@ class NetworkRunner:
         tile_pad: int | None = None,
         tta: bool = False,
         wraps: Wraps = NO_WRAPS,
+        compiled: Path | None = None,
         notify: Notify = ignore,
     ) -> None:
         self.spec = spec
         self.halo = spec.tile_halo if tile_pad is None else tile_pad
         self.tile, self._tta, self._wraps, self._notify = tile, tta, wraps, notify
+        self._compiled = compiled
         self._full_precision = module.eval().requires_grad_(False)
         wanted = devices.dtype(devices_used[0], precision)
         self.dtype = self._supported(wanted)
@@ -96,8 +102,9 @@ class NetworkRunner:
             notify(
                 note(f"The network {spec.architecture} does not support {PRECISION_NAMES[wanted]}: running in fp32.")
             )
-        elif precision == "half" and self.dtype is torch.float32:
-            notify(note("This CPU has no bf16 arithmetic, so --half would only be slower: running in fp32."))
+        elif precision in ("half", "bf16") and self.dtype is torch.float32:
+            kind = "CPU" if devices_used[0].type == "cpu" else "device"
+            notify(note(f"This {kind} has no bf16 arithmetic, so --{precision} would only be slower: running in fp32."))
 
     def _supported(self, dtype: torch.dtype) -> torch.dtype:
         return dtype if PRECISION_NAMES[dtype] in self.spec.half_types else torch.float32
@@ -108,7 +115,7 @@ class NetworkRunner:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         name = PRECISION_NAMES[dtype]
         return DeviceNetwork(
-            module,
+            module if self._compiled is None else Compiled(module, device, self._compiled, self._notify),
             self.spec,
             device,
             dtype,
@@ -164,6 +171,7 @@ class NetworkRunner:
         step.begin(side)
         tiles = grid.plan(side)
         missing = [tile for tile in tiles if tile.core not in step.finished]
+        self._expect_shapes(len(missing))
         pipeline.run(
             self.lanes,
             pixels,
@@ -227,6 +235,11 @@ class NetworkRunner:
         if side == 0 or self.lanes[0].device.type != "cuda":
             return 1
         return max(1, CUDA_BATCH_PIXELS // (side + 2 * self.halo) ** 2)
+
+    def _expect_shapes(self, tiles: int) -> None:
+        """Let cuDNN try its algorithms where so many ``tiles`` of one shape are to come that it pays."""
+        if self.lanes[0].device.type == "cuda":
+            torch.backends.cudnn.benchmark = tiles >= FEWEST_TO_TRY
 
     def _split(self, side: int) -> None:
         self.tile = kept = max(side, SMALLEST_TILE)  # the pictures to come would meet the same limit

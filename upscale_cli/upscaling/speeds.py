@@ -22,7 +22,7 @@ Speeds = dict[str, float]  # seconds per megapixel that goes through the network
 
 def key(network: str, precision: Precision, device: str, threads: int | None) -> str:
     """Return what the speed of ``network`` is kept under; ``device`` is not auto, but the one that is meant."""
-    half = precision == "half" or (precision == "auto" and device.startswith("cuda"))
+    half = precision in ("half", "bf16") or (precision == "auto" and device.startswith("cuda"))
     return f"{network}, {'half' if half else 'fp32'}, {device}, {threads or 'all'} threads"
 
 

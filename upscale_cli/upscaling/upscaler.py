@@ -45,6 +45,7 @@ from upscale_cli.upscaling.size import Size
 from upscale_cli.upscaling.work import ORIENTATIONS
 from upscale_cli.upscaling.work import costs as costs_of
 from upscale_cli.upscaling.work import passes as passes_of
+from upscale_cli.weights.cache import cache_folder
 from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.resolve import ResolvedNetwork
 
@@ -94,6 +95,7 @@ class Upscaler:
             tile_pad=self.options.tile_pad,
             tta=self.options.tta,
             wraps=self.options.wraps,
+            compiled=cache_folder() / "compiled" if self.options.compile else None,
             notify=notify,
         )
         self._clean = self._new_runner(network.module, tile=self.options.tile)
