@@ -21,7 +21,7 @@ ROWS = (
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference", "compilation", "picture_kind", "measures"),
     ("kernels", "networks", "images", "video", "pipeline", "transfer"),
-    ("atomic", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
+    ("atomic", "remote", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}
@@ -34,6 +34,7 @@ ONLY_IN = {
     "spandrel": ("networks/foreign.py",),
     "av": ("video/",),
     "ray": ("upscaling/engines/",),
+    "fsspec": ("remote.py",),
     "watchfiles": ("cli/watch.py",),
     "pyvips": ("images/libvips.py",),
 }
@@ -125,7 +126,9 @@ def test_a_planted_violation_is_found(path: str, source: str, found: str) -> Non
 
 @pytest.mark.parametrize("module", ["upscale_cli", "upscale_cli.cli", "upscale_cli.cli.run", "upscale_cli.cli.models"])
 def test_the_front_door_loads_nothing_heavy(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2', 'av', 'ray'}} & set(sys.modules)))"
+    code = (
+        f"import sys, {module}; print(*sorted({{'torch', 'numpy', 'cv2', 'av', 'ray', 'fsspec'}} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
 

@@ -77,16 +77,16 @@ def test_rays_client_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatc
 def test_a_folder_is_done_and_told_as_on_this_machine(
     cluster: Any, terminal: Terminal, photos: Path, network: str, tmp_path: Path
 ) -> None:
-    def run(name: str, *more: str) -> tuple[list[dict[str, Any]], str]:
-        said = terminal(str(photos), "-o", str(tmp_path / name), "-m", network, "--json", *more)
+    def run(name: str | Path, *more: str) -> tuple[list[dict[str, Any]], str]:
+        said = terminal(str(photos), "-o", str(name), "-m", network, "--json", *more)
         assert said.code == 0
         records = [json.loads(line) for line in said.out.splitlines()]
         return sorted(({**r, "seconds": 0, "target": 0} for r in records), key=lambda r: r["source"]), said.err
 
-    assert run("ray", "--ray", "--ray-cpus", "1") == run("local")
+    assert run(f"file://{tmp_path}/ray", "--ray", "--ray-cpus", "1") == run(tmp_path / "local")
     for made in (tmp_path / "local").glob("*.png"):
         assert (tmp_path / "ray" / made.name).read_bytes() == made.read_bytes()
-    assert {record["status"] for record in run("ray", "--ray")[0]} == {"skipped"}
+    assert {record["status"] for record in run(tmp_path / "ray", "--ray")[0]} == {"skipped"}
 
 
 NODES = [

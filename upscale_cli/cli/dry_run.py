@@ -10,10 +10,12 @@ from upscale_cli.cli.console import Console, duration, ignored_in_words, in_pass
 from upscale_cli.cli.records import PictureRecord
 from upscale_cli.errors import UpscaleError
 from upscale_cli.images.read import picture_header, read_picture
+from upscale_cli.remote import fetched
 from upscale_cli.upscaling.forecast import Forecast, Forecaster
 from upscale_cli.weights.defaults import ZERO_SHOT
 
 if TYPE_CHECKING:
+    from upscale_cli.images.picture import Picture
     from upscale_cli.upscaling.job import Job
     from upscale_cli.upscaling.options import UpscaleOptions
     from upscale_cli.upscaling.plan import Plan
@@ -52,17 +54,23 @@ def show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
 
 def _row(job: Job, options: UpscaleOptions, forecaster: Forecaster) -> _Row:
     try:
-        header = picture_header(job.source, options.max_megapixels)
+        with fetched(job.source) as source:
+            header = picture_header(source, options.max_megapixels)
         height, width = options.size.pixels(header.height, header.width)
         if options.auto and not job.reuses_result:
             from upscale_cli.upscaling.choice import choice
 
-            network, _ = choice(read_picture(job.source, options.max_megapixels), options.size)
+            network, _ = choice(_picture(job, options), options.size)
             forecaster = Forecaster(replace(options, auto=False, model=network))
         forecast = None if job.reuses_result else forecaster.of(header)
         return _Row(job, (header.width, header.height), (width, height), forecast)
     except UpscaleError as error:
         return _Row(job, error=error)
+
+
+def _picture(job: Job, options: UpscaleOptions) -> Picture:
+    with fetched(job.source) as source:
+        return read_picture(source, options.max_megapixels)
 
 
 def _line(row: _Row, console: Console, names_network: bool) -> str:

@@ -12,9 +12,10 @@ import click
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.kernel_network import write_network
 from upscale_cli.cli.options import overwrite_option, style_options, threads_option
-from upscale_cli.cli.outputs import require_file
+from upscale_cli.cli.outputs import refuse_addresses, require_file
 from upscale_cli.cli.records import KernelRecord
 from upscale_cli.errors import UpscaleError, UsageError
+from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
@@ -133,6 +134,7 @@ def _plan(paths: tuple[str, ...], drawing: str | None, recursive: bool, request:
     from upscale_cli.images import formats
     from upscale_cli.upscaling import plan as plans
 
+    refuse_addresses([path for path in (*paths, drawing or "") if is_address(path)], "a kernel's picture")
     naming = plans.Naming("kernel", drawing, None, formats.by_name("png"), recursive, "overwrite")
     plan = plans.plan(paths, naming)
     if request.overwrite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
 WEIGHTS = (".safetensors", ".pth")
 ONNX = ".onnx"
+
+
+def refuse_addresses(addresses: Sequence[str], what: str) -> None:
+    """Raise UsageError where there are ``addresses``: ``what`` is worked on is read and written on this machine."""
+    for address in addresses:
+        raise UsageError(f"{address}: {what} is worked on as a file of this machine.", "Copy it here.")
 
 
 def require_file(path: Path, overwrite: bool, makes_folder: bool = False) -> None:

@@ -13,6 +13,7 @@ from upscale_cli.atomic import remove_leftovers
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.pipes import Piped
 from upscale_cli.cli.records import PictureRecord
+from upscale_cli.remote import Address
 from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class _Listing:
         if not self._writes:
             return
         for folder in {job.target.parent for job in (*planned.jobs, *planned.skipped)}:
-            remove_leftovers(folder)
+            if not isinstance(folder, Address):
+                remove_leftovers(folder)
         for folder in planned.folders if planned.jobs else ():
             if folder not in self._kept:
                 keep(folder, self._chosen, self.replaces)

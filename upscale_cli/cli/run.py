@@ -14,12 +14,14 @@ from upscale_cli.cli.clips import Placing, run_clips
 from upscale_cli.cli.config import WithDefaults
 from upscale_cli.cli.console import PIPE, Console, Style
 from upscale_cli.cli.options import UPSCALE_OPTIONS, style_options, upscale_options
+from upscale_cli.cli.outputs import refuse_addresses
 from upscale_cli.cli.pictures import run_pictures
 from upscale_cli.cli.pipes import named_in, piped
 from upscale_cli.cli.ray_options import NAMES as OF_RAY
 from upscale_cli.cli.ray_options import ray_options, with_address
 from upscale_cli.cli.watch import require_watchable, run_watched
 from upscale_cli.errors import UsageError
+from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.clip_options import ClipOptions
@@ -106,7 +108,9 @@ def run(
     if watch:
         require_watchable(paths, {"--dry-run": dry_run, "--ray": cluster})
     options = _sized(options)
+    addresses = [path for path in (*paths, output or "") if is_address(path)]
     if are_clips(paths, clip):
+        refuse_addresses(addresses, "a clip")
         others: dict[str, object] = {
             "--format": format_name,
             "--recursive": recursive,
@@ -120,6 +124,7 @@ def run(
     refuse_for_pictures(clip)
     kind = formats.by_name(format_name) if format_name else None
     if are_archives(paths):
+        refuse_addresses(addresses, "an archive")
         placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
         run_archives(paths, options, kind, placing, Console(style, len(paths)), cluster)
         return

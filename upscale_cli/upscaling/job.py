@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from upscale_cli import atomic
+from upscale_cli import atomic, remote
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
 from upscale_cli.images.picture import Image, Pages, Picture
@@ -38,6 +38,11 @@ class Job:
     comparison: Path | None = None
     reuses_result: bool = False
     replaces: bool = False
+
+    @property
+    def remote(self) -> bool:
+        """Whether the picture, or its result, is in a store."""
+        return isinstance(self.source, remote.Address) or isinstance(self.target, remote.Address)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -119,8 +124,9 @@ def read(job: Job, options: UpscaleOptions, reading: Reading | None = None, noti
     ``reading``: see ``LocalEngine``.
     """
     try:
-        in_files = read_in_files(job, options, notify)
-        return in_files or (reading or read_image)(job.source, options.max_megapixels)
+        in_files = None if job.remote else read_in_files(job, options, notify)
+        with remote.fetched(job.source) as source:
+            return in_files or (reading or read_image)(source, options.max_megapixels)
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error)
 
@@ -139,7 +145,8 @@ def enlarge(
     start = time.perf_counter()
     try:
         if job.reuses_result:
-            return _enlarged(job, image, read_image(job.target))
+            with remote.fetched(job.target) as target:
+                return _enlarged(job, image, read_image(target))
         size.pixels(frames[0].height, frames[0].width)  # an impossible size is refused before anything is trained
         upscaler = upscaler_for(frames[0], preparing)
         prepared, results = reached, []
@@ -171,16 +178,15 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
     """Write the result, and the comparison where the job has one, and return the outcome."""
     job, model = enlarged.outcome.job, enlarged.outcome.model
     try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
         notices = []
         if not job.reuses_result:
-            notices = write_image(enlarged.after, job.target, write_options(job.target, options), job.replaces)
+            notices = _written(enlarged.after, job.target, write_options(job.target, options), job.replaces)
         if job.comparison:
             from upscale_cli.upscaling.comparison import side_by_side
 
             beside = side_by_side(enlarged.before.frames[0], enlarged.after.frames[0], model or "result")
             unbounded = write_options(job.comparison, replace(options, max_bytes=None))
-            write_image(beside, job.comparison, unbounded, job.replaces)
+            _written(beside, job.comparison, unbounded, job.replaces)
     except OSError as error:
         reason = error.strerror or str(error)
         return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))
@@ -188,6 +194,14 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
         return _failure(job, error)
     enlarged.before.frames[0].storage.remove()
     return replace(enlarged.outcome, notices=(*notices, *_advice(enlarged, options)))
+
+
+def _written(image: Image, target: Path, options: WriteOptions, replaces: bool) -> list[Notice]:
+    """Write ``image`` to ``target``, in a store too. Returns and raises what ``write_image`` does."""
+    with remote.written(target, replaces) as file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        notices = write_image(image, file, options, replaces)
+    return [replace(notice, text=notice.text.replace(str(file), str(target))) for notice in notices]
 
 
 def _advice(enlarged: Enlarged, options: UpscaleOptions) -> tuple[Notice, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images import formats
+from upscale_cli.remote import Address, Entry, place
 
 LARGEST_SORTED = 10_000  # entries of a folder; a larger one is listed in parts, each in order
 
@@ -71,7 +73,7 @@ def _walk(root: Path, recursive: bool, avoided: Path) -> Iterator[Part]:
         place = waiting.pop()
         folders: list[Path] = []
         try:
-            with os.scandir(place) as entries:
+            with _entries(place) as entries:
                 whole = True
                 while entries_here := list(islice(entries, LARGEST_SORTED)):
                     whole &= len(entries_here) < LARGEST_SORTED
@@ -79,15 +81,24 @@ def _walk(root: Path, recursive: bool, avoided: Path) -> Iterator[Part]:
         except OSError as error:
             text = f"Cannot read the folder {error.filename}: {error.strerror}."
             yield Part(unreadable=[InputError(text, "Check its permissions.")])
+        except InputError as error:
+            yield Part(unreadable=[error])
         if recursive:
             waiting += sorted((folder for folder in folders if folder.resolve() != avoided), reverse=True)
 
 
-def _part(place: Path, entries: Sequence[os.DirEntry[str]], root: Path, folders: list[Path], whole: bool) -> Part:
+def _entries(place: Path) -> AbstractContextManager[Iterator[os.DirEntry[str] | Entry]]:
+    """Return what is in the folder ``place``; of a store it is listed as a whole."""
+    return nullcontext(iter(place.entries())) if isinstance(place, Address) else os.scandir(place)
+
+
+def _part(
+    place: Path, entries: Sequence[os.DirEntry[str] | Entry], root: Path, folders: list[Path], whole: bool
+) -> Part:
     """Return the pictures among ``entries``, and add folders that may be walked to ``folders``."""
     part = Part(whole=whole)
     for entry in sorted(entries, key=lambda entry: entry.name):
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or "/" in entry.name:  # hidden; and no store's names lead elsewhere
             continue
         path = place / entry.name
         if _is_folder(entry):
@@ -99,7 +110,7 @@ def _part(place: Path, entries: Sequence[os.DirEntry[str]], root: Path, folders:
     return part
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str] | Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link that leads in a circle
@@ -110,7 +121,9 @@ def _expand(text: str) -> list[Found]:
     """Return what ``text`` names: a file, a folder, or all that match a pattern."""
     if not text.strip():
         raise UsageError("An empty path is no picture.", "Name a picture or folder; . is the current folder.")
-    path = Path(text)
+    path = place(text)
+    if isinstance(path, Address):
+        return _expand_address(path)
     try:
         path.stat()
         return [Found(path)]
@@ -126,6 +139,15 @@ def _expand(text: str) -> list[Found]:
             return [Found(match, by_pattern=True) for match in sorted(map(Path, matches))]
         raise InputError(f"No file matches {text}.", "Check the pattern.")
     raise InputError(f"There is no file or folder {text}.", "Check the path.")
+
+
+def _expand_address(address: Address) -> list[Found]:
+    """Return the file or folder at ``address``, or all that match it as a pattern. Raises InputError."""
+    if address.exists():
+        return [Found(address)]
+    if glob.has_magic(str(address)) and (matches := address.matches()):
+        return [Found(match, by_pattern=True) for match in matches]
+    raise InputError(f"There is no file or folder {address}.", "Check the address.")
 
 
 def _with_real_folders_escaped(path: Path) -> str:

@@ -14,11 +14,13 @@ from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.images.formats import Format
 from upscale_cli.notices import Notice, warning
+from upscale_cli.remote import Address, existing, place
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.listing import Found, Part, named, parts
 
 Existing = Literal["auto", "overwrite", "skip"]
 
+SHORTEST = 3  # parts of an address that has a place beside it: the store, the bucket, a folder
 BATCH = 1000  # pictures that are planned at once
 
 # The name of a result beside its picture: photo_x4, photo_w1920_lite-x4, photo_1920x1080_compare.
@@ -182,7 +184,8 @@ class _Planner:
                 text = f"{self._targets.get(key, folder)} and {job.source} would both become {target}."
                 return UsageError(text, "Rename one of them, or do them in two runs with a folder each.")
             try:
-                atomic.require_possible(target)
+                if not isinstance(target, Address):  # a store says so when it is written
+                    atomic.require_possible(target)
             except OutputError as error:
                 return error
             self._targets[key] = job.source
@@ -218,28 +221,28 @@ def _without_own_results(found: Sequence[Found], whole: bool) -> list[Found]:
 def _folder_for(argument: Path, naming: Naming) -> Path:
     """Return the folder that takes the results of the folder ``argument``."""
     if naming.output:
-        return Path(naming.output)
+        return place(naming.output)
     named = argument.resolve() if argument.name in ("", "..") else argument
-    if not named.name:
+    if not named.name or (isinstance(named, Address) and len(named.parts) < SHORTEST):
         raise UsageError(f"{argument} has no place beside it for results.", "Name a folder with -o.")
     return named.with_name(f"{named.name}_{naming.label}")
 
 
 def _job(item: Found, alone: bool, naming: Naming) -> Job:
     if item.root is not None:
-        inside = item.path.relative_to(item.root)
+        inside = Path(*item.path.relative_to(item.root).parts)
         target = _folder_for(item.root, naming) / _renamed(inside, naming.suffix or "", naming)
     elif naming.output is None:
         suffix = f"_{naming.label}" if naming.suffix is None else naming.suffix
         target = _renamed(item.path, suffix, naming)
     elif alone and _is_file_name(naming.output):
-        target = Path(naming.output)
+        target = place(naming.output)
         kind = formats.of_target(target)
         if naming.format and naming.format != kind:
             reason = f"{target} and --format {naming.format.name} contradict each other."
             raise UsageError(reason, "Leave one of them out.")
     else:
-        target = Path(naming.output) / _renamed(Path(item.path.name), naming.suffix or "", naming)
+        target = place(naming.output) / _renamed(Path(item.path.name), naming.suffix or "", naming)
     replaces = naming.existing == "overwrite"
     if not naming.compare:
         return Job(item.path, target, replaces=replaces)
@@ -255,11 +258,11 @@ def _renamed(path: Path, suffix: str, naming: Naming) -> Path:
 
 
 def _is_file_name(output: str) -> bool:
-    return bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
+    return bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not place(output).is_dir()
 
 
 def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool) -> Plan:
-    there = {output for job in jobs for output in job.outputs if output.exists()}
+    there = existing([output for job in jobs for output in job.outputs])
     if naming.existing == "overwrite" or not there:
         return Plan(tuple(jobs))
     skipped = tuple(job for job in jobs if there.issuperset(job.outputs))
@@ -281,8 +284,13 @@ def _fault_of_comparison(job: Job, there: set[Path]) -> OutputError | None:
 
 
 def _stale(kept: Sequence[Job]) -> tuple[Notice, ...]:
-    """Return a warning where kept results are older than their pictures: only --overwrite replaces files."""
-    older = [job.target for job in kept if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns]
+    """Return a warning where kept results are older than their pictures: only --overwrite replaces files.
+
+    Stores are not asked: that takes two requests for each picture.
+    """
+    older = [
+        job.target for job in kept if not job.remote and job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns
+    ]
     if not older:
         return ()
     others = f" and {len(older) - 1} more" if len(older) > 1 else ""

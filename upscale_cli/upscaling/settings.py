@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from upscale_cli import atomic
+from upscale_cli.errors import InputError
 from upscale_cli.notices import Notice, warning
+from upscale_cli.remote import Address, write_bytes
 from upscale_cli.upscaling.options import UpscaleOptions
 
 FILE = ".upscale.json"
@@ -63,12 +65,15 @@ def difference(folder: Path, settings: Settings) -> tuple[Notice, ...]:
 def keep(folder: Path, settings: Settings, overwrite: bool) -> None:
     """Write ``settings`` into ``folder``, unless results of earlier settings stay there. Raises OutputError."""
     path = folder / FILE
-    if overwrite or not path.exists():
+    if isinstance(path, Address):
+        if overwrite or not path.exists():
+            write_bytes(path, msgspec.json.encode(settings) + b"\n")
+    elif overwrite or not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(path, msgspec.json.encode(settings) + b"\n")
 
 
 def _read(path: Path) -> Settings | None:
-    with suppress(OSError, msgspec.MsgspecError):
+    with suppress(OSError, InputError, msgspec.MsgspecError):
         return msgspec.json.decode(path.read_bytes(), type=Settings)
     return None

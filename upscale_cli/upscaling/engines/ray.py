@@ -112,7 +112,7 @@ class _Run:
                 self._watch()
         finally:
             self._fleet.disband(list(self._under_way))
-            for folder in {output.parent for job in self._losses for output in job.outputs}:
+            for folder in {job.target.parent for job in self._losses if not job.remote}:
                 atomic.remove_leftovers(folder)
 
     def _give(self) -> bool:

@@ -1,0 +1,217 @@
+"""Files in stores that fsspec reaches (s3://, gs://, hf:// …): listed, fetched, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from glob import has_magic
+from importlib.util import find_spec
+from pathlib import Path, PosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
+
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://.")
+# Stores where an object appears with its last byte; elsewhere a file is uploaded under another name, and moved.
+WHOLE_AT_ONCE = frozenset(
+    {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "oci", "ocilake", "oss", "r2", "memory"}
+)
+ON_DISK = ("file:", "local:")  # whose addresses name no host
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder in a folder of a store, as ``os.scandir`` tells of those of a disk."""
+
+    name: str
+    folder: bool
+
+    def is_dir(self) -> bool:
+        """Return whether it is a folder."""
+        return self.folder
+
+    def is_symlink(self) -> bool:
+        """Return False: stores are not asked for links."""
+        return False
+
+
+class Address(PosixPath):
+    """An address in a store. Its parts, parents and names are those of a path; what there is, the store tells."""
+
+    def __str__(self) -> str:
+        """Return the address with the slashes that a path has not."""
+        slashes = "///" if self.parts[0] in ON_DISK else "//"
+        return super().__str__().replace(":/", f":{slashes}", 1)
+
+    @property
+    def protocol(self) -> str:
+        """The store's kind."""
+        return self.parts[0].removesuffix(":")
+
+    def resolve(self, strict: bool = False) -> Address:
+        """Return the address itself."""
+        return self
+
+    def exists(self, **_: Any) -> bool:
+        """Return whether there is a file or folder. Raises InputError where the store does not tell."""
+        with _explained(f"Cannot read {self}"):
+            store, path = store_of(self)
+            return bool(store.exists(path))
+
+    def is_dir(self, **_: Any) -> bool:
+        """Return whether there is a folder. Raises InputError where the store does not tell."""
+        with _explained(f"Cannot read {self}"):
+            store, path = store_of(self)
+            return bool(store.isdir(path))
+
+    def is_symlink(self) -> bool:
+        """Return False: stores are not asked for links."""
+        return False
+
+    def read_bytes(self) -> bytes:
+        """Return the file's content. Raises InputError."""
+        with _explained(f"Cannot read {self}"):
+            store, path = store_of(self)
+            return bytes(store.cat_file(path))
+
+    def entries(self) -> list[Entry]:
+        """Return what is in the folder, nothing where there is none. Raises InputError."""
+        with _explained(f"Cannot read the folder {self}"):
+            store, path = store_of(self)
+            store.invalidate_cache()
+            with suppress(FileNotFoundError):
+                listed = [(str(each["name"]).rstrip("/"), each["type"]) for each in store.ls(path, detail=True)]
+                names = [(name.rsplit("/", 1)[-1], kind) for name, kind in listed if name.strip("/") != path.strip("/")]
+                return [Entry(name, kind == "directory") for name, kind in names if name]
+        return []
+
+    def matches(self) -> list[Address]:
+        """Return the files that the address names as a pattern, in order. Raises InputError."""
+        with _explained(f"Cannot read {self}"):
+            base = next(parent for parent in self.parents if not has_magic(str(parent)))
+            (store, path), (_, inside) = store_of(self), store_of(Address(base))
+            return sorted(Address(base / str(found)[len(inside) :].lstrip("/")) for found in store.glob(path))
+
+
+def is_address(text: str) -> bool:
+    """Return whether ``text`` names a file or folder in a store."""
+    return SCHEME.match(text) is not None
+
+
+def place(text: str) -> Path:
+    """Return the path, or the address, that ``text`` names. Raises UsageError where a package is missing."""
+    if not is_address(text):
+        return Path(text)
+    if os.name == "nt":
+        raise UsageError(f"{text}: addresses are not for Windows.", "Use WSL, or copy the files.")
+    if find_spec("fsspec") is None:
+        raise UsageError(f"{text} needs an extra.", "Run: pip install 'upscale-cli[remote]'")
+    address = Address(text)
+    store_of(address)
+    return address
+
+
+def store_of(address: Address) -> tuple[Any, str]:
+    """Return the store of ``address``, and its path there. Raises UsageError where a package is missing."""
+    import fsspec
+
+    try:
+        store, path = fsspec.core.url_to_fs(str(address), use_listings_cache=False)
+    except ImportError as error:
+        reason = str(error).strip().rstrip(".")
+        raise UsageError(f"{address} needs a package: {reason}.", "Install it beside upscale-cli.") from error
+    except ValueError as error:
+        raise UsageError(f"{address} is of no kind that fsspec knows.", "Use s3://, gs://, hf:// …") from error
+    return store, path.rstrip("/")
+
+
+@contextmanager
+def _explained(what: str, kind: type[UpscaleError] = InputError) -> Iterator[None]:
+    """Turn whatever a store's library raises into ``kind`` with one sentence; each has exceptions of its own."""
+    try:
+        yield
+    except UpscaleError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        missing = "there is no such file" if isinstance(error, FileNotFoundError) else reason
+        raise kind(f"{what}: {missing}.", "Check the address and your permissions.") from error
+
+
+@contextmanager
+def fetched(source: Path) -> Iterator[Path]:
+    """Yield the local file ``source``, or a copy of that in a store, which goes in the end. Raises InputError."""
+    if not isinstance(source, Address):
+        yield source
+        return
+    with TemporaryDirectory(prefix="upscale-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / source.name
+        with _explained(f"Cannot read {source}"):
+            store, path = store_of(source)
+            store.get_file(path, str(copy))
+        with _named(copy, source):
+            yield copy
+
+
+@contextmanager
+def written(target: Path, replaces: bool = True) -> Iterator[Path]:
+    """Yield the local file ``target``, or one that becomes that in a store, whole or not at all.
+
+    Without ``replaces`` a file that is there is kept. Raises OutputError.
+    """
+    if not isinstance(target, Address):
+        yield target
+        return
+    with TemporaryDirectory(prefix="upscale-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / target.name
+        with _named(copy, target):
+            yield copy
+        if copy.exists():
+            _put(copy, target, replaces)
+
+
+def write_bytes(target: Address, data: bytes) -> None:
+    """Write ``data`` to ``target``. Raises OutputError."""
+    with written(target) as copy:
+        copy.write_bytes(data)
+
+
+def _put(copy: Path, target: Address, replaces: bool) -> None:
+    with _explained(f"Cannot write {target}", OutputError):
+        store, path = store_of(target)
+        if not replaces and store.exists(path):
+            text = f"{target} was made by another program in the meantime, and is kept."
+            raise OutputError(text, "Add --overwrite, or choose another name with -o.")
+        store.makedirs(store._parent(path), exist_ok=True)
+        if target.protocol in WHOLE_AT_ONCE:
+            store.put_file(str(copy), path)
+            return
+        temporary = f"{store._parent(path)}/.upscale-{secrets.token_hex(8)}.tmp{target.suffix}"
+        try:
+            store.put_file(str(copy), temporary)
+            store.mv(temporary, path)
+        except BaseException:
+            with suppress(Exception):
+                store.rm_file(temporary)
+            raise
+
+
+@contextmanager
+def _named(copy: Path, address: Address) -> Iterator[None]:
+    """Name ``address`` in the place of its ``copy`` where something is said of it."""
+    try:
+        yield
+    except UpscaleError as error:
+        raise type(error)(error.message.replace(str(copy), str(address)), error.hint) from error
+
+
+def existing(outputs: Sequence[Path]) -> set[Path]:
+    """Return those of ``outputs`` that exist; a store's folders are listed for it, each once."""
+    folders = {output.parent for output in outputs if isinstance(output, Address)}
+    listed = {folder / entry.name for folder in folders if isinstance(folder, Address) for entry in folder.entries()}
+    return {path for path in outputs if (path in listed if isinstance(path, Address) else path.exists())}
