@@ -86,5 +86,5 @@ def read_rgb8(path: Path) -> Pixels:
 
 
 def _rgb8(picture: Picture) -> Pixels:
-    pixels = with_depth(picture.color, 8)
+    pixels = with_depth(displayed(picture).color, 8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from upscale_cli.errors import UsageError
-from upscale_cli.images.formats import READ_ONLY, of_content, of_path, of_target
+from upscale_cli.images.formats import READ_ONLY, by_name, of_content, of_path, of_target
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import picture_header, read_image
 from upscale_cli.upscaling.plan import Naming, plan
@@ -112,6 +112,8 @@ def test_formats_that_are_only_read_become_png(tmp_path: Path, monkeypatch: pyte
     assert plan(["."], Naming("x4")).jobs[0].target.name == "a.png"
     with pytest.raises(UsageError, match="tga files are only read"):
         of_target(Path("b.tga"))
+    with pytest.raises(UsageError, match="heic files are only read"):
+        by_name("heic")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from upscale_cli.errors import InputError, UsageError
+from upscale_cli.evaluation import read_rgb8
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.isolated import Decoders
 from upscale_cli.images.light import MOST, as_levels, displayed, values_of
@@ -145,7 +146,7 @@ def test_a_display_shows_what_it_can(tmp_path: Path) -> None:
     (tmp_path / "a.exr").write_bytes(rare.exr(rare.rgb(values)))
     notices = write_image(read_picture(tmp_path / "a.exr"), tmp_path / "a.png", PNG)
     assert [notice.text for notice in notices] == [
-        "png holds no light above 1: it became white (tiff and exr hold it)."
+        "png holds no light above 1: it became white (tiff of 32 bits and exr hold it)."
     ]
     shown = read_picture(tmp_path / "a.png")
     assert shown.light is None
@@ -212,3 +213,12 @@ def test_workers_hand_over_light(tmp_path: Path) -> None:
     assert picture.light is not None
     assert picture.light.peak == pytest.approx(40)
     assert picture_header(tmp_path / "a.exr").size == (24, 30)
+
+
+def test_measures_take_light_as_displays_show_it(tmp_path: Path) -> None:
+    values = np.full((12, 12, 3), 0.5, np.float32)
+    values[:6] = 30
+    (tmp_path / "a.exr").write_bytes(rare.exr(rare.rgb(values)))
+    shown = read_rgb8(tmp_path / "a.exr")
+    assert shown[0, 0].tolist() == [255] * 3
+    assert shown[11, 11].tolist() == [188] * 3

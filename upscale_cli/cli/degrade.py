@@ -55,12 +55,13 @@ def degrade(
       upscale degrade photo.jpg -s 2 --seed 7 --crop 320 -o versions.png
     """
     from upscale_cli.degradation import preview
+    from upscale_cli.images.convert import displayed
     from upscale_cli.images.read import read_picture
     from upscale_cli.images.write import WriteOptions, write_image
 
     target = output or Path(f"{picture.stem}_degraded.png")
     kind = require_picture(target, overwrite)
-    sharp = read_picture(picture)
+    sharp = displayed(read_picture(picture))
     if min(sharp.height, sharp.width) < 16:
         raise InputError(f"{picture} is only {sharp.width}x{sharp.height} pixels.", "16 and more are needed.")
     scale = scale or (preview.scale_of(kernel) if kernel else SCALE)

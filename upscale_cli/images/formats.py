@@ -134,7 +134,9 @@ def by_name(name: str) -> Format:
     for known in FORMATS:
         if wanted == known.name or f".{wanted}" in known.extensions:
             return known
-    raise UsageError(f"There is no picture format {name!r}.", f"Known are: {NAMES}.")
+    read_only = any(wanted == known.name or f".{wanted}" in known.extensions for known in READ_ONLY)
+    reason = f"{name} files are only read." if read_only else f"There is no picture format {name!r}."
+    raise UsageError(reason, f"Known are: {NAMES}.")
 
 
 def of_path(path: Path) -> Format | None:

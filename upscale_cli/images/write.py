@@ -158,7 +158,8 @@ def _fit_pixels(frames: Sequence[Picture], options: WriteOptions) -> tuple[list[
         notices.append(note(f"{kind.name} holds {max(kind.depths)} bits per channel: 16 were rounded ({_DEEPER})."))
         depth = 8 if max(kind.depths) == 8 else 16
     if first.light and first.light.peak > 1 and not floating:
-        notices.append(note(f"{kind.name} holds no light above 1: it became white (tiff and exr hold it)."))
+        name = f"{kind.name} of {depth} bits" if kind.name == "tiff" else kind.name
+        notices.append(note(f"{name} holds no light above 1: it became white (tiff of 32 bits and exr hold it)."))
     if first.alpha is not None and not kind.alpha:
         notices.append(note(f"{kind.name} holds no transparency: laid over white (png and webp hold it)."))
     binary = kind.name == "gif"

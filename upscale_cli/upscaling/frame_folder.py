@@ -12,7 +12,7 @@ import numpy as np
 
 from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.images import formats
-from upscale_cli.images.convert import over_white
+from upscale_cli.images.convert import displayed, over_white
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import write_image
@@ -78,7 +78,7 @@ class FolderReader:
 
     def _read(self, path: Path) -> Picture:
         """Return the RGB picture in ``path``, its transparency laid over white."""
-        picture = read_picture(path, self._max_megapixels)
+        picture = displayed(read_picture(path, self._max_megapixels))
         color: Pixels = picture.color if picture.alpha is None else over_white(picture.color, picture.alpha)
         return Picture(color.repeat(3, 2) if color.shape[2] == 1 else color)
 
