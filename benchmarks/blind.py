@@ -1,11 +1,12 @@
 """PSNR and time of enlarging blurred pictures with their estimated kernel, on DIV2KRK's pictures with ground truth.
 
-    python benchmarks/blind.py DIV2KRK [--scale 4] [--cases 14 24] [--sharp SET14]
+    python benchmarks/blind.py DIV2KRK [--scale 4] [--cases 14 24] [--sharp SET14] [--zssr]
 
 DIV2KRK is a folder of gt/im_N.png, lr_x2/im_N.png and gt_k_x2/kernel_N.mat. Whole pictures; PSNR is that of Y, as
 `upscale eval` counts it; seconds are those of one core's work, the estimate included. ``--scale 4``: LR is made from gt
 by the kernel applied twice. ``--sharp``: a folder of HR/ and LR/, bicubically downsampled by the scale, on which
---kernel auto is compared with the network for sharp pictures.
+--kernel auto is compared with the network for sharp pictures. ``--zssr``: ZSSR with the estimated kernel too, and its
+seconds.
 """
 
 from __future__ import annotations
@@ -47,15 +48,18 @@ def case(folder: Path, number: int, scale: int, scratch: Path) -> tuple[Pixels, 
     return downsampled(Picture(hr), kernel, 4).color, hr, of_four
 
 
-def report(number: int, lr: Pixels, hr: Pixels, kernel: Path, scale: int) -> list[float]:
+def report(number: int, lr: Pixels, hr: Pixels, kernel: Path, scale: int, zssr: bool) -> list[float]:
     """Print one row of the table, and return its figures."""
     size = lr.shape[0] * scale, lr.shape[1] * scale
     figures = [psnr(resize_pixels(lr, size, "bicubic", np.uint8), hr, scale)]
     networks = [Upscaler(f"lite-x{scale}"), Upscaler(kernel=kernel, scale=scale), Upscaler(kernel="auto", scale=scale)]
+    networks += [Upscaler(kernel="auto", zssr=True, scale=scale)] if zssr else []
+    seconds = []
     for upscaler in networks:
         start = time.process_time()
         figures.append(psnr(upscaler.upscale(lr, scale), hr, scale))
-    figures.append(time.process_time() - start)
+        seconds.append(time.process_time() - start)
+    figures += seconds[2:]
     print(f"| {number} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |", flush=True)
     return figures
 
@@ -77,14 +81,26 @@ def main() -> None:
     parser.add_argument("--scale", type=int, choices=[2, 4], default=2)
     parser.add_argument("--cases", type=int, nargs="+", help="numbers of pictures; default: all with ground truth")
     parser.add_argument("--sharp", type=Path)
+    parser.add_argument("--zssr", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     known = sorted(int(path.stem.removeprefix("im_")) for path in (asked.folder / "gt").glob("im_*.png"))
-    header = ("picture", "bicubic", f"lite-x{asked.scale}", "true kernel", "estimated kernel", "seconds")
+    header = (
+        "picture",
+        "bicubic",
+        f"lite-x{asked.scale}",
+        "true kernel",
+        "estimated kernel",
+        *asked.zssr * ("ZSSR",),
+        "seconds",
+    )
+    header += asked.zssr * ("ZSSR's seconds",)
     print("| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
     with tempfile.TemporaryDirectory() as scratch:
         cases = (case(asked.folder, n, asked.scale, Path(scratch)) for n in asked.cases or known)
-        rows = [report(n, *found, asked.scale) for n, found in zip(asked.cases or known, cases, strict=True)]
+        rows = [
+            report(n, *found, asked.scale, asked.zssr) for n, found in zip(asked.cases or known, cases, strict=True)
+        ]
     print("| mean | " + " | ".join(f"{mean:.2f}" for mean in np.mean(rows, 0)) + " |")
     if asked.sharp:
         sharp(asked.sharp, asked.scale)
