@@ -11,7 +11,7 @@ import pytest
 import rare
 from PIL import Image, ImageCms
 
-from upscale_cli.errors import InputError, UsageError
+from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.images import extras, formats
 from upscale_cli.images.formats import by_name, of_content
 from upscale_cli.images.isolated import Decoders
@@ -51,6 +51,11 @@ def test_a_jpeg_inside_a_jxl_comes_out_as_it_was(tmp_path: Path, turned: int) ->
     assert jxl.metadata.exif is not None
     assert b"Maker of cameras" in jxl.metadata.exif
     assert picture_header(tmp_path / "a.jxl").size == jxl.color.shape[:2]
+
+
+def test_what_keeps_the_encoder_of_jxl_for_minutes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="jxl cannot hold 65537x1 pixels"):
+        write_image(Picture(np.zeros((1, 2**16 + 1, 3), np.uint8)), tmp_path / "a.jxl", JXL)
 
 
 def test_jxl_of_another_colour_space_is_converted(tmp_path: Path) -> None:

@@ -190,6 +190,9 @@ def test_exr_without_a_picture_and_half_tiff_are_refused_in_a_sentence(tmp_path:
     (tmp_path / "a.exr").write_bytes(rare.exr({"Z": scene()[..., 0]}))
     with pytest.raises(InputError, match=r"a\.exr holds no flat channels R, G and B, or Y, but only Z\."):
         read_picture(tmp_path / "a.exr")
+    (tmp_path / "a.exr").write_bytes(rare.exr({"Z": scene()[..., 0]}).replace(b"Z\0", b"\x01\0", 1))
+    with pytest.raises(InputError, match=r"but only \\x01\."):
+        read_picture(tmp_path / "a.exr")
     with pytest.raises(UsageError, match="png does not hold 32 bits per channel"):
         WriteOptions(by_name("png"), depth=32)
     with pytest.raises(UsageError, match="exr does not hold 8 bits per channel"):

@@ -26,6 +26,7 @@ from upscale_cli.images.picture import Animation, Metadata, Picture, Pixels
 
 SHORTEST_FRAME_MS = 10
 MOST_LOOPS = 2**16 - 1  # that GIF and WebP hold; years
+AVIF_SPEED = 8  # of 10: slower ones take a gigabyte for frames of a megapixel
 
 
 def decode_animation(data: bytes, known: Format, header: Header) -> Picture | Animation:
@@ -83,7 +84,7 @@ def encode_animation(
         for kind, content in png_metadata(metadata):
             own["pnginfo"].add(kind, content)
     if known.name == "avif":
-        own |= {"subsampling": "4:4:4"}
+        own |= {"subsampling": "4:4:4", "speed": AVIF_SPEED}
     own |= {"exif": metadata.exif, "icc_profile": metadata.icc}
     own |= {"duration": [*timing.durations_ms], "loop": loop_count}
     first, *others = (Image.fromarray(frame[..., 0] if frame.shape[2] == 1 else frame) for frame in rows)

@@ -27,6 +27,7 @@ _DEEP, _MULTIPART = 0x800, 0x1000
 LARGEST_HEADER = 1 << 20
 MOST_CHANNELS = 1000
 LONGEST_NAME = 256
+MOST_LISTED = 8  # names in a message
 
 
 def header(data: memoryview) -> Header:
@@ -42,7 +43,7 @@ def header(data: memoryview) -> Header:
         unread.append("Of several parts only the first was read.")
     named = [name for name in channels if name not in _chosen(list(channels))]
     if named:
-        unread.append(f"The channels {', '.join(named[:8])}{' and others' * (len(named) > 8)} were not read.")
+        unread.append(f"The channels {_listed(named)}{' and others' * (len(named) > MOST_LISTED)} were not read.")
     metadata = _metadata(found, tuple(unread))
     transparent = any(name.rpartition(".")[2] == "A" for name in _chosen(list(channels)))
     size = bottom - top + 1, right - left + 1
@@ -88,6 +89,11 @@ def _metadata(found: Mapping[str, bytes], unread: tuple[str, ...]) -> Metadata:
     return Metadata(comment=comment, resolution=resolution, chromaticities=colors, unread=unread)
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return the first of ``names`` to read, control characters written out."""
+    return ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in names[:MOST_LISTED])
+
+
 def _chosen(names: Sequence[str]) -> list[str]:
     """Return the channels that make the picture: RGB or Y, and A if there is one, of the first layer that has them."""
     layers = {name.rpartition(".")[0]: None for name in names}
@@ -107,7 +113,7 @@ def decoded(path: Path, data: bytes, head: Header) -> Picture:
     listed = list(_channels(_attributes(data[: LARGEST_HEADER + 1])["channels"]))
     chosen = _chosen(listed)
     if not chosen or struct.unpack_from("<I", data, 4)[0] & _DEEP:
-        what = f"only {', '.join(listed[:8])}" if listed else "none"
+        what = f"only {_listed(listed)}" if listed else "none"
         reason = f"{path} holds no flat channels R, G and B, or Y, but {what}."
         raise InputError(reason, "Convert it in the program that made it.")
     with silenced():

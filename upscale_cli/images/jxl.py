@@ -28,6 +28,7 @@ _CODESTREAM = b"\xff\x0a"
 _SRGB_NAMES = ("sRGB", "RGB_D65_SRG_", "Gra_D65_")
 MOST_BOXES = 1000
 EFFORT = 7
+THINNEST = 2**16  # times as long as wide: the encoder takes minutes for thinner pictures
 
 
 def header(data: memoryview) -> Header:
@@ -158,6 +159,9 @@ def _is_srgb(icc: bytes) -> bool:
 
 def encode(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, quality: int) -> None:
     """Write a file of 8 bits per channel in sRGB. Raises NotEncodable where the encoder refuses the pixels."""
+    size = pixels.picture.width, pixels.picture.height
+    if max(size) > THINNEST * min(size):
+        raise NotEncodable
     rows = pixels.rows(0, pixels.picture.height)
     encoder = library("jxl").Encoder(
         mode={1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.channels],
@@ -166,7 +170,6 @@ def encode(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, quality: in
         use_container=bool(metadata.exif or metadata.xmp),
     )
     exif = bytes(4) + metadata.exif if metadata.exif else None  # the box begins with where TIFF's structure does
-    size = pixels.picture.width, pixels.picture.height
     try:
         written = encoder(
             rows.tobytes(), *size, jpeg_encode=False, exif=exif, xmp=metadata.xmp, jumb=None, compress=False
