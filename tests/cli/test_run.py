@@ -136,7 +136,8 @@ def test_some_bad_pictures_are_listed_at_the_end_and_the_others_done(terminal: T
         (["gone.png"], 3, "There is no file or folder gone.png."),
         (["bad.png"], 3, "bad.png is no picture of a known format."),
         (["empty.png"], 3, "empty.png is empty."),
-        (["folder.png"], 3, "There are no pictures in folder.png."),
+        (["folder.png"], 3, "There are no pictures in folder.png. Add -r to look into subfolders."),
+        (["clips"], 3, "There are no pictures in clips. Clips are enlarged where they are named: upscale clips"),
         (["a.png", "-o", "a.png"], 2, "would replace the input"),
         (["a.png", "-s", "3", "-o", "there.png"], 4, "there.png exists already."),
         (["a.png", "-o", "bad.png/x.png"], 4, "is a file, not a folder"),
@@ -168,6 +169,8 @@ def test_bad_input_is_one_sentence_and_a_code_and_writes_nothing(
     Path("bad.png").write_bytes(b"nothing of the kind")
     Path("empty.png").touch()
     Path("folder.png").mkdir()
+    Path("clips").mkdir()
+    Path("clips/a.mp4").touch()
     before = sorted(Path().rglob("*"))
     said = terminal(*(arguments if "-m" in arguments else [*arguments, "-m", network]), "-q")
     assert said.code == code, said

@@ -17,6 +17,7 @@ from upscale_cli.notices import Notice, warning
 from upscale_cli.remote import Address, existing, place
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.listing import Found, Part, named, parts
+from upscale_cli.video.kinds import is_clip
 
 Existing = Literal["auto", "overwrite", "skip"]
 
@@ -95,7 +96,7 @@ def plans(inputs: Sequence[str], naming: Naming, batch: int | None = BATCH) -> I
         raise error
     following = next(batches, None)
     if not (first.jobs or first.skipped or following):
-        raise InputError(f"There are no pictures in {', '.join(inputs)}.", "Add -r to look into subfolders.")
+        raise InputError(f"There are no pictures in {', '.join(inputs)}.", _way_on(items))
     yield first
     while following:
         yield planner.plan(following)
@@ -190,6 +191,15 @@ class _Planner:
                 return error
             self._targets[key] = job.source
         return None
+
+
+def _way_on(items: Sequence[Found]) -> str:
+    """Return what to do where there are no pictures."""
+    for folder in (item.path for item in items if isinstance(item.path, Path) and item.path.is_dir()):
+        clip = next((path for path in sorted(folder.iterdir()) if is_clip(path)), None)
+        if clip is not None:
+            return f"Clips are enlarged where they are named: upscale {clip}."
+    return "Add -r to look into subfolders."
 
 
 def _require_folder_for_several(named: Sequence[Found], naming: Naming) -> None:
