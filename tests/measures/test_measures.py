@@ -87,6 +87,8 @@ def test_statistics_are_read_from_files_of_other_programs(tmp_path: Path, own: P
         (b"PK\x03\x04 and nothing", "holds no statistics"),
         ({"other": np.ones(3)}, "holds no statistics"),
         ({"pop_mu": np.ones(18), "pop_cov": np.eye(18)}, "another number of features"),
+        ({"pop_mu": np.full(36, np.nan), "pop_cov": np.eye(36)}, "not finite"),
+        ({"pop_mu": np.zeros(400_000), "pop_cov": np.eye(36)}, "holds no statistics"),
         (None, "There is no file"),
     ],
 )

@@ -27,7 +27,7 @@ _CODESTREAM = b"\xff\x0a"
 # libjxl's names of the profiles that it makes for pictures in sRGB.
 _SRGB_NAMES = ("sRGB", "RGB_D65_SRG_", "Gra_D65_")
 MOST_BOXES = 1000
-EFFORT = 7
+EFFORT = 4  # of 9: a fifth of the usual 7's time, for files as large, 0.7 dB further from the picture
 THINNEST = 2**16  # times as long as wide: the encoder takes minutes for thinner pictures
 
 

@@ -6,22 +6,24 @@ from a file of the authors' or of BasicSR; all numbers that papers state depend 
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from scipy.ndimage import gaussian_filter
 from scipy.special import gamma
 
 from upscale_cli.errors import InputError
+from upscale_cli.kernels.mat_file import read_matrices
+from upscale_cli.kernels.values import NotAKernelError
 from upscale_cli.metrics import Levels
 from upscale_cli.resize import matlab_bicubic
 
@@ -32,8 +34,12 @@ _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _MEANS = ("mu_pris_param", "mu_prisparam", "pop_mu")  # as files of various programs name them
 _COVARIANCES = ("cov_pris_param", "cov_prisparam", "pop_cov")
 
-# What NumPy and SciPy raise for files that are damaged or of another kind.
-_DAMAGE = (OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, BadZipFile, MatReadError, StopIteration)
+# What readers raise for files that are damaged or of another kind.
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, StopIteration, MemoryError),
+    *(BadZipFile, NotAKernelError, struct.error, zlib.error),
+)
+LARGEST = 1 << 20  # bytes of a file of statistics, unpacked
 
 Floats = NDArray[np.float64]
 
@@ -52,18 +58,30 @@ def read_pristine(path: Path) -> Pristine:
     if not path.is_file():
         raise InputError(f"There is no file {path}.", hint)
     try:
-        if path.suffix.lower() == ".mat":
-            found: Any = loadmat(path)
-        else:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                found = dict(file)
+        if path.stat().st_size > LARGEST:
+            raise ValueError("too large")
+        found = _of_mat(path.read_bytes()) if path.suffix.lower() == ".mat" else _of_npz(path)
         mean, covariance = (next(found[name] for name in names if name in found) for names in (_MEANS, _COVARIANCES))
         pristine = Pristine(np.asarray(mean, np.float64).ravel(), np.asarray(covariance, np.float64))
     except _DAMAGE as error:
         raise InputError(f"{path} holds no statistics for NIQE.", hint) from error
     if pristine.mean.shape != (FEATURES,) or pristine.covariance.shape != (FEATURES, FEATURES):
         raise InputError(f"{path} holds statistics of another number of features.", hint)
+    if not (np.isfinite(pristine.mean).all() and np.isfinite(pristine.covariance).all()):
+        raise InputError(f"{path} holds statistics that are not finite.", hint)
     return pristine
+
+
+def _of_mat(data: bytes) -> dict[str, NDArray[Any]]:
+    return read_matrices(data, (*_MEANS, *_COVARIANCES))
+
+
+def _of_npz(path: Path) -> dict[str, NDArray[Any]]:
+    with ZipFile(path) as archive:  # what it claims to unpack to, before anything is
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+            raise ValueError("too large")
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return {name: file[name] for name in (*_MEANS, *_COVARIANCES) if name in file}
 
 
 def niqe(y: Levels, pristine: Pristine) -> float:
