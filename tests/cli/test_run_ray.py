@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,15 @@ from terminal import Terminal
 
 from upscale_cli.cli.ray_options import FOUND, with_address
 from upscale_cli.errors import UsageError
-from upscale_cli.upscaling.engines import ray_cluster
+from upscale_cli.notices import ignore
+from upscale_cli.upscalers import upscalers
+from upscale_cli.upscaling.engines import ray, ray_cluster
+from upscale_cli.upscaling.engines.ray_worker import Assignment, laid_out
+from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.ray_options import RayOptions
+from upscale_cli.weights import transport
+from upscale_cli.weights.manifest import WeightsRecord
+from upscale_cli.weights.progress import silent
 
 
 @pytest.mark.parametrize(
@@ -87,6 +96,60 @@ def test_a_folder_is_done_and_told_as_on_this_machine(
     for made in (tmp_path / "local").glob("*.png"):
         assert (tmp_path / "ray" / made.name).read_bytes() == made.read_bytes()
     assert {record["status"] for record in run(tmp_path / "ray", "--ray")[0]} == {"skipped"}
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once(
+    terminal: Terminal, photos: Path, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as unanswered:
+        unanswered.bind(("127.0.0.1", 0))  # and nobody listens there
+        address = f"127.0.0.1:{unanswered.getsockname()[1]}"
+        monkeypatch.setattr("ray.is_initialized", lambda: False)
+        monkeypatch.setattr("ray.shutdown", lambda: None)
+        said = terminal(str(photos), "-o", "out", "-m", network, f"--ray={address}")
+    assert said.code == 7
+    assert said.err == f"Error: There is no Ray cluster at {address}: Connection refused. Check the address.\n"
+
+
+def test_weights_and_kernels_travel_by_content(
+    tmp_path: Path, network: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def located(record: WeightsRecord, *_: object) -> Path:
+        path = tmp_path / record.file
+        path.write_bytes(record.name.encode())
+        return path
+
+    monkeypatch.setattr(transport, "locate", located)
+    kernel = tmp_path / "k.npy"
+    kernel.write_bytes(b"kernel")
+
+    def files(options: UpscaleOptions, gpu: bool = True) -> set[bytes]:
+        return set(ray.gathered(options, gpu, silent, ignore).values())
+
+    both = {b"realesrgan-x4plus", b"realesrgan-x2plus"}
+    assert files(UpscaleOptions(width=9)) == both
+    assert files(UpscaleOptions(scale=2)) == {b"realesrgan-x2plus"}
+    assert (
+        files(UpscaleOptions(scale=4), gpu=False) == files(UpscaleOptions(device="cpu")) == set()
+    )  # the package has it
+    assert files(UpscaleOptions(alpha=0.5)) == {b"esrgan-x4", b"esrgan-psnr-x4"}
+    assert files(UpscaleOptions(scale=2, kernel=kernel)) == {b"kernel"}
+    assert files(UpscaleOptions(network)) == {Path(network).read_bytes()}
+
+
+def test_what_travelled_is_laid_out_where_no_network_is_needed(
+    tmp_path: Path, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UPSCALE_CACHE", "UPSCALE_OFFLINE"):
+        monkeypatch.setenv(name, "set by the test")  # and taken back after it
+    files = ray.gathered(UpscaleOptions(network), False, silent, ignore)
+    away = UpscaleOptions(f"/not/on/this/node/{Path(network).name}", kernel=Path("/neither/k.npy"))
+    assignment = Assignment(away, upscalers, Path("/not/here"), {**files, "k.npy": b"kernel"})
+    options = laid_out(assignment, tmp_path)
+    assert Path(str(options.model)).read_bytes() == Path(network).read_bytes()
+    assert isinstance(options.kernel, Path)
+    assert options.kernel.read_bytes() == b"kernel"
+    assert (os.environ["UPSCALE_CACHE"], os.environ["UPSCALE_OFFLINE"]) == (str(tmp_path), "1")
 
 
 NODES = [

@@ -18,7 +18,7 @@ from upscale_cli.upscaling.engines.ray_cluster import Fleet, connected, needs
 from upscale_cli.upscaling.engines.ray_worker import AT_ONCE, Assignment, Done, Fault
 from upscale_cli.upscaling.forecast import network_of
 from upscale_cli.upscaling.job import Job, Outcome, Upscalers
-from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.options import DEFAULT_SCALE, UpscaleOptions
 from upscale_cli.upscaling.ray_options import RayOptions
 from upscale_cli.weights.defaults import LARGEST_SCALE_BY_X2
 from upscale_cli.weights.progress import Progress as DownloadProgress
@@ -48,28 +48,32 @@ class RayEngine:
         require_fitting(options)
         with connected(self._asked) as ray:
             cpus, gpus = needs(ray.nodes(), self._asked)
-            files = self._files(options, gpus > 0)
+            files = gathered(options, gpus > 0, self._on_download, self._notify)
             threads = options.threads or (None if gpus else max(1, int(cpus)))
             assignment = Assignment(replace(options, threads=threads), upscalers, Path.cwd(), files)
             fleet = Fleet(ray, self._asked, assignment, self._notify)
             yield from _Run(ray, fleet, iter(jobs), listener, self._notify).outcomes()
 
-    def _files(self, options: UpscaleOptions, gpu: bool) -> dict[str, bytes]:
-        """Return the contents of all weights and kernels that workers open, by name. Raises WeightsError."""
-        paths = [options.kernel] if isinstance(options.kernel, Path) else []
-        device = "cpu" if options.device == "cpu" or not gpu else "cuda"
-        mixed_by = "--alpha" if options.alpha is not None else "--denoise" if options.denoise is not None else None
-        for factor in dict.fromkeys([options.size.scale] if options.size.scale else [LARGEST_SCALE_BY_X2, 4.0]):
-            if options.zero_shot or options.auto:
-                break
-            network = options.network or network_of(options, factor, device)
-            try:
-                paths += files_of(network, mixed_by, self._on_download, self._notify)
-            except DownloadError as error:
-                if options.network is not None:
-                    raise
-                self._notify(warning(f"{error.message} Workers take an embedded network instead."))
-        return {path.name: path.read_bytes() for path in paths}
+
+def gathered(options: UpscaleOptions, gpu: bool, on_download: DownloadProgress, notify: Notify) -> dict[str, bytes]:
+    """Return the contents of all weights and kernels that workers open, by name. Raises WeightsError.
+
+    ``gpu``: whether workers have one, for which other networks are the default.
+    """
+    paths = [options.kernel] if isinstance(options.kernel, Path) else []
+    device = "cpu" if options.device == "cpu" or not gpu else "cuda"
+    mixed_by = "--alpha" if options.alpha is not None else "--denoise" if options.denoise is not None else None
+    factors = [] if options.zero_shot or options.auto else [LARGEST_SCALE_BY_X2, DEFAULT_SCALE]
+    known = options.size.scale
+    for factor in dict.fromkeys(factors if known is None else [known for _ in factors]):
+        network = options.network or network_of(options, factor, device)
+        try:
+            paths += files_of(network, mixed_by, on_download, notify)
+        except DownloadError as error:
+            if options.network is not None:
+                raise
+            notify(warning(f"{error.message} Workers take an embedded network instead."))
+    return {path.name: path.read_bytes() for path in paths}
 
 
 @dataclass(frozen=True)

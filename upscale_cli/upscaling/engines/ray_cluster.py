@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ from upscale_cli.errors import DeviceError
 from upscale_cli.notices import Notify, warning
 from upscale_cli.upscaling.engines.ray_worker import AT_ONCE, Assignment, Fault, Worker
 from upscale_cli.upscaling.job import Job
-from upscale_cli.upscaling.ray_options import RayOptions
+from upscale_cli.upscaling.ray_options import CLIENT, RayOptions
 
 CORES = 4  # of a worker without a GPU, where a node has as many
+LOOK_EVERY = 2.0  # seconds between looks at the nodes
+REACHED_WITHIN = 10.0  # seconds
 PATIENCE = 20.0  # seconds without any worker before that is said
 LEAVING = 30.0  # seconds for what is being written when a run ends early
 MOST_FALSE_STARTS = 3
@@ -29,6 +32,7 @@ def connected(asked: RayOptions) -> Iterator[Any]:
     Nothing of Ray's reaches the terminal, and no statistics are sent. Raises DeviceError.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of what goes to stderr
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of it
     import ray
 
@@ -38,12 +42,24 @@ def connected(asked: RayOptions) -> Iterator[Any]:
     main = threading.current_thread() is threading.main_thread()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
+        _require_reachable(asked.address or os.environ.get("RAY_ADDRESS", ""))
         _quietly_init(ray, asked.address)
         if main:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end without a word
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Raise DeviceError where nothing answers at ``address``, for which Ray would wait minutes."""
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), REACHED_WITHIN).close()
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DeviceError(f"There is no Ray cluster at {address}: {reason}.", "Check the address.") from error
 
 
 def _quietly_init(ray: Any, address: str | None) -> None:
@@ -68,12 +84,15 @@ class Fleet:
         self._assignment = ray.put(assignment)
         self._starting: dict[Any, Any] = {}  # by what tells that it is ready
         self.loads: dict[Any, int] = {}
-        self._false_starts, self._last_ready, self._watched = 0, time.monotonic(), 0.0
+        self._false_starts, self._last_ready = 0, time.monotonic()
+        self._wanted, self._looked = 0, 0.0
 
     def keep_up(self) -> None:
         """Start the workers that are missing."""
-        wanted = self._asked.actors or room(self._ray.nodes(), *self._needs)
-        for _ in range(wanted - len(self.loads) - len(self._starting)):
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._wanted = self._asked.actors or room(self._ray.nodes(), *self._needs)
+            self._looked = time.monotonic()
+        for _ in range(self._wanted - len(self.loads) - len(self._starting)):
             cpus, gpus = self._needs
             worker = self._kind.options(num_cpus=cpus, num_gpus=gpus).remote()
             self._starting[worker.prepare.options(concurrency_group="work").remote(self._assignment)] = worker
