@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -79,14 +79,14 @@ def refuse_for_pictures(clip: ClipOptions) -> None:
             raise UsageError(f"--{name} is for clips.", "Leave it out for pictures.")
 
 
-def refuse_for_clips(options: UpscaleOptions, of_pictures: dict[str, object]) -> None:
+def refuse_for_clips(options: UpscaleOptions, of_pictures: Mapping[str, object]) -> None:
     """Raise UsageError where options of pictures are given for clips; ``of_pictures`` are those beside ``options``."""
     plain = UpscaleOptions()
-    names = {
+    own = {
         f"--{name.removesuffix('_size').replace('_', '-')}": getattr(options, name) != getattr(plain, name)
         for name in OF_PICTURES
-    } | of_pictures
-    for name, given in names.items():
+    }
+    for name, given in {**own, **of_pictures}.items():
         if given:
             hints = {"--format": "Name the container with -o.", "--depth": "Choose it by --pix-fmt."}
             raise UsageError(f"{name} is for pictures.", hints.get(name, "Leave it out for clips."))

@@ -107,7 +107,7 @@ def evaluate(
 
 
 evaluate.headings = {
-    "Networks": "models hr lr device half fp32 tile tta",
+    "Networks": "models hr lr device half bf16 fp32 tile tta",
     "Measures": "metrics with_lpips niqe_model scale border",
     "Output": "plot overwrite markdown json quiet",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,10 @@ from upscale_cli.errors import UsageError
 from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
+    from upscale_cli.images.formats import Format
     from upscale_cli.upscaling.clip_options import ClipOptions
     from upscale_cli.upscaling.options import UpscaleOptions
+    from upscale_cli.upscaling.plan import Naming
     from upscale_cli.upscaling.ray_options import RayOptions
 
 
@@ -98,7 +101,6 @@ def run(
       upscale archive/ -r -o out/ --ray
     """
     from upscale_cli.images import formats
-    from upscale_cli.upscaling.plan import Naming
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other.", "Give one of them, or none.")
@@ -108,45 +110,23 @@ def run(
     if watch:
         require_watchable(paths, {"--dry-run": dry_run, "--ray": cluster})
     options = _sized(options)
+    placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
     addresses = [path for path in (*paths, output or "") if is_address(path)]
     if are_clips(paths, clip):
         refuse_addresses(addresses, "a clip")
-        others: dict[str, object] = {
-            "--format": format_name,
-            "--recursive": recursive,
-            "--ray": cluster,
-            "--watch": watch,
-        }
+        others = {"--format": format_name, "--recursive": recursive, "--ray": cluster, "--watch": watch}
         refuse_for_clips(options, others)
-        placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
         run_clips(paths, options, clip, placing, Console(style, len(paths)))
         return
     refuse_for_pictures(clip)
     kind = formats.by_name(format_name) if format_name else None
     if are_archives(paths):
         refuse_addresses(addresses, "an archive")
-        placing = Placing(_label(options), output, suffix, overwrite, skip_existing, compare, dry_run)
         run_archives(paths, options, kind, placing, Console(style, len(paths)), cluster)
-        return
-    if cluster and PIPE in (*paths, output):
-        raise UsageError("--ray takes files that every node sees, and - is none.", "Name files, or leave out --ray.")
-    naming = Naming(
-        label=_label(options),
-        output=output,
-        suffix=suffix,
-        format=kind,
-        recursive=recursive,
-        existing="overwrite" if overwrite else "skip" if skip_existing else "auto",
-        compare=compare,
-    )
-    if watch:
-        run_watched(paths, options, naming, style)
-        return
-    with piped(paths, output, kind.extensions[0] if kind else None) as pipes:
-        if not pipes.own_stdout and (style == "json" or compare):
-            option = "--json" if style == "json" else "--compare"
-            raise UsageError(f"{option} and -o - exclude each other.", "Name a file with -o.")
-        run_pictures(pipes, options, replace(naming, output=pipes.output), dry_run, style, cluster)
+    elif watch:
+        run_watched(paths, options, _naming(placing, kind, recursive), style)
+    else:
+        _run_named(paths, options, _naming(placing, kind, recursive), dry_run, style, cluster)
 
 
 run.headings = {
@@ -161,6 +141,39 @@ run.headings = {
     "Cluster": " ".join(OF_RAY),
     "Speed and memory": "tile tile_pad half bf16 fp32 device threads compile",
 }
+
+
+def _naming(placing: Placing, kind: Format | None, recursive: bool) -> Naming:
+    """Return how results of pictures are named."""
+    from upscale_cli.upscaling import plan
+
+    return plan.Naming(
+        label=placing.label,
+        output=placing.output,
+        suffix=placing.suffix,
+        format=kind,
+        recursive=recursive,
+        existing="overwrite" if placing.overwrite else "skip" if placing.skip_existing else "auto",
+        compare=placing.compare,
+    )
+
+
+def _run_named(
+    paths: Sequence[str],
+    options: UpscaleOptions,
+    naming: Naming,
+    dry_run: bool,
+    style: Style,
+    cluster: RayOptions | None,
+) -> None:
+    """Enlarge the pictures that ``paths`` mean, - for pipes among them."""
+    if cluster and PIPE in (*paths, naming.output):
+        raise UsageError("--ray takes files that every node sees, and - is none.", "Name files, or leave out --ray.")
+    with piped(paths, naming.output, naming.format.extensions[0] if naming.format else None) as pipes:
+        if not pipes.own_stdout and (style == "json" or naming.compare):
+            option = "--json" if style == "json" else "--compare"
+            raise UsageError(f"{option} and -o - exclude each other.", "Name a file with -o.")
+        run_pictures(pipes, options, replace(naming, output=pipes.output), dry_run, style, cluster)
 
 
 def _sized(options: UpscaleOptions) -> UpscaleOptions:
