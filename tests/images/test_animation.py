@@ -230,3 +230,15 @@ def test_a_gif_whose_decoder_finds_a_frame_that_its_header_does_not_is_damaged(t
     (tmp_path / "a.gif").write_bytes(data)
     with pytest.raises(InputError, match="is damaged"):
         read_image(tmp_path / "a.gif")
+
+
+def test_a_canvas_that_no_webp_has_is_not_decoded(tmp_path: Path) -> None:
+    """It would take a quarter of a minute."""
+    content = BytesIO()
+    Image.new("RGB", (8, 8)).save(content, "WEBP", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
+    data = bytearray(content.getvalue())
+    at = data.index(b"VP8X") + 12
+    data[at : at + 3] = (6_000_000).to_bytes(3, "little")
+    (tmp_path / "a.webp").write_bytes(data)
+    with pytest.raises(InputError, match="webp holds no 2 frames of 6000001x8 pixels"):
+        read_image(tmp_path / "a.webp")

@@ -249,6 +249,9 @@ def test_what_cannot_be_encoded_leaves_no_file(tmp_path: Path) -> None:
     wide = Picture(np.zeros((1, 70_000, 3), np.uint8))
     with pytest.raises(OutputError, match="jpeg cannot hold 70000x1 pixels"):
         write_image(wide, tmp_path / "a.jpg", WriteOptions(by_name("jpeg")))
+    for name in ("webp", "gif"):  # at once, not after minutes
+        with pytest.raises(OutputError, match=f"{name} cannot hold 70000x1 pixels"):
+            write_image(wide, tmp_path / "a", WriteOptions(by_name(name)))
     with pytest.raises(OutputError, match="Cannot write"):
         write_image(picture(3, False), tmp_path / "nowhere" / "a.png", WriteOptions(by_name("png")))
     assert list(tmp_path.iterdir()) == []

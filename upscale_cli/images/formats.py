@@ -18,6 +18,7 @@ class Format:
 
     ``depths``: bits per channel it holds (12: what is left of 16; 32, of EXR 16 too, are floating point).
     ``metadata``: the fields of ``Metadata`` it holds. ``extra``: what has to be installed for it.
+    ``longest``: pixels of a side.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Format:
     metadata: tuple[str, ...] = ()
     quality: int | None = None
     extra: str | None = None
+    longest: int | None = None
 
     @property
     def lossy(self) -> bool:
@@ -55,7 +57,9 @@ FORMATS: tuple[Format, ...] = (
         animation=True,
         metadata=(*_BLOCKS, "text", "comment", "resolution"),
     ),
-    Format("webp", (".webp",), rb"RIFF....WEBP", alpha=True, animation=True, metadata=_BLOCKS, quality=95),
+    Format(
+        "webp", (".webp",), rb"RIFF....WEBP", alpha=True, animation=True, metadata=_BLOCKS, quality=95, longest=16383
+    ),
     Format(
         "tiff",
         (".tif", ".tiff"),
@@ -76,7 +80,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("bmp", (".bmp", ".dib"), rb"BM"),
     Format("ppm", (".ppm", ".pgm", ".pnm", ".pbm"), rb"P[1-6]\s", depths=(8, 16)),
-    Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True),
+    Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True, longest=65535),
     Format(
         "jxl",
         (".jxl",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -80,6 +81,8 @@ def write_image(image: Image, path: Path, options: WriteOptions, replaces: bool 
     metadata, of_metadata = _fit_metadata(frames[0], kind, pixels[0])
     with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
         try:
+            if max(frames[0].height, frames[0].width) > (kind.longest or math.inf):
+                raise NotEncodable
             if isinstance(image, Animation) and len(frames) > 1:
                 write = partial(encode_animation, pixels, image, metadata, file, kind)
             else:
