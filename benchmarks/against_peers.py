@@ -47,7 +47,8 @@ def planes_of(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def pixels_of(planes: NDArray[Any]) -> Pixels:
-    return np.rint(np.clip(planes[0], 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    whole: Pixels = np.rint(np.clip(planes[0], 0, 1) * 255).astype(np.uint8)
+    return whole.transpose(1, 2, 0)
 
 
 def this_program(model: str, precision: Precision) -> Way:

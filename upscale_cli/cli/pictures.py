@@ -139,9 +139,11 @@ def enlarge_all(
 
 
 def _local_engine(jobs: Sequence[Job], console: Console, stack: contextlib.ExitStack) -> Engine:
+    from upscale_cli import device as devices
     from upscale_cli.images.isolated import Decoders
     from upscale_cli.upscaling.engines.local import LocalEngine
 
+    devices.keep_freed_memory()
     # A decoder's crash costs its picture alone: in runs of several, and for rare formats.
     isolated = len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
     decoders = stack.enter_context(Decoders()) if isolated else None
