@@ -135,7 +135,7 @@ class _Head:
 
 def decoded(path: Path, data: bytes, head: Header) -> Picture | bytes:
     """Return the picture, or the JPEG file that it was made from. Raises RuntimeError where it is damaged."""
-    jpeg, info, pixels, icc, _ = library("jxl").Decoder(num_threads=0)(data)
+    jpeg, info, pixels, icc, *_ = library("jxl").Decoder(num_threads=0)(data)
     if jpeg:
         return bytes(pixels)
     if info.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
