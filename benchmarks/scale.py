@@ -33,6 +33,7 @@ from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import read_image
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notify, ignore
+from upscale_cli.resize import resize_pixels
 from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling.engines.ray import RayEngine
 from upscale_cli.upscaling.job import Job, Outcome, UpscalerFor
@@ -44,6 +45,7 @@ from upscale_cli.upscaling.size import Size
 
 ray: Any = untyped
 IN_FOLDER = 1000
+SAMPLE = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "sample.png"
 ROOM = Path("/dev/shm")
 
 
@@ -64,12 +66,12 @@ def repeating(options: UpscaleOptions, notify: Notify) -> UpscalerFor:
     return lambda picture, on_share: Repeating()
 
 
-def save(path: Path, side: int, kind: str = "png") -> None:
+def save(path: Path, side: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(side).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), np.uint8)
     fine = np.random.default_rng(0).integers(0, 8, (side, side, 3), np.uint8)
     pixels = coarse.repeat(8, 0).repeat(8, 1)[:side, :side] // 2 + fine
-    write_image(Picture(np.ascontiguousarray(pixels)), path, WriteOptions(by_name(kind)))
+    write_image(Picture(np.ascontiguousarray(pixels)), path, WriteOptions(by_name("png")))
 
 
 def resident(process: str = "self") -> float:
@@ -207,8 +209,10 @@ def timed(act: Any, repeats: int = 5) -> float:
 def parts(overhead_ms: float, gpus: int, count: int) -> None:
     place = Path(tempfile.mkdtemp(dir=ROOM, prefix="upscale-scale-"))
     try:
-        save(place / "in.jpg", 1000, "jpeg")
-        large = Picture(read_image(place / "in.jpg").frames[0].color.repeat(4, 0).repeat(4, 1))
+        sample = read_image(SAMPLE).frames[0].color[:, :, :3]
+        tiled = np.ascontiguousarray(np.tile(sample, (7, 5, 1))[:1000, :1000])
+        small, large = Picture(tiled), Picture(resize_pixels(tiled, (4000, 4000), "bicubic", np.uint8))
+        write_image(small, place / "in.jpg", WriteOptions(by_name("jpeg")))
         reading = timed(lambda: read_image(place / "in.jpg"))
         writing = {
             kind: timed(lambda kind=kind: write_image(large, place / f"out.{kind}", WriteOptions(by_name(kind))), 2)

@@ -99,7 +99,7 @@ class _Run:
         self._ray, self._fleet, self._jobs, self._listener, self._notify = ray, fleet, jobs, listener, notify
         self._under_way: dict[Any, Given] = {}  # by what tells of its end
         self._again = deque[Job]()  # lost with a node or connection
-        self._alone = deque[Job]()  # was there when a worker died: done by a worker that has nothing else
+        self._alone = deque[Job]()  # were there when a worker died: done by a worker that has nothing else
         self._kills, self._losses = Counter[Job](), Counter[Job]()
         self._questions: list[Any] = []
         self._asked = time.monotonic()
@@ -166,7 +166,7 @@ class _Run:
         self._kills[job] += killed
         self._losses[job] += 1
         if self._kills[job] < MOST_KILLS and self._losses[job] < MOST_LOSSES:
-            (self._alone if killed else self._again).append(job)
+            (self._alone if killed or self._losses[job] > 1 else self._again).append(job)
             return
         reason = "has ended its worker" if killed else "was lost with its node"
         hint = "It may need more memory: give fewer --ray-actors." if killed else "Run the same command again."

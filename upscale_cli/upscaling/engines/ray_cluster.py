@@ -32,7 +32,6 @@ def connected(asked: RayOptions) -> Iterator[Any]:
     Nothing of Ray's reaches the terminal, and no statistics are sent. Raises DeviceError.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of what goes to stderr
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of it
     import ray
 
