@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.evaluation import read_rgb8
+from upscale_cli.images.convert import StoredPixels
+from upscale_cli.images.encode import encode_tiff
 from upscale_cli.images.formats import by_name
 from upscale_cli.images.isolated import Decoders
 from upscale_cli.images.light import MOST, as_levels, displayed, values_of
@@ -20,6 +23,7 @@ from upscale_cli.images.picture import Light, Metadata, Pages, Picture
 from upscale_cli.images.read import picture_header, read_image, read_picture
 from upscale_cli.images.write import WriteOptions, write_image
 
+WINDOWS = (("dataWindow", (5, 7), (34, 30)), ("displayWindow", (0, 0), (99, 99)))
 EXR, TIFF, PNG = (WriteOptions(by_name(name)) for name in ("exr", "tiff", "png"))
 
 
@@ -193,6 +197,11 @@ def test_exr_without_a_picture_and_half_tiff_are_refused_in_a_sentence(tmp_path:
     (tmp_path / "a.exr").write_bytes(rare.exr({"Z": scene()[..., 0]}).replace(b"Z\0", b"\x01\0", 1))
     with pytest.raises(InputError, match=r"but only \\x01\."):
         read_picture(tmp_path / "a.exr")
+    with (tmp_path / "a.tif").open("wb") as file:
+        stored = StoredPixels(Picture(np.full((8, 8, 3), 99, np.uint8)), 16, 3, floating=True)
+        encode_tiff([(stored, Metadata())], file)
+    with pytest.raises(InputError, match=r"a\.tif stores floating point in an unusual way\."):
+        read_picture(tmp_path / "a.tif")
     with pytest.raises(UsageError, match="png does not hold 32 bits per channel"):
         WriteOptions(by_name("png"), depth=32)
     with pytest.raises(UsageError, match="exr does not hold 8 bits per channel"):
@@ -225,3 +234,25 @@ def test_measures_take_light_as_displays_show_it(tmp_path: Path) -> None:
     shown = read_rgb8(tmp_path / "a.exr")
     assert shown[0, 0].tolist() == [255] * 3
     assert shown[11, 11].tolist() == [188] * 3
+
+
+def test_tiles_parts_and_windows_of_exr_are_read(tmp_path: Path) -> None:
+    import OpenEXR
+
+    values, tiles = scene(), OpenEXR.TileDescription()
+    tiles.xSize = tiles.ySize = 16
+    tiled = {"type": OpenEXR.tiledimage, "tiles": tiles}
+    window = {name: (np.array(first, "i4"), np.array(last, "i4")) for name, first, last in WINDOWS}
+    content = BytesIO()
+    layers = [
+        OpenEXR.Part({"name": "a"}, rare.rgb(values), "a"),
+        OpenEXR.Part({"name": "b"}, rare.rgb(values / np.float32(2)), "b"),
+    ]
+    OpenEXR.File(layers).write(content)
+    files = {"tiles": rare.exr(rare.rgb(values), **tiled), "window": rare.exr(rare.rgb(values), **window)}
+    told = {"tiles": (), "window": ("Of the display window only the data window was read.",)}
+    for name, data in {**files, "parts": content.getvalue()}.items():
+        (tmp_path / name).write_bytes(data)
+        assert linear(tmp_path / name) == pytest.approx(values, rel=1e-3, abs=5e-6)
+        unread = read_picture(tmp_path / name).metadata.unread
+        assert unread == told.get(name, ("Of several parts only the first was read.",))
