@@ -38,6 +38,13 @@ def test_defaults_for_clips_leave_pictures_alone_and_the_other_way_round(config:
     assert terminal("a.png", "--dry-run", "--codec", "hevc").code == 2
 
 
+def test_every_option_has_its_long_name_in_the_file(config: Path, terminal: Terminal) -> None:
+    config.write_text('format = "webp"\nprint = "0.5x0.5cm"\nkeep-colors = true\n')
+    assert "a_59x59.webp" in terminal("a.png", "--dry-run").out
+    assert "a_x2.webp" in terminal("a.png", "--dry-run", "-s", "2").out
+    assert "print = 0.5x0.5cm" in terminal("config").out
+
+
 def test_the_variable_goes_before_the_file(config: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSCALE_MODEL", "lite-x2")
     assert "a_x3_lite-x2.png" in terminal("a.png", "--dry-run").out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ ALTERNATIVES = (
 
 @dataclass(frozen=True)
 class Default:
-    """The value of an option, and the file or variable it is from."""
+    """The value of an option, by its long name, and the file or variable it is from."""
 
+    option: str
     value: Any
     source: str
 
@@ -46,19 +47,19 @@ def config_path() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_config_path("upscale") / "upscale.toml"
 
 
-def defaults(options: Iterable[str]) -> dict[str, Default]:
-    """Return the user's defaults by name of the option, of which there are ``options``. Raises UsageError."""
-    known, path = set(options), config_path()
+def defaults(options: Mapping[str, str]) -> dict[str, Default]:
+    """Return the user's defaults by name of the parameter; ``options`` are these by long name. Raises UsageError."""
+    path = config_path()
     found: dict[str, Default] = {}
     for key, value in _read(path).items():
-        name = key.replace("-", "_")
-        if name not in known:
+        option = key.replace("_", "-")
+        if option not in options:
             raise UsageError(f"{path}: there is no option {key}.", "Use the long names of `upscale run --help`.")
         if isinstance(value, dict | list):
             raise UsageError(f"{path}: {key} is no single value.", f"Write it as on the command line: {key} = ...")
-        found[name] = Default(value, str(path))
+        found[options[option]] = Default(option, value, str(path))
     if model := os.environ.get(MODEL):
-        found["model"] = Default(model, f"${MODEL}")
+        found["model"] = Default("model", model, f"${MODEL}")
     return found
 
 
@@ -87,9 +88,11 @@ class WithDefaults(Heading):
         return super().parse_args(ctx, args)
 
 
-def _options(command: click.Command, ctx: click.Context) -> list[str]:
+def _options(command: click.Command, ctx: click.Context) -> dict[str, str]:
+    """Return the parameters of ``command`` by the long names of their options, without the dashes."""
     options = (each for each in command.get_params(ctx) if isinstance(each, click.Option))
-    return [str(option.name) for option in options if option.name != "help"]
+    long = ((name, option) for option in options for name in option.opts if name.startswith("--"))
+    return {name.removeprefix("--"): str(option.name) for name, option in long if option.name != "help"}
 
 
 @click.command("config")
@@ -110,7 +113,6 @@ def config(ctx: click.Context, style: Style) -> None:
 
     console, path = Console(style), config_path()
     console.tell(f"{path}{'' if path.exists() else ' (not there)'}")
-    for name, default in defaults(_options(run, ctx)).items():
-        option = name.replace("_", "-")
-        line = f"{option} = {default.value} ({default.source})"
-        console.record(ConfigRecord(option, str(default.value), default.source), line)
+    for default in defaults(_options(run, ctx)).values():
+        line = f"{default.option} = {default.value} ({default.source})"
+        console.record(ConfigRecord(default.option, str(default.value), default.source), line)
