@@ -310,3 +310,11 @@ def test_srgan_x4_has_its_figures_through_the_command_line(
     assert terminal(str(folder / "LR"), "-m", str(weights), "-o", "sr", "--device", "cpu").code == 0
     said = terminal("eval", str(folder / "HR"), "sr", "--json")
     assert json.loads(said.out.splitlines()[-1])["psnr_y"] == pytest.approx(psnr, abs=0.02)
+
+
+def test_pictures_of_one_name_and_two_formats_pair_by_their_extensions(terminal: Terminal) -> None:
+    for folder in ("hr", "sr"):
+        for number, name in enumerate(("a.png", "a.tif")):
+            draw(Path(folder, name), number)
+    said = terminal("eval", "hr", "sr", "--json")
+    assert [json.loads(line)["ssim_y"] for line in said.out.splitlines()] == [pytest.approx(1)] * 3

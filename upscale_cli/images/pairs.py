@@ -53,11 +53,14 @@ def _key(path: Path, root: Path) -> Key:
 
 def _partners(truths: dict[Path, Key], others: dict[Path, Key]) -> dict[Path, list[Path]]:
     """Return the others of exactly the same name, and for the rest those whose name begins with it: the longest one."""
-    by_key = {key: path for path, key in truths.items()}
+    by_key: dict[Key, list[Path]] = {}
+    for path, key in truths.items():
+        by_key.setdefault(key, []).append(path)
     owned: dict[Path, list[Path]] = {path: [] for path in truths}
     for path, key in others.items():
-        if key in by_key:
-            owned[by_key[key]].append(path)
+        for owner in by_key.get(key, ()):  # a.jpg and a.png are two pictures
+            if len(by_key[key]) == 1 or owner.suffix == path.suffix:
+                owned[owner].append(path)
     lonely = [path for path, partners in owned.items() if not partners]
     for path, key in others.items():
         owners = [owner for owner in lonely if key not in by_key and _is_named_after(key, truths[owner])]
