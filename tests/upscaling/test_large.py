@@ -285,6 +285,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_done(
     assert isinstance(error, OutputError)
     assert "of disk space" in error.message
     assert not computed
+    assert not folder_of(source.with_name("result.tif")).exists()
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -213,6 +213,8 @@ class FileStorage(Storage):
         there = sum(path.stat().st_size for path in self.folder.iterdir())
         free = shutil.disk_usage(self.folder).free
         if needed - there > free:
+            if not self.resumed:
+                self.remove()
             reason = f"{self._target} needs {_gigabytes(needed - there)} of disk space on the way, and"
             hint = f"Make room, or choose another place with -o, for {self.folder} too."
             raise OutputError(f"{reason} {_gigabytes(free)} are free.", hint)
