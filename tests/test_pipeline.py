@@ -112,12 +112,16 @@ def test_source_tiles_go_out_and_their_results_come_back_and_nothing_else(dtype:
 
 @pytest.mark.parametrize("seconds", [(0.03, 0.01), (0.01, 0.03)])
 def test_transfers_and_computing_overlap(seconds: tuple[float, float]) -> None:
-    pixels, lane = picture(16 * 20, 16), FakeLane(seconds=seconds)
-    start = time.perf_counter()
-    tiled(lane, pixels, 16)
-    one_tile = 2 * seconds[0] + seconds[1]
-    assert lane.tiles == 20
-    assert time.perf_counter() - start < 19 * max(seconds) + one_tile + 0.15  # the sum would be 1.0 to 1.4 s
+    pixels, one_tile = picture(16 * 20, 16), 2 * seconds[0] + seconds[1]
+    taken = []
+    for _ in range(8):  # as other programs may take the processor, one quick run suffices
+        lane, start = FakeLane(seconds=seconds), time.perf_counter()
+        tiled(lane, pixels, 16)
+        taken.append(time.perf_counter() - start)
+        assert lane.tiles == 20
+        if taken[-1] < 19 * max(seconds) + one_tile + 0.15:  # the sum would be 1.0 to 1.4 s
+            return
+    pytest.fail(f"no run was as quick as it should be: {taken}")
 
 
 def test_two_devices_share_the_tiles_of_a_picture_and_make_the_same_pixels() -> None:

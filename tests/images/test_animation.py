@@ -146,7 +146,7 @@ def test_claims_are_refused_before_anything_is_decoded(
 
 def test_an_animation_without_frames_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(gif())
-    with pytest.raises(InputError, match="is damaged and cannot be decoded"):
+    with pytest.raises(InputError, match="is damaged"):
         read_image(tmp_path / "a.gif")
 
 
@@ -222,14 +222,14 @@ def test_an_animation_too_long_for_webp_is_refused_in_a_sentence(tmp_path: Path)
         write_image(Animation(frames, (65_535_000,) * 40, 0), tmp_path / "a", WriteOptions(by_name("webp")))
 
 
-def test_a_gif_whose_decoder_finds_a_frame_that_its_header_does_not_is_damaged(tmp_path: Path) -> None:
+def test_what_stands_between_the_blocks_of_a_gif_hides_no_frame(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((19, 26), np.uint8)).save(tmp_path / "a.gif")
     data = bytearray((tmp_path / "a.gif").read_bytes())
     at = data.index(b",\0\0\0\0")
     data[8:10], data[at:at] = b"\1\0", b"\0\0"  # a canvas of one row, and what is no block before the frame
     (tmp_path / "a.gif").write_bytes(data)
-    with pytest.raises(InputError, match="is damaged"):
-        read_image(tmp_path / "a.gif")
+    assert picture_header(tmp_path / "a.gif").size == (19, 26)
+    assert read_picture(tmp_path / "a.gif").color.shape[:2] == (19, 26)
 
 
 def test_a_canvas_that_no_webp_has_is_not_decoded(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ import os, time
 from upscale_cli import isolation
 from upscale_cli.images import isolated, read
 
-isolation.SECONDS, isolation.PIXELS_PER_SECOND = 1, 10**9
+isolation.SECONDS, isolation.PIXELS_PER_SECOND = 2, 10**9
 decode = read._decode
 
 def double(path, data, known, header):

@@ -243,9 +243,9 @@ def test_sizes_are_read_from_headers_alone(tmp_path: Path, monkeypatch: pytest.M
     for decoder in ("imdecode", "imdecodeanimation", "imread"):
         monkeypatch.setattr(cv2, decoder, lambda *arguments: pytest.fail("decoded"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    start = time.perf_counter()
+    start = time.process_time()
     assert {path: picture_header(path).size for path in expected} == expected
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_sizes_are_refused_as_pictures_are(tmp_path: Path) -> None:

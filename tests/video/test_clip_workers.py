@@ -29,7 +29,7 @@ from upscale_cli import isolation
 from upscale_cli.video import isolated
 from upscale_cli.video.clip import ClipReader
 
-isolation.SECONDS, isolation.PIXELS_PER_SECOND = 1, 10**9
+isolation.SECONDS, isolation.PIXELS_PER_SECOND = 2, 10**9
 
 class Double(ClipReader):
     def frames(self, after=None):

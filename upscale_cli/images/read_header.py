@@ -126,6 +126,8 @@ def _gif(data: memoryview) -> Header:
     frames = 0
     for bottom, right in chunks.gif_frames(data):
         frames, height, width = frames + 1, max(height, bottom), max(width, right)
+    if not frames:
+        raise ValueError("no frame")
     return Header(height, width, frames=frames)
 
 
