@@ -36,4 +36,4 @@ class RayOptions:
         if find_spec("ray") is None:
             raise UsageError("--ray needs an extra.", "Run: pip install 'upscale-cli[ray]'")
         if self.address is not None and self.address.startswith(CLIENT) and find_spec("grpc") is None:
-            raise UsageError(f"{CLIENT} addresses need Ray's client.", "Run: pip install 'ray[client]'")
+            raise UsageError(f"{CLIENT} addresses need Ray's client.", "Run: pip install 'upscale-cli[ray]'")

@@ -68,9 +68,8 @@ def _quietly_init(ray: Any, address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "to be joined or started"
         first = str(error).strip().split("\n")[0].rstrip(".")
-        raise DeviceError(
-            f"There is no Ray cluster {where}: {first}.", "Check the address, or `ray status`."
-        ) from error
+        hint = "Check the address, or `ray status`. A cluster that wants a token needs RAY_AUTH_MODE=token here too."
+        raise DeviceError(f"There is no Ray cluster {where}: {first}.", hint) from error
 
 
 class Fleet:
