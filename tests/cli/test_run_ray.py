@@ -79,7 +79,7 @@ def test_the_missing_extra_is_named(terminal: Terminal, photos: Path, monkeypatc
 
 def test_rays_client_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upscale_cli.upscaling.ray_options.find_spec", lambda name: sys if name == "ray" else None)
-    with pytest.raises(UsageError, match=r"pip install 'ray\[client\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'upscale-cli\[ray\]'"):
         RayOptions("ray://host:10001")
 
 
