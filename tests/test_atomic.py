@@ -82,3 +82,22 @@ def test_a_file_that_another_program_has_made_in_the_meantime_is_kept(
     with pytest.raises(OutputError, match=r"a\.png was made by another program in the meantime, and is kept\."):
         write(b"theirs")
     assert (target.read_bytes(), names(tmp_path)) == (b"theirs", ["a.png"])
+
+
+def test_a_file_that_is_kept_by_another_name_is_there_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, former, rename = tmp_path / "last", tmp_path / "previous", Path.replace
+    target.write_text("1")
+    former.write_text("0")
+    seen = []
+
+    def renamed(self: Path, to: Path) -> Path:
+        seen.append((target.read_text(), former.read_text()))
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    with atomic.replacing(target, former) as temporary:
+        temporary.write_text("2")
+    assert seen == [("1", "1")]
+    assert (target.read_text(), former.read_text()) == ("2", "1")

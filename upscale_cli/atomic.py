@@ -26,7 +26,8 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
 
     The temporary file keeps the target's suffix, so that libraries that look at it choose the same format; its name
     tells which process writes it. A file that was ``target`` before becomes ``former`` where that is given: at every
-    moment one of the two is there and complete. Without ``replaces`` a file that another program has made is kept.
+    moment ``target`` is there and complete; on a file system without links one of the two is. Without ``replaces`` a
+    file that another program has made is kept.
     Raises OutputError where the folder cannot be written, the disk is full, or a file is kept that differs.
     """
     _clean_once(target.parent)
@@ -37,7 +38,7 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         if former is not None and target.exists():
-            target.replace(former)
+            _keep_as(former, target)
         if replaces:
             temporary.replace(target)
         else:
@@ -48,6 +49,15 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _keep_as(former: Path, target: Path) -> None:
+    """Give the file ``target`` the name ``former`` too; on a file system without links, instead."""
+    former.unlink(missing_ok=True)
+    try:
+        os.link(target, former)
+    except OSError:
+        target.replace(former)
 
 
 def _make_new(temporary: Path, target: Path) -> None:
