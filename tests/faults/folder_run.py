@@ -122,8 +122,10 @@ def faults_of_kills(folder: Folder, expected: Mapping[str, bytes], numbers: Iter
     return found + faults_of(folder, expected, *finished(folder))
 
 
-def soak(kills: int, say: Callable[[str], object]) -> list[str]:
-    """Kill ``kills`` runs, three in each folder; return what is wrong."""
+def soak(
+    kills: int, say: Callable[[str], object], kind: Callable[[Path, str], Folder] = Folder, seconds: float = 0.15
+) -> list[str]:
+    """Kill ``kills`` runs of folders of a ``kind``, three in each; return what is wrong. ``seconds``: see above."""
     found = []
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background, children would ignore it
     with tempfile.TemporaryDirectory() as name:
@@ -133,9 +135,9 @@ def soak(kills: int, say: Callable[[str], object]) -> list[str]:
         finished(whole)
         expected = whole.results()
         for first in range(0, kills, 3):
-            folder = Folder(Path(name) / str(first), network)
+            folder = kind(Path(name) / str(first), network)
             folder.paint()
-            found += faults_of_kills(folder, expected, range(first, min(first + 3, kills)), 0.15)
+            found += faults_of_kills(folder, expected, range(first, min(first + 3, kills)), seconds)
             say(f"{min(first + 3, kills)} kills, {len(found)} faults\n")
     return found
 

@@ -19,7 +19,7 @@ sys.path += [str(Path(__file__).resolve().parent.parent / name) for name in ("."
 
 from clips import make as make_clip
 from running import Doubling, run
-from soak import Soak, Use
+from soak import Soak, Use, refused
 
 from upscale_cli.errors import UpscaleError
 from upscale_cli.upscaling.options import UpscaleOptions
@@ -110,9 +110,7 @@ def make(number: int, folder: Path) -> tuple[str, Use]:
             run(source, target, upscaler=Doubling(), options=options, preset="ultrafast", skip_damaged=skip)
             outcome = "enlarged"
         except UpscaleError as error:
-            outcome = f"refused: {error}"
-            assert len(outcome) < 600, outcome
-            assert outcome.isprintable(), outcome
+            outcome = refused(error)
             assert not target.exists(), "a refused clip has a result"
         target.unlink(missing_ok=True)
         return outcome

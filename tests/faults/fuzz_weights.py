@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save
-from soak import Soak, Use
+from soak import Soak, Use, refused
 
 from upscale_cli import UpscaleError, Upscaler
 from upscale_cli.networks import ARCHITECTURES, build
@@ -302,9 +302,7 @@ def make(number: int, folder: Path) -> tuple[str, Use]:
             Upscaler(path, device="cpu").upscale(PICTURE)
             outcome = "enlarged"
         except UpscaleError as error:
-            outcome = f"refused: {error}"
-            assert len(outcome) < 600, outcome
-            assert outcome.isprintable(), outcome
+            outcome = refused(error)
         assert not mark.exists(), "code ran"
         path.unlink()
         return outcome

@@ -8,16 +8,10 @@ By hand: the command, which starts a cluster of its own, is killed by SIGKILL, S
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-
-from fake_network import save_tiny_network
-from folder_run import Folder, faults_of_kills, finished
+from folder_run import Folder, soak
 
 
 @dataclass(frozen=True)
@@ -31,18 +25,7 @@ class OnCluster(Folder):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soak", type=int, default=9, metavar="KILLS")
-    kills, found = parser.parse_args().soak, list[str]()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background, children would ignore it
-    with tempfile.TemporaryDirectory() as name:
-        network = save_tiny_network(Path(name) / "tiny-x2.safetensors")
-        whole = Folder(Path(name) / "whole", network)
-        whole.paint()
-        finished(whole)
-        for first in range(0, kills, 3):
-            folder = OnCluster(Path(name) / str(first), network)
-            folder.paint()
-            found += faults_of_kills(folder, whole.results(), range(first, min(first + 3, kills)), 0.3)
-            sys.stdout.write(f"{min(first + 3, kills)} kills, {len(found)} faults\n")
+    found = soak(parser.parse_args().soak, sys.stdout.write, OnCluster, 0.3)
     sys.stdout.write("\n".join(found or ["no faults"]) + "\n")
     return bool(found)
 

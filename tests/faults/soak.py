@@ -16,8 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from upscale_cli.errors import UpscaleError
+
 Use = Callable[[], str]
+LONGEST_REFUSAL = 600
 PATIENCE = 60  # times the limit by the clock, for what waits for ever
+
+
+def refused(error: UpscaleError) -> str:
+    """Return the outcome of an input that was refused, which is a sentence that can be printed."""
+    outcome = f"refused: {error}"
+    assert len(outcome) < LONGEST_REFUSAL, outcome
+    assert outcome.isprintable(), outcome
+    return outcome
 
 
 class Result(NamedTuple):

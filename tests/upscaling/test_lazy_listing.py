@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from terminal import Terminal
+from test_plan import touch
 
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images.formats import by_name
@@ -24,12 +25,6 @@ TREE = Naming("x2", output="out", recursive=True)
 @pytest.fixture(autouse=True)
 def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def touch(*names: str) -> None:
-    for name in names:
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).touch()
 
 
 @pytest.fixture

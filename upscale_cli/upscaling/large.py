@@ -44,6 +44,7 @@ def read_in_files(job: Job, options: UpscaleOptions, notify: Notify) -> Picture 
     try:
         libvips.require_pyvips()
         _require_strips(job, options, header, target)
+        _require_readable_in_strips(job, header, free)
     except UpscaleError as error:
         if needed > free:
             raise type(error)(f"{sizes}. {error.message}", error.hint) from error
@@ -57,8 +58,7 @@ def read_in_files(job: Job, options: UpscaleOptions, notify: Notify) -> Picture 
 
 
 def _require_strips(job: Job, options: UpscaleOptions, header: Header, target: tuple[int, int]) -> None:
-    """Raise UsageError or InputError for what needs the whole picture in memory."""
-    free = _free_memory()
+    """Raise UsageError for what is asked for and needs the whole picture in memory."""
     kind = formats.of_target(job.target)
     if kind.name not in WRITTEN or (kind.name == "jpeg" and max(target) > LARGEST_JPEG):
         raise UsageError(f"{kind.name} files of that size are not written in strips.", "Choose --format tiff or png.")
@@ -70,6 +70,10 @@ def _require_strips(job: Job, options: UpscaleOptions, header: Header, target: t
     }
     if asked := [option for option, given in whole.items() if given]:
         raise UsageError(f"{asked[0]} needs the whole picture in memory.", "Leave it out, or enlarge parts.")
+
+
+def _require_readable_in_strips(job: Job, header: Header, free: int) -> None:
+    """Raise InputError for a file that is decoded as a whole, or not by libvips."""
     reason = "has several pages" if header.metadata.pages > 1 else ""
     reason = "is stored in the colours of printers or as LAB" if header.profiled else reason
     reason = "holds floating point" if header.floating else reason

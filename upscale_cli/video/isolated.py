@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -79,7 +79,7 @@ class IsolatedReader:
         try:
             if request is not None:
                 isolation.send(worker.stdin, request)
-            reply = isolation.receive(worker.stdout, Reply, _decoded)
+            reply = isolation.receive(worker.stdout, Reply, _from_text)
         except (EOFError, BrokenPipeError) as error:
             raise InputError(f"{self._path} {isolation.reason_of_death(worker)}.", HINT) from error
         if reply.refusal:
@@ -110,10 +110,12 @@ class IsolatedReader:
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
+    assert worker.stdin
+    assert worker.stdout
     worker.kill()
-    for stream in (worker.stdin, worker.stdout):
-        with suppress(BrokenPipeError):
-            stream.close() if stream else None
+    with suppress(BrokenPipeError):
+        worker.stdin.close()
+    worker.stdout.close()
     worker.wait()
 
 
@@ -137,7 +139,7 @@ def _serve(path: Path, wanted: Wanted, requests: BinaryIO, replies: BinaryIO) ->
     isolation.allow(isolation.SECONDS, MEMORY)
     reader = ClipReader(path, wanted)
     isolation.allow_seconds(0)
-    isolation.send(replies, Reply(info=replace(reader.info, path=Path())), _encoded)
+    isolation.send(replies, Reply(info=replace(reader.info, path=Path())), _to_text)
     limit = isolation.SECONDS + reader.info.width * reader.info.height // isolation.PIXELS_PER_SECOND
     frames = reader.frames(isolation.receive(requests, Begin).after)
     frame = next(frames, None)  # which may lie far from the beginning, so that its time is not bounded
@@ -151,11 +153,11 @@ def _serve(path: Path, wanted: Wanted, requests: BinaryIO, replies: BinaryIO) ->
     isolation.send(replies, Reply())
 
 
-def _encoded(value: Any) -> Any:
+def _to_text(value: Fraction | Path) -> str:
     return str(value)
 
 
-def _decoded(kind: type[T], value: Any) -> T:
+def _from_text(kind: type[T], value: str) -> T:
     """Return a Fraction or Path from its text."""
     assert kind in (Fraction, Path)
     return kind(value)  # type: ignore[call-arg]
