@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from terminal import Terminal
@@ -19,6 +20,7 @@ from upscale_cli.notices import ignore
 from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling.engines import ray, ray_cluster
 from upscale_cli.upscaling.engines.ray_worker import Assignment, laid_out
+from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.ray_options import RayOptions
 from upscale_cli.weights import transport
@@ -176,3 +178,32 @@ def test_there_is_a_worker_for_each_gpu_or_each_four_cores(
 ) -> None:
     assert ray_cluster.needs(nodes, asked) == needs
     assert ray_cluster.room(nodes, *needs) == room
+
+
+def test_workers_are_called_as_rays_client_can_which_knows_no_groups_of_calls() -> None:
+    called: list[str] = []
+
+    class Call:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def remote(self, *given: object) -> object:
+            called.append(self._name)
+            return object()
+
+    class Remote:
+        def __getattr__(self, name: str) -> Call:
+            return Call(name)
+
+    double = mock.Mock(nodes=lambda: NODES[:1], get=lambda ready: None)
+    double.remote = lambda max_restarts, max_concurrency: (
+        lambda kind: mock.Mock(options=lambda **needs: mock.Mock(remote=Remote))
+    )
+    fleet = ray_cluster.Fleet(double, RayOptions(actors=1), mock.Mock(), ignore)
+    fleet.keep_up()
+    (ready,) = fleet.waiting
+    fleet.take(ready)
+    fleet.give(next(iter(fleet.loads)), Job(Path("a.png"), Path("b.png")), 1)
+    fleet.how_far()
+    fleet.disband([])
+    assert called == ["prepare", "do", "reached", "stop", "close"]

@@ -78,7 +78,8 @@ class Fleet:
     def __init__(self, ray: Any, asked: RayOptions, assignment: Assignment, notify: Notify) -> None:
         self._ray, self._asked, self._notify = ray, asked, notify
         self._needs = needs(ray.nodes(), asked)
-        self._kind = ray.remote(max_restarts=0, concurrency_groups={"work": AT_ONCE, "watch": 1})(Worker)
+        most = AT_ONCE + 1  # calls at once, one of them to watch; groups of calls are unknown to Ray's client
+        self._kind = ray.remote(max_restarts=0, max_concurrency=most)(Worker)
         self._assignment = ray.put(assignment)
         self._starting: dict[Any, Any] = {}  # by what tells that it is ready
         self.loads: dict[Any, int] = {}
@@ -93,7 +94,7 @@ class Fleet:
         for _ in range(self._wanted - len(self.loads) - len(self._starting)):
             cpus, gpus = self._needs
             worker = self._kind.options(num_cpus=cpus, num_gpus=gpus).remote()
-            self._starting[worker.prepare.options(concurrency_group="work").remote(self._assignment)] = worker
+            self._starting[worker.prepare.remote(self._assignment)] = worker
         if not self.loads and time.monotonic() - self._last_ready > PATIENCE:
             cpus, gpus = self._needs
             each = f"{cpus:g} cores" + (f" and {gpus:g} GPUs" if gpus else "")
@@ -140,7 +141,7 @@ class Fleet:
     def give(self, worker: Any, job: Job, load: int) -> Any:
         """Return what tells of the end of ``job``, which ``worker`` begins with ``load`` of its room."""
         self.loads[worker] += load
-        return worker.do.options(concurrency_group="work").remote(job)
+        return worker.do.remote(job)
 
     def relieve(self, worker: Any, load: int) -> None:
         """Take ``load`` off ``worker``."""
@@ -149,17 +150,15 @@ class Fleet:
 
     def how_far(self) -> list[Any]:
         """Return what brings the Progress of each worker that has jobs."""
-        return [
-            worker.reached.options(concurrency_group="watch").remote() for worker, load in self.loads.items() if load
-        ]
+        return [worker.reached.remote() for worker, load in self.loads.items() if load]
 
     def disband(self, under_way: list[Any]) -> None:
         """End all workers, once what they write is whole; ``under_way``: what tells of their jobs."""
         for worker in self.loads:
-            worker.stop.options(concurrency_group="watch").remote()
+            worker.stop.remote()
         if under_way:
             self._ray.wait(under_way, num_returns=len(under_way), timeout=LEAVING)
-        closing = [worker.close.options(concurrency_group="watch").remote() for worker in self.loads]
+        closing = [worker.close.remote() for worker in self.loads]
         if closing:
             self._ray.wait(closing, num_returns=len(closing), timeout=LEAVING)
         for worker in (*self.loads, *self._starting.values()):
