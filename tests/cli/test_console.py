@@ -231,6 +231,9 @@ def test_an_interrupted_folder_says_how_far_it_came(capfd: Captured) -> None:
     said = capfd.readouterr().err.split("\r")[-1]
     assert "Failed: d/1_a.png is no picture." in said
     assert "1 of 3 pictures are done. The same command goes on from there." in said
+    console.all_listed = False
+    console.interrupted(replaces=False)
+    assert "1 of the 3 pictures listed so far are done." in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,9 @@ def test_the_first_picture_is_worked_on_before_all_are_listed(
     assert "; 1 failed." in said.out
     assert "would both become out/f/0.png" in said.err
     assert "0 done; 24 already there (--overwrite does them again); 1 failed." in run().out
+
+
+def test_only_the_last_plan_says_that_all_is_listed() -> None:
+    touch(*(f"d/{folder}/{number}.png" for folder in "ab" for number in range(3)))
+    assert [each.complete for each in plans(["d"], TREE, batch=2)] == [False, True]
+    assert plan(["d"], TREE).complete

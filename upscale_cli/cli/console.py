@@ -49,6 +49,7 @@ class Console:
         self._own_stdout = own_stdout
         self._pipes = pipes or {}
         self.failures: list[UpscaleError] = []
+        self.all_listed = True  # False while a large folder may hold more jobs than are known
         self._jobs = jobs
         self._notices: Counter[Notice] = Counter()
         self._running: dict[Job, Progress | None] = {}  # None: just begun
@@ -236,12 +237,13 @@ class Console:
     def interrupted(self, replaces: bool) -> None:
         """Report how far the jobs came, and how to go on; ``replaces``: existing results are written again."""
         self.close()
-        if self._jobs == 1:
+        if self._jobs == 1 and self.all_listed:
             return
         for error in self.failures:
             self.failure(error)
         onward = "Without --overwrite the same command" if replaces else "The same command"
-        self._line(f"{self._done} of {self._jobs} pictures are done. {onward} goes on from there.", err=True)
+        known = f"{self._jobs} pictures" if self.all_listed else f"the {self._jobs} pictures listed so far"
+        self._line(f"{self._done} of {known} are done. {onward} goes on from there.", err=True)
 
 
 def on_terminal() -> bool:

@@ -75,6 +75,7 @@ class _Listing:
         from upscale_cli.upscaling.job import Outcome
         from upscale_cli.upscaling.settings import difference, keep
 
+        self._console.all_listed = planned.complete
         new = [folder for folder in planned.folders if folder not in self._told]
         self._told.update(new)
         unlike = (notice for folder in new for notice in difference(folder, self._chosen) if not self.replaces)

@@ -59,6 +59,7 @@ class Plan:
     """The jobs to do, those done already, the number of files that are not pictures, and notices for the user.
 
     ``folders``: those that take the results of folders. ``refused``: jobs that cannot be done, ``unreadable``: folders.
+    ``complete``: whether all is listed with it.
     """
 
     jobs: tuple[Job, ...]
@@ -68,6 +69,7 @@ class Plan:
     folders: tuple[Path, ...] = ()
     refused: tuple[tuple[Job, UpscaleError], ...] = ()
     unreadable: tuple[UpscaleError, ...] = ()
+    complete: bool = True
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
@@ -97,10 +99,10 @@ def plans(inputs: Sequence[str], naming: Naming, batch: int | None = BATCH) -> I
     following = next(batches, None)
     if not (first.jobs or first.skipped or following):
         raise InputError(f"There are no pictures in {', '.join(inputs)}.", _way_on(items))
-    yield first
+    yield replace(first, complete=following is None)
     while following:
-        yield planner.plan(following)
-        following = next(batches, None)
+        planned, following = planner.plan(following), next(batches, None)
+        yield replace(planned, complete=following is None)
 
 
 def _batches(listed: Iterator[Part], most: int | None) -> Iterator[Part]:
