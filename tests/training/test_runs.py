@@ -84,6 +84,8 @@ def test_training_approaches_the_pictures(photos: Path, tmp_path: Path) -> None:
     [
         ("compact", ["run.precision=bf16"]),
         ("compact", ["run.precision=fp16", "optimizer.clip=0.5"]),
+        ("compact", ["optimizer.kind=muon", "network.blocks=3", "optimizer.weight_decay=0.1"]),
+        ("compact", ["optimizer.kind=muon", "network.blocks=3", "run.precision=fp16"]),
         ("srgan", []),
         ("realesrgan", []),
         ("enhancenet-pat", []),

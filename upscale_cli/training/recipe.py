@@ -152,8 +152,13 @@ class Adversarial(Section, frozen=True):
 
 
 class Optimizer(Section, frozen=True):
-    """Adam. ``clip``: largest norm of all gradients together, 0 for no clipping."""
+    """How weights follow gradients. ``clip``: largest norm of all gradients together, 0 for no clipping.
 
+    ``kind`` muon trains all layers of the network but the first and the last by Muon, the rest and discriminators by
+    Adam, at the same rate.
+    """
+
+    kind: Literal["adam", "muon"] = "adam"
     rate: Rate = 1e-4
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: Weight = 0

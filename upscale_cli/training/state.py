@@ -20,6 +20,7 @@ from upscale_cli.errors import UpscaleError, WeightsError
 from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
 from upscale_cli.training.hardware import Hardware
+from upscale_cli.training.muon import Muon
 from upscale_cli.training.recipe import Adversarial, Optimizer, Recipe, checked
 from upscale_cli.training.recipe_file import public_toml, to_table
 from upscale_cli.weights import state_dict
@@ -75,7 +76,7 @@ def new_state(
     """Return the state before the first step. Raises WeightsError where ``critic_weights`` do not fit."""
     generator = hardware.place(generator)
     scaler = torch.amp.GradScaler(hardware.device.type, enabled=hardware.dtype is torch.float16)
-    optimizer = _adam(generator, recipe.optimizer, recipe.optimizer.rate, hardware.device)
+    optimizer = _optimizer(generator, recipe.optimizer, hardware.device)
     state = TrainingState(spec, generator, optimizer, scaler)
     if recipe.run.ema:
         state.average = copy.deepcopy(generator).requires_grad_(False).eval()
@@ -86,9 +87,19 @@ def new_state(
     return state
 
 
+def _optimizer(network: nn.Module, settings: Optimizer, device: torch.device) -> Adam:
+    if settings.kind == "muon":
+        return Muon(network, settings, _fused(device))
+    return _adam(network, settings, settings.rate, device)
+
+
+def _fused(device: torch.device) -> bool:
+    """Return whether a step can go through memory once and not once per operation."""
+    return device.type != "mps"
+
+
 def _adam(module: nn.Module, optimizer: Optimizer, rate: float, device: torch.device) -> Adam:
-    # Fused, a step goes through memory once and not once per operation.
-    fused = device.type != "mps"
+    fused = _fused(device)
     return Adam(module.parameters(), rate, optimizer.betas, weight_decay=optimizer.weight_decay, fused=fused)
 
 
