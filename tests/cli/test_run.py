@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from tiny_training import painted
 
 from upscale_cli import atomic, cli
 from upscale_cli.cli import options
+from upscale_cli.cli.pictures import nothing_collected
 from upscale_cli.errors import UpscaleError, UsageError
 from upscale_cli.images import isolated
 from upscale_cli.images.formats import READABLE, by_name
@@ -641,3 +643,11 @@ def test_restore_runs_the_restoring_network_alone_or_mixed(terminal: Terminal, p
 def test_restore_and_another_choice_of_network_are_refused(terminal: Terminal, photos: Path, other: list[str]) -> None:
     said = terminal(str(next(photos.glob("*.png"))), "--restore", *other)
     assert (said.code, "Give one of them." in said.err, said.err.count("\n")) == (2, True, 1)
+
+
+def test_cycles_are_collected_again_once_modules_are_loaded() -> None:
+    with suppress(RuntimeError), nothing_collected():
+        assert not gc.isenabled()
+        raise RuntimeError
+    assert gc.isenabled()
+    gc.unfreeze()

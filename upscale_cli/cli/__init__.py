@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import signal
 import sys
@@ -94,6 +96,7 @@ def main() -> NoReturn:
     SIGTERM ends a command as Ctrl-C does; so does a reader of stdout that has seen enough, with SIGPIPE's exit code.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    atexit.register(gc.freeze)  # else the interpreter looks through all of PyTorch for cycles before it ends
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -140,15 +141,27 @@ def enlarge_all(
 
 
 def _local_engine(jobs: Sequence[Job], console: Console, stack: contextlib.ExitStack) -> Engine:
-    from upscale_cli import device as devices
-    from upscale_cli.images.isolated import Decoders
-    from upscale_cli.upscaling.engines.local import LocalEngine
+    with nothing_collected():
+        from upscale_cli import device as devices
+        from upscale_cli.images.isolated import Decoders
+        from upscale_cli.upscaling.engines.local import LocalEngine
 
     devices.keep_freed_memory()
     # A decoder's crash costs its picture alone: in runs of several, and for rare formats.
     isolated = len(jobs) > 1 or jobs[0].source.suffix.lower() not in PLAIN
     decoders = stack.enter_context(Decoders()) if isolated else None
     return LocalEngine(console.notify, decoders.read_image if decoders else None)
+
+
+@contextlib.contextmanager
+def nothing_collected() -> Iterator[None]:
+    """Load modules without looking for cycles among their objects, then or later: none of them becomes garbage."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _cluster_engine(cluster: RayOptions, console: Console) -> Engine:
