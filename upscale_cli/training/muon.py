@@ -32,7 +32,6 @@ class Muon(Adam):
         )
         self._step_supports_amp_scaling = False  # gradients must be unscaled before they become a momentum
         self.hidden = hidden_weights(network)
-        self.decay = settings.weight_decay
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -45,15 +44,15 @@ class Muon(Adam):
             if weight.grad is not None:
                 alike[weight.shape].append(weight)
         for weights in alike.values():
-            self._step_together(weights, group["lr"])
+            self._step_together(weights, group["lr"], group["weight_decay"])
         return super().step()
 
-    def _step_together(self, weights: list[Tensor], rate: float) -> None:
+    def _step_together(self, weights: list[Tensor], rate: float, decay: float) -> None:
         """Change weights of one shape, and take their gradients away from Adam."""
         directions = orthogonal(torch.stack([self._momentum(weight).flatten(1) for weight in weights]))
         length = LIKE_ADAM * max(directions.shape[1:]) ** 0.5
         for weight, direction in zip(weights, directions, strict=True):
-            weight.mul_(1 - rate * self.decay).add_(direction.view_as(weight), alpha=-rate * length)
+            weight.mul_(1 - rate * decay).add_(direction.view_as(weight), alpha=-rate * length)
             weight.grad = None
 
     def _momentum(self, weight: Tensor) -> Tensor:
@@ -79,11 +78,11 @@ def hidden_weights(network: nn.Module) -> list[Tensor]:
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """Return (N, R, C) of ``matrices``, (N, R, C): about the nearest with singular values 1, by Newton and Schulz."""
-    upright = matrices.shape[1] > matrices.shape[2]
-    matrices = matrices.mT if upright else matrices
+    tall = matrices.shape[1] > matrices.shape[2]
+    matrices = matrices.mT if tall else matrices
     linear, cubic, quintic = QUINTIC
     x: Tensor = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-12)
     for _ in range(TIMES):
         square = x @ x.mT
         x = linear * x + (cubic * square + quintic * square @ square) @ x
-    return x.mT if upright else x
+    return x.mT if tall else x
