@@ -31,8 +31,7 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
     Raises OutputError where the folder cannot be written, the disk is full, or a file is kept that differs.
     """
     _clean_once(target.parent)
-    name = f".upscale-{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp{target.suffix}"
-    temporary = target.with_name(name)
+    temporary = temporary_of(target)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -49,6 +48,11 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_of(target: Path) -> Path:
+    """Return a new name beside ``target``, with its suffix, by which ``remove_leftovers`` knows who writes it."""
+    return target.with_name(f".upscale-{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp{target.suffix}")
 
 
 def _keep_as(former: Path, target: Path) -> None:

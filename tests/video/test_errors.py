@@ -15,7 +15,6 @@ from running import Log, run
 from test_resume import pixels
 
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
-from upscale_cli.upscaling import clip
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.video import segments
 from upscale_cli.video.segments import folder_of
@@ -48,7 +47,7 @@ def test_skipping_damage_repeats_the_last_good_frame_and_counts(tmp_path: Path) 
 
 
 def test_a_truncated_clip_is_said_to_be_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip, "SECONDS", 0.2)
+    monkeypatch.setattr(segments, "SECONDS", 0.2)
     source = make(tmp_path / "clip.mov", count=75, options={"crf": "1"})
     data = source.read_bytes()
     with av.open(str(source)) as whole:
@@ -165,7 +164,7 @@ def test_sizes_beyond_a_codec_are_refused_with_one_that_holds_them(tmp_path: Pat
 
 
 def test_a_full_disk_is_said_and_finished_segments_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip, "SECONDS", 0.2)
+    monkeypatch.setattr(segments, "SECONDS", 0.2)
     source, target = make(tmp_path / "clip.mp4", count=30), tmp_path / "out.mp4"
     written = 0
     write = segments.SegmentWriter.finish

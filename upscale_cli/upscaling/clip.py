@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,23 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from upscale_cli import __version__
-from upscale_cli.errors import InputError, UpscaleError
-from upscale_cli.images.picture import Pixels
+from upscale_cli.errors import InputError
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.clip_encoding import encoding_of
-from upscale_cli.upscaling.clip_frames import FrameMaker, padded, threads
+from upscale_cli.upscaling.clip_frames import AHEAD, Coming, FrameMaker, padded, threads
 from upscale_cli.upscaling.clip_options import ClipOptions
+from upscale_cli.upscaling.clip_segment import SegmentMaker
 from upscale_cli.upscaling.engines.engine import Listener
 from upscale_cli.upscaling.job import Job, UpscalerFor
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.settings import settings_of
 from upscale_cli.video import codecs
 from upscale_cli.video.clip import ClipReader
-from upscale_cli.video.encoder import Encoder, Encoding
-from upscale_cli.video.info import Frame, FrameReader, Wanted
+from upscale_cli.video.encoder import Encoder
+from upscale_cli.video.info import FrameReader, Wanted
 from upscale_cli.video.isolated import IsolatedReader
 from upscale_cli.video.join import join
-from upscale_cli.video.segments import SECONDS, Segment, SegmentFolder, Settings
+from upscale_cli.video.segments import Grid, Segment, SegmentFolder, Settings, are_consistent
 
 MEASURED = 6  # frames that an estimate is made from
 KEY_EVERY = 250  # frames from one key frame to the next, as encoders have it by default
@@ -91,25 +92,42 @@ class ClipRun:
         self._reader, self._options, self._clip, self._notify = reader, options, clip, notify
         self.size, self.done = size or options.size.pixels(self.info.height, self.info.width), 0
         self.encoding = encoding_of(self.info, job.target, self.size, options, clip, notify)
+        self.grid = Grid.of(self.info)
+
+    def begun(self) -> SegmentFolder:
+        """Return the folder of the segments, those of an earlier run among them, to be closed."""
+        self.job.target.parent.mkdir(parents=True, exist_ok=True)
+        folder = SegmentFolder(self.job.target, self._settings())
+        if folder.discarded:
+            self._notify(note(f"The unfinished work on {self.job.target} had other settings: it begins anew."))
+        return folder
 
     def run(self, upscaler_for: UpscalerFor, listener: Listener) -> ClipOutcome:
-        """Make the clip, going on after the segments that an earlier run has finished."""
+        """Make the clip, with the segments that an earlier run has finished."""
         begun = time.perf_counter()
-        self.job.target.parent.mkdir(parents=True, exist_ok=True)
-        with SegmentFolder(self.job.target, self._settings()) as folder:
-            if folder.discarded:
-                self._notify(note(f"The unfinished work on {self.job.target} had other settings: it begins anew."))
+        with self.begun() as folder:
             segments = folder.finished()
-            self.done = sum(segment.frames for segment in segments)
+            self.done = sum(segment.frames for segment in segments.values())
             maker = self.maker(upscaler_for, listener)
-            self._make(maker, folder, segments)
-            if not segments:
-                raise InputError(f"{self.job.source} has no frame in the part that is wanted.", "Check --start.")
-            join(folder, segments, self.info, self.encoding, self._notify, self.job.replaces)
+            while (number := self.grid.joined(segments)[1]) is not None:
+                self._make(maker, folder, number, segments)
+                if not are_consistent(self.grid.joined(segments)[0]):
+                    segments.clear()  # read from the beginning on, they are
+                    self.done = 0
+            return self.joined(folder, segments, maker.model, begun)
+
+    def joined(
+        self, folder: SegmentFolder, made: Mapping[int, Segment], model: str | None, begun: float
+    ) -> ClipOutcome:
+        """Join the segments that were ``made``, which are all, since ``begun``. Raises InputError, OutputError."""
+        segments, _ = self.grid.joined(made)
+        if not segments:
+            raise InputError(f"{self.job.source} has no frame in the part that is wanted.", "Check --start.")
+        join(folder, segments, self.info, self.encoding, self._notify, self.job.replaces)
         frames = sum(segment.frames for segment in segments)
         return ClipOutcome(
             self.job,
-            maker.model,
+            model,
             self.encoding.codec,
             (self.info.width, self.info.height),
             (self.encoding.width, self.encoding.height),
@@ -126,7 +144,8 @@ class ClipRun:
         encoder, sizes = Encoder(self.encoding), []
         begun = time.perf_counter()
         for number, frame in enumerate(islice(self._reader.frames(), MEASURED)):
-            packets = encoder.encode(self._fitted(maker.enlarged([frame])[0]), frame.pts)
+            fitted = padded(maker.enlarged([frame])[0], self.encoding.height, self.encoding.width)
+            packets = encoder.encode(fitted, frame.pts)
             sizes += [packet.size for packet in packets]
             begun = time.perf_counter() if number == 0 else begun  # the first one prepares the network
         sizes += [packet.size for packet in encoder.flush()]
@@ -142,32 +161,17 @@ class ClipRun:
         where = self.job, self.info, self.size, dtype
         return FrameMaker(*where, upscaler_for, listener, reuse=self._clip.reuse, done=self.done)
 
-    def _make(self, maker: FrameMaker, folder: SegmentFolder, segments: list[Segment]) -> None:
-        """Make all segments that are not there yet, and add them to ``segments``."""
-        ticks = round(SECONDS / self.info.time_base)
-        part: _Part | None = None
-        try:
-            with threads() as (decoder, encoder):
-                frames = self._reader.frames(segments[-1].last if segments else None)
-                for frame, result in maker.results(frames, decoder):
-                    if part is not None and frame.pts >= part.first + ticks:
-                        part.reused = maker.counts[0] - part.reused
-                        encoder.submit(lambda ending: segments.append(ending.finish()), part)
-                        encoder.wait()
-                        part = None
-                    part = part or _Part(self.encoding, folder, len(segments), frame.pts, maker.counts[0])
-                    encoder.submit(part.add, frame, self._fitted(result))
-                encoder.wait()
-            if part is not None:
-                part.reused = maker.counts[0] - part.reused
-                segments.append(part.finish())
-        except BaseException:
-            if part is not None:
-                part.abandon()
-            raise
-
-    def _fitted(self, pixels: Pixels) -> Pixels:
-        return padded(pixels, self.encoding.height, self.encoding.width)
+    def _make(self, maker: FrameMaker, folder: SegmentFolder, number: int | None, segments: dict[int, Segment]) -> None:
+        """Make segment ``number`` and those after it, up to one that is there already, and add them to ``segments``."""
+        after = self.grid.first(number) - 1 if number else None
+        with threads() as (decoder, encoder):
+            coming = Coming(self._reader.frames(after), decoder, lambda: AHEAD + maker.at_once)
+            while number is not None and number not in segments:
+                segment = SegmentMaker(folder.path, folder.settings, number, self.grid.first(number + 1), self.encoding)
+                segment.make(coming, maker, encoder)
+                segments[number] = segment.finish()
+                following = segments[number].following
+                number = None if following is None else self.grid.number(following)
 
     def _settings(self) -> Settings:
         """Return all that the frames depend on: work that was begun with the same goes on."""
@@ -182,35 +186,3 @@ class ClipRun:
             "encoding": str(self.encoding),
             "version": __version__,
         }
-
-
-class _Part:
-    """A segment that is being encoded; ``reused`` are input pixels that were taken over before it, and then in it."""
-
-    def __init__(self, encoding: Encoding, folder: SegmentFolder, number: int, first: int, reused: int) -> None:
-        self.first, self.reused = first, reused
-        self._encoder = Encoder(encoding)
-        self._number, self._frames, self._repeated = number, 0, 0
-        self._last = first, 1
-        self._file = folder.begin(number)
-
-    def add(self, frame: Frame, result: Pixels) -> None:
-        """Encode ``result``, the enlarged ``frame``."""
-        self._file.write(self._encoder.encode(result, frame.pts))
-        self._frames, self._last = self._frames + 1, (frame.pts, frame.duration)
-        self._repeated += frame.repeated
-
-    def finish(self) -> Segment:
-        """Write what the encoder still holds, and make the segment count."""
-        segment = Segment(self._number, self._frames, self.first, *self._last, self._repeated, self.reused)
-        try:
-            self._file.write(self._encoder.flush())
-            self._file.finish(segment)
-        except UpscaleError:
-            self.abandon()
-            raise
-        return segment
-
-    def abandon(self) -> None:
-        """Delete what was written."""
-        self._file.abandon()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -61,10 +61,10 @@ class FrameMaker:
         self._report(len(frames))
         return results
 
-    def results(self, frames: Iterator[Frame], pool: Executor) -> Iterator[tuple[Frame, Pixels]]:
-        """Yield each of ``frames`` with its result, while the next ones are decoded in ``pool``."""
-        coming = ahead(frames, pool, lambda: AHEAD + self.at_once)
-        while group := list(islice(coming, self.at_once)):
+    def results(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
+        """Yield each of ``frames`` with its result, which no frame before them changes."""
+        self._memory.forget()
+        while group := list(islice(frames, self.at_once)):
             yield from zip(group, self.enlarged(group), strict=True)
 
     @property
@@ -107,6 +107,31 @@ class Pending:
         """Wait for all, and raise what one raised."""
         while self._futures:
             self._futures.popleft().result()
+
+    def cancel(self) -> None:
+        """Begin nothing more, and wait for what is under way."""
+        for future in self._futures:
+            future.cancel()
+        wait(self._futures)
+        self._futures.clear()
+
+
+class Coming:
+    """Frames that are decoded ahead in ``pool``, at most ``count`` of them, and given out segment by segment."""
+
+    def __init__(self, frames: Iterator[Frame], pool: Executor, count: Callable[[], int] = lambda: AHEAD) -> None:
+        self._frames, self._next = ahead(frames, pool, count), list[Frame]()
+
+    def following(self) -> int | None:
+        """Return the timestamp of the next frame, None at the end of the clip."""
+        if not self._next:
+            self._next += islice(self._frames, 1)
+        return self._next[0].pts if self._next else None
+
+    def before(self, end: int) -> Iterator[Frame]:
+        """Yield the frames before timestamp ``end``."""
+        while (pts := self.following()) is not None and pts < end:
+            yield self._next.pop()
 
 
 @contextmanager

@@ -75,9 +75,10 @@ class LastRun:
             whole.append(result)
         return whole
 
-    def forget(self) -> None:
-        """Begin anew: memory did not suffice for tiles of that side."""
-        self._side = self._source = self._result = None
+    def forget(self, side: bool = True) -> None:
+        """Take nothing over from the last frame; ``side``: nor that of its tiles, for which memory did not suffice."""
+        self._side = None if side else self._side
+        self._source = self._result = None
 
 
 def _equal(before: Pixels, frame: Pixels, tile: Tile) -> bool:
@@ -101,6 +102,12 @@ class FrameMemory:
     def of_pass(self, number: int) -> LastRun:
         """Return the memory of pass ``number``, counted from 1."""
         return self.runs.setdefault(number, LastRun(self.reuses))
+
+    def forget(self) -> None:
+        """Take nothing over from the last frame."""
+        self._resized = None
+        for run in self.runs.values():
+            run.forget(side=False)
 
     def resized(self, pixels: Pixels, resize: Callable[[Pixels], Pixels]) -> Pixels:
         """Return what ``resize`` makes of ``pixels``, of the same array as last time without doing it again."""

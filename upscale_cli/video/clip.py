@@ -25,6 +25,7 @@ DEMUXERS = (
 )
 SEEKABLE = ("mov,", "matroska,")  # the beginnings of the names of containers whose index is exact
 CLOCKED = ("mpegts", "mpeg")  # containers whose clock begins anywhere
+MOST_SEEKS = 4  # key frames before a frame that are tried, until one can be decoded
 SHORT_BY = 1.0  # seconds that may lack at the end of a clip that is whole
 RESTORE = "Restore the file, or add --skip-damaged to repeat the last good frame."
 
@@ -85,41 +86,63 @@ class ClipReader:
     def frames(self, after: int | None = None) -> Iterator[Frame]:
         """Yield the frames wanted, of those with timestamps greater than ``after``. Raises InputError."""
         info = self.info
-        self._container.close()
-        self._open()
+        self._reopen()
         first = max(info.start, after + 1 if after is not None else info.start)
         end = None if self._wanted.duration is None else info.start + round(self._wanted.duration / info.time_base)
-        last: Frame | None = None
+        usual = max(1, round(1 / info.rate / info.time_base))
+        good: VideoFrame | None = None
+        shown: int | None = None
         for frame, pts in self._timed(self._from(first)):
             if end is not None and pts >= end:
                 return
-            usual = max(1, round(1 / info.rate / info.time_base))
-            if frame is None:
-                if last is None or pts < first:
-                    continue
-                last = Frame(last.pixels, pts, usual, repeated=True)
-            else:
+            if frame is None and (good is None or pts < first):
+                continue
+            if frame is not None:
                 self._require_size(frame, pts)
-                last = Frame(self._to_rgb(frame), pts, frame.duration or usual)
+                good = frame
+            assert good is not None
+            duration = frame.duration or usual if frame is not None else usual
+            shown = pts + duration
             if pts >= first:
-                yield last
-        self._require_whole(last)
+                yield Frame(self._to_rgb(good), pts, duration, repeated=frame is None)
+        self._require_whole(shown)
 
     def _from(self, first: int) -> Iterator[VideoFrame | int]:
-        """Yield what ``_decoded`` does, from the key frame before ``first`` on where the container's index is exact."""
-        if first > self.info.start or self._wanted.start:
-            name = self._container.format.name
-            if name.startswith(SEEKABLE):
-                self._container.seek(first, stream=self._stream)
+        """Yield what ``_decoded`` does, where the container's index is exact from the key frame before ``first`` on."""
+        seekable = self._container.format.name.startswith(SEEKABLE)
+        if seekable and (first > self.info.start or self._wanted.start):
+            # The deinterlacing filter looks at the frame before, and that may stand for one that is damaged.
+            latest = first - (self._wanted.deinterlace or self._wanted.skip_damaged)
+            place: int | None = latest
+            for _ in range(MOST_SEEKS):
+                shown, place = self._seek(place) if place is not None else (None, None)
+                if shown is None or shown > latest:
+                    continue
                 begun = self._decoded()
                 item = next(begun, None)
-                if isinstance(item, VideoFrame) and item.pts is not None and item.pts <= first:
+                if isinstance(item, VideoFrame) and item.pts is not None and item.pts <= latest:
                     yield item
                     yield from begun
                     return
-                self._container.close()
-                self._open()
+                self._reopen()
+            self._reopen()
         yield from self._decoded()
+
+    def _seek(self, place: int) -> tuple[int | None, int | None]:
+        """Go to the key frame that the container has at ``place``; returns when it is shown, and a place before it."""
+        try:
+            self._container.seek(place, stream=self._stream)
+            packet = next(self._container.demux(self._stream), None)
+            self._container.seek(place, stream=self._stream)
+        except FFmpegError:
+            return None, None
+        if packet is None or packet.pts is None:
+            return None, None
+        return packet.pts, (packet.pts if packet.dts is None else packet.dts) - 1
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._open()
 
     def _decoded(self) -> Iterator[Any]:
         """Yield frames in the order they are shown, and in place of damaged ones the timestamp they had."""
@@ -198,12 +221,12 @@ class ClipReader:
             sizes = f"from {info.width}x{info.height} to {frame.width}x{frame.height}"
             raise InputError(f"{self._path} changes its size {sizes} at {at:.2f} s.", "Do its parts by --start.")
 
-    def _require_whole(self, last: Frame | None) -> None:
-        """Raise InputError where the clip ends long before the time that its container states."""
-        if last is None or not self.info.seconds or self._wanted.skip_damaged or self._wanted.duration is not None:
+    def _require_whole(self, end: int | None) -> None:
+        """Raise InputError where the clip, whose last frame is shown until ``end``, should be much longer."""
+        if end is None or not self.info.seconds or self._wanted.skip_damaged or self._wanted.duration is not None:
             return
         begin = self._stream.start_time or 0
-        came = float((last.pts + last.duration - begin) * self.info.time_base)
+        came = float((end - begin) * self.info.time_base)
         if came < self.info.seconds - SHORT_BY:
             raise InputError(f"{self._path} ends at {came:.1f} of {self.info.seconds:.1f} s: it is truncated.", RESTORE)
 

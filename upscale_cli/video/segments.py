@@ -1,7 +1,8 @@
 """Finished parts of a clip, kept in a hidden folder beside the target until the last one is there.
 
-A segment is a file of packets, named by its number; beside it stands a record of what it holds, written last. A part
-without its record does not exist, whatever a killed process left.
+Segments lie on a grid of timestamps, so that each can be made alone, by any process that sees the folder. A segment is
+a file of packets, named by its number; beside it stands a record of what it holds, written last. A part without its
+record does not exist, whatever a killed process left.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -24,6 +26,8 @@ from upscale_cli.errors import OutputError
 if TYPE_CHECKING:
     from av.packet import Packet
 
+    from upscale_cli.video.info import ClipInfo
+
 SECONDS = 10.0  # of a segment
 HEAD = struct.Struct("<qqqBI")  # timestamp, decoding timestamp, duration, key frame, bytes
 SETTINGS, LOCK = "settings.json", "lock"
@@ -34,7 +38,8 @@ Settings = dict[str, str]
 class Segment(msgspec.Struct, frozen=True):
     """What a segment holds: its frames, the first and last timestamp, the duration of the last frame.
 
-    ``repeated``: frames in place of damaged ones; ``reused``: input pixels that were taken over.
+    ``following``: timestamp of the frame that comes after it, None at the end of the clip. ``repeated``: frames in
+    place of damaged ones; ``reused``: input pixels that were taken over.
     """
 
     number: int
@@ -42,8 +47,47 @@ class Segment(msgspec.Struct, frozen=True):
     first: int
     last: int
     last_duration: int
+    following: int | None
     repeated: int = 0
     reused: int = 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where segments begin: the first at timestamp ``start``, each of the others ``ticks`` after the one before."""
+
+    start: int
+    ticks: int
+
+    @classmethod
+    def of(cls, info: ClipInfo) -> Grid:
+        """Return the grid of a clip."""
+        return cls(info.start, max(1, round(SECONDS / info.time_base)))
+
+    def first(self, number: int) -> int:
+        """Return the least timestamp that lies in segment ``number``."""
+        return self.start + number * self.ticks
+
+    def number(self, pts: int) -> int:
+        """Return the segment that ``pts`` lies in."""
+        return (pts - self.start) // self.ticks
+
+    def joined(self, segments: Mapping[int, Segment]) -> tuple[list[Segment], int | None]:
+        """Return those of ``segments`` that follow each other from the first one on, and the one that is missing next.
+
+        None is missing where the last one is that of the clip's end. Segments without a frame are left out.
+        """
+        found: list[Segment] = []
+        number: int | None = 0
+        while number is not None and (segment := segments.get(number)) is not None:
+            found += [segment] if segment.frames else []
+            number = None if segment.following is None else self.number(segment.following)
+        return found, number
+
+
+def are_consistent(segments: Sequence[Segment]) -> bool:
+    """Return whether each begins with the frame that was to follow the one before: not where time jumps back."""
+    return all(before.following == after.first for before, after in pairwise(segments))
 
 
 @dataclass(frozen=True)
@@ -80,8 +124,10 @@ class SegmentFolder:
         if before != settings:
             for path in self.path.iterdir():
                 if path.name != LOCK:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
             atomic.write_bytes(self.path / SETTINGS, msgspec.json.encode(settings))
+        atomic.remove_leftovers(self.path)
+        self.settings = (self.path / SETTINGS).read_bytes()
 
     def __enter__(self) -> Self:
         return self
@@ -96,17 +142,14 @@ class SegmentFolder:
             return msgspec.json.decode((self.path / SETTINGS).read_bytes(), type=Settings)
         return None
 
-    def finished(self) -> list[Segment]:
-        """Return the segments that are whole, from the first one on."""
-        found: list[Segment] = []
-        with suppress(OSError, msgspec.MsgspecError):
-            while True:
-                found.append(msgspec.json.decode(self._record(len(found)).read_bytes(), type=Segment))
+    def finished(self) -> dict[int, Segment]:
+        """Return the segments that are whole, by number."""
+        found = {}
+        for path in self.path.glob("[0-9]*.json"):
+            with suppress(OSError, msgspec.MsgspecError):
+                segment = msgspec.json.decode(path.read_bytes(), type=Segment)
+                found[segment.number] = segment
         return found
-
-    def begin(self, number: int) -> SegmentWriter:
-        """Return the writer of segment ``number``, in place of what may be left of it."""
-        return SegmentWriter(self._file(number), self._record(number))
 
     def timestamps(self, segments: Iterable[Segment]) -> list[int]:
         """Return the timestamps of the packets of ``segments`` in the order of decoding. Raises OutputError."""
@@ -129,7 +172,7 @@ class SegmentFolder:
 
     @contextmanager
     def _reading(self, segment: Segment) -> Iterator[BinaryIO]:
-        path = self._file(segment.number)
+        path = file_of(self.path, segment.number)
         try:
             with path.open("rb") as file:
                 yield file
@@ -140,20 +183,19 @@ class SegmentFolder:
         """Delete the folder once nothing works in it any more."""
         self._removed = True
 
-    def _file(self, number: int) -> Path:
-        return self.path / f"{number:05}.packets"
-
-    def _record(self, number: int) -> Path:
-        return self.path / f"{number:05}.json"
-
 
 class SegmentWriter:
-    """Writes one segment; ``finish`` makes it count."""
+    """Writes segment ``number`` of ``folder`` under another name; ``finish`` makes it count.
 
-    def __init__(self, path: Path, record: Path) -> None:
-        self._path, self._record = path, record
+    ``settings``: those that the folder is for, as they are kept in it; the work of another run is left alone.
+    """
+
+    def __init__(self, folder: Path, number: int, settings: bytes) -> None:
+        self._folder, self._settings = folder, settings
+        self._target, self._record = file_of(folder, number), folder / f"{number:05}.json"
+        self._path = atomic.temporary_of(self._target)
         try:
-            self._file: BinaryIO = path.open("wb")
+            self._file: BinaryIO = self._path.open("wb")
         except OSError as error:
             raise self._failure(error) from error
 
@@ -175,6 +217,9 @@ class SegmentWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+            if (self._folder / SETTINGS).read_bytes() != self._settings:
+                raise OutputError(f"Another run has begun in {self._folder}.", "Let one of them work.")
+            self._path.replace(self._target)
         except OSError as error:
             raise self._failure(error) from error
         atomic.write_bytes(self._record, msgspec.json.encode(segment))
@@ -188,7 +233,7 @@ class SegmentWriter:
 
     def _failure(self, error: OSError) -> OutputError:
         return OutputError(
-            f"Cannot write {self._path}: {error.strerror or error}.",
+            f"Cannot write {self._target}: {error.strerror or error}.",
             "Make room and run the same command: it goes on with this segment.",
         )
 
@@ -196,3 +241,8 @@ class SegmentWriter:
 def folder_of(target: Path) -> Path:
     """Return the hidden folder that holds the segments of ``target``."""
     return target.with_name(f".{target.name}.upscale")
+
+
+def file_of(folder: Path, number: int) -> Path:
+    """Return the file of the packets of segment ``number``."""
+    return folder / f"{number:05}.packets"
