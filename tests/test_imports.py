@@ -20,8 +20,8 @@ ROWS = (
     ("benchmarking", "recommendation", "upscalers"),  # measure or choose among what the next row does
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference", "compilation", "picture_kind", "measures"),
-    ("kernels", "networks", "images", "video", "pipeline", "transfer"),
-    ("atomic", "remote", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
+    ("kernels", "networks", "images", "video", "pipeline", "transfer", "remote"),
+    ("atomic", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}

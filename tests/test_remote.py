@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pickle
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,9 @@ from typing import Any
 import pytest
 from terminal import Terminal
 
-from upscale_cli.errors import OutputError, UsageError
-from upscale_cli.remote import Address, Entry, existing, fetched, place, written
+from upscale_cli.atomic import HOST
+from upscale_cli.errors import InputError, OutputError, UsageError
+from upscale_cli.remote import Address, Entry, _remove_those_of_killed, existing, fetched, place, shared_place, written
 from upscale_cli.upscaling.plan import Naming, plan
 
 
@@ -34,6 +39,7 @@ def stored(store: Any, photos: Path) -> Any:
         store.pipe_file(f"/in/{path.name}", path.read_bytes())
         store.pipe_file(f"/in/sub/{path.name}", path.read_bytes())
     store.pipe_file("/in/notes.txt", b"no picture")
+    store.pipe_file("/in/texts/notes.txt", b"no picture")
     return store
 
 
@@ -93,6 +99,20 @@ def test_one_picture_goes_from_a_store_and_into_one(
     assert "would be" not in terminal("memory://in", *model, "--dry-run").err
 
 
+def test_patterns_lists_and_stdout_take_addresses(terminal: Terminal, stored: Any, network: str) -> None:
+    stored.pipe_file("/in/[2019] a/x.png", stored.cat_file("/in/0.png"))
+    stored.pipe_file("/in/.hidden.png", stored.cat_file("/in/0.png"))
+    stored.pipe_file("/list.txt", b"memory://in/0.png\nmemory://in/1.png\n")
+    model = ("-m", network)
+    assert "1 to do" in terminal("memory://in/[2019] a/*.png", *model, "-o", "out/", "--dry-run").err
+    assert "5 to do" in terminal("memory://in/*.png", "memory://in/[[]*/*", *model, "-o", "out/", "--dry-run").err
+    assert "memory://in/.hidden.png ->" in terminal("memory://in/.h*", *model, "-o", "out/", "--dry-run").out
+    assert terminal("--files-from", "memory://list.txt", *model, "-o", "memory://listed").code == 0
+    assert set(pictures(stored, "/listed")) == {"/listed/0.png", "/listed/1.png"}
+    assert "memory://gone.txt: there is no such file." in terminal("--files-from", "memory://gone.txt").err
+    assert terminal("memory://in/0.png", *model, "-o", "-").code == 0
+
+
 def test_a_bad_picture_is_named_by_its_address(terminal: Terminal, store: Any, network: str) -> None:
     store.pipe_file("/in/bad.png", b"nothing of the kind")
     said = terminal("memory://in/bad.png", "-m", network)
@@ -107,6 +127,7 @@ def test_a_bad_picture_is_named_by_its_address(terminal: Terminal, store: Any, n
         (["memory://clip.mp4"], "memory://clip.mp4: a clip is worked on as a file of this machine. Copy it here."),
         (["memory://comic.cbz"], "memory://comic.cbz: an archive is worked on"),
         (["nothing://a/b.png"], "nothing://a/b.png is of no kind that fsspec knows."),
+        (["memory://in/texts", "-o", "out"], "There are no pictures in memory://in/texts. Add -r"),
         (["memory://in"], "memory://in has no place beside it for results. Name a folder with -o."),
     ],
 )
@@ -126,6 +147,26 @@ def test_the_missing_extra_and_package_are_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("upscale_cli.remote.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'upscale-cli\[remote\]'"):
         place("memory://a")
+
+
+def test_a_store_that_does_not_answer_is_named() -> None:
+    pytest.importorskip("fsspec")
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(InputError, match=r"Cannot reach ftp://127\.0\.0\.1:\d+/a\.png: "):
+            place(f"ftp://127.0.0.1:{taken.getsockname()[1]}/a.png")
+
+
+def test_copies_of_a_killed_run_go_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upscale_cli.remote.gettempdir", lambda: str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    for process in (ended.pid, os.getpid()):
+        (tmp_path / f"upscale-{HOST}-{process}-x").mkdir()
+        (tmp_path / f"upscale-{HOST}-{process}-x" / "a.png").touch()
+    _remove_those_of_killed.cache_clear()
+    _remove_those_of_killed()
+    assert [folder.name for folder in tmp_path.iterdir()] == [f"upscale-{HOST}-{os.getpid()}-x"]
 
 
 def test_a_file_on_a_store_that_cannot_put_whole_ones_is_moved_into_place(
@@ -156,6 +197,13 @@ def test_a_file_on_a_store_that_cannot_put_whole_ones_is_moved_into_place(
         target,
         Path(f"{tmp_path}/out/a.png"),
     }
+
+
+def test_folders_of_a_store_share_a_folder_of_it() -> None:
+    assert str(shared_place([Address("s3://b/out/x"), Address("s3://b/out/y")])) == "s3://b/out"
+    for others in ([Address("s3://c/out")], [Path("s3:/b")]):
+        with pytest.raises(ValueError, match="several stores"):
+            shared_place([Address("s3://b/out"), *others])
 
 
 def test_names_in_a_store_never_lead_out_of_the_output_folder(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:

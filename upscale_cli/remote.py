@@ -8,12 +8,16 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from glob import has_magic
+from functools import cache
+from glob import escape, has_magic
 from importlib.util import find_spec
+from logging import NullHandler, getLogger
 from pathlib import Path, PosixPath
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
+from upscale_cli.atomic import HOST, is_running
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://.")
@@ -22,6 +26,18 @@ WHOLE_AT_ONCE = frozenset(
     {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "oci", "ocilake", "oss", "r2", "memory"}
 )
 ON_DISK = ("file:", "local:")  # whose addresses name no host
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    "hf": "huggingface_hub",
+}
+CHECK = "Check the address and your permissions."
+# Stores that refuse an object which appeared in the meantime, without a moment between asking and writing.
+CREATES = frozenset({"s3", "s3a", "gs", "gcs"})
+# Stores whose addresses begin with a bucket, which is the user's to make.
+WITH_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,11 @@ class Address(PosixPath):
     def protocol(self) -> str:
         """The store's kind."""
         return self.parts[0].removesuffix(":")
+
+    @property
+    def bucket(self) -> Address | None:
+        """The bucket, None where the store has none."""
+        return Address(*self.parts[:2]) if self.protocol in WITH_BUCKETS else None
 
     def resolve(self, strict: bool = False) -> Address:
         """Return the address itself."""
@@ -91,11 +112,14 @@ class Address(PosixPath):
         return []
 
     def matches(self) -> list[Address]:
-        """Return the files that the address names as a pattern, in order. Raises InputError."""
+        """Return the visible files that the address names as a pattern, in order. Raises InputError."""
         with _explained(f"Cannot read {self}"):
-            base = next(parent for parent in self.parents if not has_magic(str(parent)))
-            (store, path), (_, inside) = store_of(self), store_of(Address(base))
-            return sorted(Address(base / str(found)[len(inside) :].lstrip("/")) for found in store.glob(path))
+            base = next(parent for parent in self.parents if not has_magic(str(parent)) or parent.is_dir())
+            store, inside = store_of(Address(base))
+            pattern = self.relative_to(base).as_posix()
+            names = [str(found)[len(inside) :].lstrip("/") for found in store.glob(f"{escape(inside)}/{pattern}")]
+            hidden = re.compile(r"(?:^|/)\.")
+            return sorted(Address(base / name) for name in names if hidden.search(pattern) or not hidden.search(name))
 
 
 def is_address(text: str) -> bool:
@@ -117,16 +141,27 @@ def place(text: str) -> Path:
 
 
 def store_of(address: Address) -> tuple[Any, str]:
-    """Return the store of ``address``, and its path there. Raises UsageError where a package is missing."""
+    """Return the store of ``address``, and its path there.
+
+    Raises UsageError where a package is missing, and InputError where it cannot be reached.
+    """
     import fsspec
 
     try:
         store, path = fsspec.core.url_to_fs(str(address), use_listings_cache=False)
     except ImportError as error:
         reason = str(error).strip().rstrip(".")
-        raise UsageError(f"{address} needs a package: {reason}.", "Install it beside upscale-cli.") from error
+        package = PACKAGES.get(address.protocol)
+        hint = f"Run: pip install {package}" if package else "Install it beside upscale-cli."
+        raise UsageError(f"{address} needs a package: {reason}.", hint) from error
     except ValueError as error:
         raise UsageError(f"{address} is of no kind that fsspec knows.", "Use s3://, gs://, hf:// …") from error
+    except Exception as error:  # some ask their server at once
+        raise InputError(
+            f"Cannot reach {address}: {_reason(error)}.", "Check the address and your permissions."
+        ) from error
+    # What its library logs goes to who listens, not to the terminal.
+    getLogger(type(store).__module__.split(".")[0]).addHandler(NullHandler())
     return store, path.rstrip("/")
 
 
@@ -138,9 +173,12 @@ def _explained(what: str, kind: type[UpscaleError] = InputError) -> Iterator[Non
     except UpscaleError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        missing = "there is no such file" if isinstance(error, FileNotFoundError) else reason
-        raise kind(f"{what}: {missing}.", "Check the address and your permissions.") from error
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else _reason(error)
+        raise kind(f"{what}: {reason}.", CHECK) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 @contextmanager
@@ -149,8 +187,8 @@ def fetched(source: Path) -> Iterator[Path]:
     if not isinstance(source, Address):
         yield source
         return
-    with TemporaryDirectory(prefix="upscale-", ignore_cleanup_errors=True) as folder:
-        copy = Path(folder) / source.name
+    with _own_folder() as folder:
+        copy = folder / source.name
         with _explained(f"Cannot read {source}"):
             store, path = store_of(source)
             store.get_file(path, str(copy))
@@ -167,12 +205,29 @@ def written(target: Path, replaces: bool = True) -> Iterator[Path]:
     if not isinstance(target, Address):
         yield target
         return
-    with TemporaryDirectory(prefix="upscale-", ignore_cleanup_errors=True) as folder:
-        copy = Path(folder) / target.name
+    with _own_folder() as folder:
+        copy = folder / target.name
         with _named(copy, target):
             yield copy
         if copy.exists():
             _put(copy, target, replaces)
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Yield a temporary folder, which goes in the end; those of killed processes of this machine go with it."""
+    _remove_those_of_killed()
+    prefix = f"upscale-{HOST}-{os.getpid()}-"
+    with TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@cache
+def _remove_those_of_killed() -> None:
+    for folder in Path(gettempdir()).glob(f"upscale-{HOST}-*-*"):
+        process = folder.name.split("-")[2]
+        if process.isdigit() and not is_running(int(process)):
+            rmtree(folder, ignore_errors=True)
 
 
 def write_bytes(target: Address, data: bytes) -> None:
@@ -185,12 +240,15 @@ def _put(copy: Path, target: Address, replaces: bool) -> None:
     with _explained(f"Cannot write {target}", OutputError):
         store, path = store_of(target)
         if not replaces and store.exists(path):
-            text = f"{target} was made by another program in the meantime, and is kept."
-            raise OutputError(text, "Add --overwrite, or choose another name with -o.")
-        store.makedirs(store._parent(path), exist_ok=True)
+            raise _appeared(target)
         if target.protocol in WHOLE_AT_ONCE:
-            store.put_file(str(copy), path)
+            options = {"mode": "create"} if target.protocol in CREATES and not replaces else {}
+            try:
+                store.put_file(str(copy), path, **options)
+            except FileExistsError as error:
+                raise _appeared(target) from error
             return
+        store.makedirs(store._parent(path), exist_ok=True)
         temporary = f"{store._parent(path)}/.upscale-{secrets.token_hex(8)}.tmp{target.suffix}"
         try:
             store.put_file(str(copy), temporary)
@@ -199,6 +257,11 @@ def _put(copy: Path, target: Address, replaces: bool) -> None:
             with suppress(Exception):
                 store.rm_file(temporary)
             raise
+
+
+def _appeared(target: Address) -> OutputError:
+    text = f"{target} was made by another program in the meantime, and is kept."
+    return OutputError(text, "Add --overwrite, or choose another name with -o.")
 
 
 @contextmanager
@@ -211,7 +274,22 @@ def _named(copy: Path, address: Address) -> Iterator[None]:
 
 
 def existing(outputs: Sequence[Path]) -> set[Path]:
-    """Return those of ``outputs`` that exist; a store's folders are listed for it, each once."""
-    folders = {output.parent for output in outputs if isinstance(output, Address)}
-    listed = {folder / entry.name for folder in folders if isinstance(folder, Address) for entry in folder.entries()}
+    """Return those of ``outputs`` that exist; a store's folders are listed for it, each once.
+
+    Raises InputError where a store does not tell, and OutputError where the bucket for them is not there.
+    """
+    folders = [folder for folder in dict.fromkeys(path.parent for path in outputs) if isinstance(folder, Address)]
+    listed = {folder / entry.name for folder in folders for entry in folder.entries()}
+    empty = {folder.bucket for folder in folders} - {path.bucket for path in listed if isinstance(path, Address)}
+    for bucket in sorted(bucket for bucket in empty if bucket and not bucket.exists()):
+        raise OutputError(f"There is no bucket {bucket}.", "Make it, or choose another with -o.")
     return {path for path in outputs if (path in listed if isinstance(path, Address) else path.exists())}
+
+
+def shared_place(folders: Sequence[Path]) -> Path:
+    """Return the folder that all ``folders`` share. Raises ValueError where there is none, as on several drives."""
+    shared = type(folders[0])(os.path.commonpath(folders))
+    stores = {folder.parts[:2] if isinstance(folder, Address) else () for folder in folders}
+    if len(stores) > 1:
+        raise ValueError("several stores")
+    return shared

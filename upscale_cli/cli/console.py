@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import unicodedata
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from upscale_cli.cli.bar import LOCK, Bar
 from upscale_cli.cli.records import PictureRecord, Record
+from upscale_cli.remote import shared_place
 
 if TYPE_CHECKING:
     from upscale_cli.errors import UpscaleError
@@ -276,6 +276,6 @@ def places(holding: Iterable[Path]) -> str:
     folders = sorted(holding)
     roots = [folder for folder in folders if not any(other in folder.parents for other in folders)]
     if len(roots) > 2:
-        with suppress(ValueError):  # on several drives
-            return os.path.commonpath(roots) or "."
+        with suppress(ValueError):  # on several drives, or in several stores
+            return str(shared_place(roots))
     return " and ".join(map(str, roots))

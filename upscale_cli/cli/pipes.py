@@ -13,15 +13,16 @@ from tempfile import TemporaryDirectory
 
 from upscale_cli.cli.console import PIPE
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
+from upscale_cli.remote import place
 
 
 def named_in(listing: str) -> tuple[str, ...]:
     """Return the paths that the file ``listing``, - for standard input, names: one a line, or separated by NUL.
 
-    Raises InputError.
+    Raises InputError, and UsageError where a store's package is missing.
     """
     try:
-        data = sys.stdin.buffer.read() if listing == PIPE else Path(listing).read_bytes()
+        data = sys.stdin.buffer.read() if listing == PIPE else place(listing).read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read {listing}: {error.strerror}.", "Check the path and its permissions.") from error
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
@@ -53,13 +54,13 @@ def piped(paths: Sequence[str], output: str | None, extension: str | None) -> It
     if PIPE not in paths and output != PIPE:
         yield Piped(paths, output)
         return
-    if len(paths) > 1 or Path(paths[0]).is_dir():
+    if len(paths) > 1 or place(paths[0]).is_dir():
         pipe = "Standard input (-) is" if PIPE in paths else "Standard output (-o -) takes"
         raise UsageError(f"{pipe} one picture, and there are several.", "Do it alone, or name a folder with -o.")
     if output == PIPE and sys.stdout.isatty():
         raise UsageError("A terminal cannot show the picture.", "Redirect it: upscale photo.jpg -o - > big.png")
     with TemporaryDirectory(prefix="upscale-") as folder:
-        source = _received(Path(folder)) if PIPE in paths else Path(paths[0])
+        source = _received(Path(folder)) if PIPE in paths else place(paths[0])
         result = Path(folder) / f"standard-output{extension or _extension(source)}"
         names = {result: "standard output"} | ({source: "standard input"} if PIPE in paths else {})
         try:

@@ -197,7 +197,7 @@ class _Planner:
 
 def _way_on(items: Sequence[Found]) -> str:
     """Return what to do where there are no pictures."""
-    for folder in (item.path for item in items if isinstance(item.path, Path) and item.path.is_dir()):
+    for folder in (item.path for item in items if not isinstance(item.path, Address) and item.path.is_dir()):
         clip = next((path for path in sorted(folder.iterdir()) if is_clip(path)), None)
         if clip is not None:
             return f"Clips are enlarged where they are named: upscale {clip}."
