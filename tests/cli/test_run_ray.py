@@ -63,12 +63,6 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     assert said.err.count("\n") == 1
 
 
-def test_clips_are_done_without_a_cluster(terminal: Terminal) -> None:
-    said = terminal("clip.mp4", "--ray")
-    assert said.code == 2
-    assert "--ray is for pictures" in said.err
-
-
 def test_the_missing_extra_is_named(terminal: Terminal, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from upscale_cli.cli.outputs import require_file
 from upscale_cli.cli.records import ClipRecord
-from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
+from upscale_cli.errors import InputError, UpscaleError, UsageError
 from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.video.kinds import WRITTEN, container_for, is_pattern, require_pyav
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.clip import ClipOutcome, ClipRun, Estimate
     from upscale_cli.upscaling.job import Job, UpscalerFor
     from upscale_cli.upscaling.options import UpscaleOptions
+    from upscale_cli.upscaling.ray_options import RayOptions
+    from upscale_cli.video.info import FrameReader
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,14 @@ class Placing:
 
 
 def run_clips(
-    paths: Sequence[str], options: UpscaleOptions, clip: ClipOptions, placing: Placing, console: Console
+    paths: Sequence[str],
+    options: UpscaleOptions,
+    clip: ClipOptions,
+    placing: Placing,
+    console: Console,
+    cluster: RayOptions | None = None,
 ) -> None:
-    """Enlarge the clips ``paths`` one after another, and report on each."""
+    """Enlarge the clips ``paths`` one after another, on this machine or a cluster, and report on each."""
     require_pyav()
     from upscale_cli.upscaling.plan import Plan
 
@@ -46,16 +53,16 @@ def run_clips(
     jobs, skipped = _planned(named, placing)
     for job in skipped:
         console.record(ClipRecord(str(job.source), str(job.target), "skipped", None))
-    upscaler_for = upscalers(options, console.notify, console.download) if jobs else None
     try:
-        for job in jobs:
-            assert upscaler_for is not None
-            try:
-                _do(job, options, clip, upscaler_for, placing, console)
-            except UpscaleError as error:
-                console.ended(job, error=error)
-                name, place = str(job.source), str(job.target)
-                console.record(ClipRecord(name, place, "failed", None, error=str(error), code=error.exit_code))
+        if cluster and not placing.dry_run:
+            _do_on_cluster(jobs, options, clip, cluster, console)
+        elif jobs:
+            upscaler_for = upscalers(options, console.notify, console.download)
+            for job in jobs:
+                try:
+                    _do(job, options, clip, upscaler_for, placing, console)
+                except UpscaleError as error:
+                    _failed(job, error, console)
     except (KeyboardInterrupt, BrokenPipeError):
         console.close()
         console.tell("The same command goes on after the last finished segment.", err=True)
@@ -125,13 +132,11 @@ def _do(
     console: Console,
 ) -> None:
     """Do ``job``, or with --dry-run say what it would take, and report on it. Raises UpscaleError."""
-    from upscale_cli.upscaling.clip import ClipRun, reader_of
-    from upscale_cli.upscaling.frame_folder import FolderReader, enlarge_to_pictures
+    from upscale_cli.upscaling.clip import ClipRun, unwritten
+    from upscale_cli.upscaling.frame_folder import enlarge_to_pictures, reader_for
 
-    folder = job.source.is_dir()
     try:
-        reader = FolderReader(job.source, clip, options.max_megapixels) if folder else reader_of(job.source, clip)
-        with closing(reader):
+        with closing(reader_for(job.source, clip, options.max_megapixels)) as reader:
             if is_pattern(str(job.target)):
                 if placing.dry_run:
                     height, width = options.size.pixels(reader.info.height, reader.info.width)
@@ -149,15 +154,78 @@ def _do(
                 _show(run, run.estimate(upscaler_for, console), console)
                 return
             outcome = run.run(upscaler_for, console)
-            if job.comparison is not None:
-                from upscale_cli.upscaling.clip_compare import compare
-
-                compare(run, reader, options, clip, outcome.model or "result", console)
+            _compare(run, reader, options, clip, outcome, console)
             _finished(outcome, console)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"Cannot write {job.target}: {error.strerror or error}.", "Make room, or use -o.") from error
+        raise unwritten(job.target, error) from error
+
+
+def _compare(
+    run: ClipRun,
+    reader: FrameReader,
+    options: UpscaleOptions,
+    clip: ClipOptions,
+    outcome: ClipOutcome,
+    console: Console,
+) -> None:
+    """Make the comparison of the clip that ``run`` has made, where the job has one. Raises UpscaleError."""
+    if run.job.comparison is not None:
+        from upscale_cli.upscaling.clip_compare import compare
+
+        compare(run, reader, options, clip, outcome.model or "result", console)
+
+
+def _do_on_cluster(
+    jobs: Sequence[Job], options: UpscaleOptions, clip: ClipOptions, cluster: RayOptions, console: Console
+) -> None:
+    """Do all ``jobs`` on a cluster, and report on each. Raises UsageError, and what ends the whole run."""
+    from upscale_cli.upscaling.clip import unwritten
+    from upscale_cli.upscaling.clip_cluster import enlarge
+    from upscale_cli.upscaling.engines.ray import RayEngine, require_fitting
+    from upscale_cli.upscaling.frame_folder import reader_for
+
+    if jobs and is_pattern(str(jobs[0].target)):
+        raise UsageError(f"--ray writes clips, and {jobs[0].target} are pictures.", "Name a clip with -o.")
+    require_fitting(options)
+    engine = RayEngine(console.notify, cluster, console.download, clips=True)
+    with closing(enlarge(_runs(jobs, options, clip, console), engine, options, upscalers, console)) as ended:
+        for run, outcome in ended:
+            try:
+                if isinstance(outcome, UpscaleError):
+                    raise outcome
+                if run.job.comparison is not None:
+                    with closing(reader_for(run.job.source, clip, options.max_megapixels)) as reader:
+                        _compare(run, reader, options, clip, outcome, console)
+                _finished(outcome, console)
+            except UpscaleError as error:
+                _failed(run.job, error, console)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                _failed(run.job, unwritten(run.job.target, error), console)
+
+
+def _runs(jobs: Sequence[Job], options: UpscaleOptions, clip: ClipOptions, console: Console) -> Iterator[ClipRun]:
+    """Yield each job as a run, when it is wanted; report on those that cannot be read."""
+    from upscale_cli.upscaling.clip import ClipRun
+    from upscale_cli.upscaling.frame_folder import reader_for
+
+    for job in jobs:
+        try:
+            with closing(reader_for(job.source, clip, options.max_megapixels)) as reader:
+                run = ClipRun(job, reader, options, clip, console.notify)
+        except UpscaleError as error:
+            _failed(job, error, console)
+        else:
+            yield run
+
+
+def _failed(job: Job, error: UpscaleError, console: Console) -> None:
+    console.ended(job, error=error)
+    name, place = str(job.source), str(job.target)
+    console.record(ClipRecord(name, place, "failed", None, error=str(error), code=error.exit_code))
 
 
 def _show(run: ClipRun, estimate: Estimate, console: Console) -> None:

@@ -50,7 +50,7 @@ def ray_options(function: Callable[..., None]) -> Callable[..., None]:
             "--ray",
             type=parse_address,
             metavar="[ADDRESS]",
-            help="Enlarge pictures on the Ray cluster that is found or started here, or on that of ADDRESS:"
+            help="Enlarge pictures and clips on the Ray cluster that is found or started here, or on that of ADDRESS:"
             " auto, local, host:6379 or ray://host:10001.",
         ),
     ):

@@ -114,9 +114,9 @@ def run(
     addresses = [path for path in (*paths, output or "") if is_address(path)]
     if are_clips(paths, clip):
         refuse_addresses(addresses, "a clip")
-        others = {"--format": format_name, "--recursive": recursive, "--ray": cluster, "--watch": watch}
+        others = {"--format": format_name, "--recursive": recursive, "--watch": watch}
         refuse_for_clips(options, others)
-        run_clips(paths, options, clip, placing, Console(style, len(paths)))
+        run_clips(paths, options, clip, placing, Console(style, len(paths)), cluster)
         return
     refuse_for_pictures(clip)
     kind = formats.by_name(format_name) if format_name else None

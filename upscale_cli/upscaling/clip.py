@@ -8,20 +8,18 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from upscale_cli import __version__
-from upscale_cli.errors import InputError
+from upscale_cli.errors import InputError, OutputError
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.clip_encoding import encoding_of
 from upscale_cli.upscaling.clip_frames import AHEAD, Coming, FrameMaker, padded, threads
+from upscale_cli.upscaling.clip_job import Part
 from upscale_cli.upscaling.clip_options import ClipOptions
-from upscale_cli.upscaling.clip_segment import SegmentMaker
+from upscale_cli.upscaling.clip_segment import SegmentMaker, levels
 from upscale_cli.upscaling.engines.engine import Listener
 from upscale_cli.upscaling.job import Job, UpscalerFor
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.settings import settings_of
-from upscale_cli.video import codecs
 from upscale_cli.video.clip import ClipReader
 from upscale_cli.video.encoder import Encoder
 from upscale_cli.video.info import FrameReader, Wanted
@@ -71,6 +69,11 @@ def reader_of(source: Path, clip: ClipOptions, isolated: bool = True) -> FrameRe
     """Return the reader of the clip ``source``, which decodes in a process of its own. Raises InputError."""
     wanted = Wanted(clip.stream, clip.start, clip.duration, clip.deinterlace, clip.skip_damaged)
     return IsolatedReader(source, wanted) if isolated else ClipReader(source, wanted)
+
+
+def unwritten(target: Path, error: OSError) -> OutputError:
+    """Return ``error`` as what a user reads of a clip that could not be written."""
+    return OutputError(f"Cannot write {target}: {error.strerror or error}.", "Make room, or use -o.")
 
 
 class ClipRun:
@@ -138,6 +141,21 @@ class ClipRun:
             time.perf_counter() - begun,
         )
 
+    def part(self, number: int, folder: SegmentFolder) -> Part:
+        """Return the job of making segment ``number`` elsewhere."""
+        return Part(
+            self.job.source,
+            self.job.target,
+            number=number,
+            first=self.grid.first(number),
+            end=self.grid.first(number + 1),
+            size=self.size,
+            clip=self._clip,
+            encoding=self.encoding,
+            version=self.info.version,
+            settings=folder.settings,
+        )
+
     def estimate(self, upscaler_for: UpscalerFor, listener: Listener) -> Estimate:
         """Return what the clip will take, measured on its first frames; writes nothing."""
         maker = self.maker(upscaler_for, listener)
@@ -157,8 +175,7 @@ class ClipRun:
 
     def maker(self, upscaler_for: UpscalerFor, listener: Listener) -> FrameMaker:
         """Return what enlarges the frames that are not there yet."""
-        dtype = np.uint16 if codecs.depth_of(self.encoding.pix_fmt) > 8 else np.uint8
-        where = self.job, self.info, self.size, dtype
+        where = self.job, self.info, self.size, levels(self.encoding)
         return FrameMaker(*where, upscaler_for, listener, reuse=self._clip.reuse, done=self.done)
 
     def _make(self, maker: FrameMaker, folder: SegmentFolder, number: int | None, segments: dict[int, Segment]) -> None:

@@ -80,14 +80,21 @@ class FrameMaker:
 
     def _report(self, count: int) -> None:
         self._made += count
-        reused, pixels = self._memory.counts
-        info, number = self._info, self._done + self._made
-        rate = self._made / max(1e-9, time.perf_counter() - self._begun)
-        detail = f"frame {number}/{info.frames or '?'}, {rate:.1f} frames/s"
-        detail += f", {reused / pixels:.0%} reused" if reused else ""
-        share = number / max(info.frames, number) if info.frames else 0.0
-        megapixels = self._made * info.width * info.height / 1e6
-        self._listener.progress(Progress(self._job, share, detail, megapixels))
+        seconds, (reused, pixels) = time.perf_counter() - self._begun, self._memory.counts
+        progress = reached(self._job, self._info, self._done, self._made, seconds, reused / max(1, pixels))
+        self._listener.progress(progress)
+
+
+def reached(job: Job, info: ClipInfo, done: int, made: int, seconds: float, reused: float = 0.0) -> Progress:
+    """Return the progress of ``made`` frames in ``seconds`` after ``done`` of an earlier run.
+
+    ``reused``: the share of pixels that were taken over.
+    """
+    number = done + made
+    detail = f"frame {number}/{info.frames or '?'}, {made / max(1e-9, seconds):.1f} frames/s"
+    detail += f", {reused:.0%} reused" if reused else ""
+    share = number / max(info.frames, number) if info.frames else 0.0
+    return Progress(job, share, detail, made * info.width * info.height / 1e6)
 
 
 class Pending:

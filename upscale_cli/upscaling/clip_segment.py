@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import DTypeLike
+
 from upscale_cli.images.picture import Pixels
 from upscale_cli.upscaling.clip_frames import Coming, FrameMaker, Pending, padded
+from upscale_cli.video import codecs
 from upscale_cli.video.encoder import Encoder, Encoding
 from upscale_cli.video.info import Frame
 from upscale_cli.video.segments import Segment, SegmentWriter
+
+
+def levels(encoding: Encoding) -> DTypeLike:
+    """Return the type of integers that hold the results' values before they are encoded."""
+    return np.uint16 if codecs.depth_of(encoding.pix_fmt) > 8 else np.uint8
 
 
 class SegmentMaker:

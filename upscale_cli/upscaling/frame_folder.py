@@ -16,7 +16,7 @@ from upscale_cli.images.convert import displayed, over_white
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import read_picture
 from upscale_cli.images.write import write_image
-from upscale_cli.upscaling.clip import ClipOutcome
+from upscale_cli.upscaling.clip import ClipOutcome, reader_of
 from upscale_cli.upscaling.clip_frames import FrameMaker, ahead, threads
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.upscaling.engines.engine import Listener
@@ -81,6 +81,11 @@ class FolderReader:
         picture = displayed(read_picture(path, self._max_megapixels))
         color: Pixels = picture.color if picture.alpha is None else over_white(picture.color, picture.alpha)
         return Picture(color.repeat(3, 2) if color.shape[2] == 1 else color)
+
+
+def reader_for(source: Path, clip: ClipOptions, max_megapixels: float) -> FrameReader:
+    """Return the reader of the clip, or of the folder of numbered pictures, ``source``. Raises InputError."""
+    return FolderReader(source, clip, max_megapixels) if source.is_dir() else reader_of(source, clip)
 
 
 def _number(path: Path) -> int | None:

@@ -133,6 +133,10 @@ class SegmentFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other runs in."""
         self._lock.release()
         if self._removed:
             shutil.rmtree(self.path, ignore_errors=True)

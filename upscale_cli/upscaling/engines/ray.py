@@ -27,6 +27,7 @@ from upscale_cli.weights.transport import files_of
 
 MOST_KILLS = 2  # of workers by one picture
 MOST_LOSSES = 5  # of one picture, with nodes and connections
+LOAD_OF_PART = 2  # of the room for AT_ONCE pictures: one is computed and the next one opened
 WAIT = 0.5  # seconds between looks at the cluster
 WATCH_EVERY = 2.0  # seconds between questions to a worker how far it is
 GONE = "worker process has died"  # in what Ray says of an actor whose node lives
@@ -35,11 +36,14 @@ GONE = "worker process has died"  # in what Ray says of an actor whose node live
 class RayEngine:
     """Enlarges pictures by the workers of a cluster (see ``Engine``).
 
-    ``upscalers`` are pickled, and made anew by each worker; weights are found here and travel with them.
+    ``upscalers`` are pickled, and made anew by each worker; weights are found here and travel with them. Where jobs
+    come to an end they are asked for again after the next outcome. ``clips``: jobs are parts of clips.
     """
 
-    def __init__(self, notify: Notify, asked: RayOptions, on_download: DownloadProgress = silent) -> None:
-        self._notify, self._asked, self._on_download = notify, asked, on_download
+    def __init__(
+        self, notify: Notify, asked: RayOptions, on_download: DownloadProgress = silent, clips: bool = False
+    ) -> None:
+        self._notify, self._asked, self._on_download, self._clips = notify, asked, on_download, clips
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
@@ -50,9 +54,10 @@ class RayEngine:
             cpus, gpus = needs(ray.nodes(), self._asked)
             files = gathered(options, gpus > 0, self._on_download, self._notify)
             threads = options.threads or (None if gpus else max(1, int(cpus)))
-            assignment = Assignment(replace(options, threads=threads), upscalers, Path.cwd(), files)
+            assignment = Assignment(replace(options, threads=threads), upscalers, Path.cwd(), files, self._clips)
             fleet = Fleet(ray, self._asked, assignment, self._notify)
-            yield from _Run(ray, fleet, iter(jobs), listener, self._notify).outcomes()
+            load = LOAD_OF_PART if self._clips else 1
+            yield from _Run(ray, fleet, iter(jobs), listener, self._notify, load).outcomes()
 
 
 def gathered(options: UpscaleOptions, gpu: bool, on_download: DownloadProgress, notify: Notify) -> dict[str, bytes]:
@@ -95,8 +100,11 @@ def require_fitting(options: UpscaleOptions) -> None:
 class _Run:
     """One run: what is given to workers, and what became of it."""
 
-    def __init__(self, ray: Any, fleet: Fleet, jobs: Iterator[Job], listener: Listener, notify: Notify) -> None:
+    def __init__(
+        self, ray: Any, fleet: Fleet, jobs: Iterator[Job], listener: Listener, notify: Notify, load: int = 1
+    ) -> None:
         self._ray, self._fleet, self._jobs, self._listener, self._notify = ray, fleet, jobs, listener, notify
+        self._load = load  # of a job (see ``Given``)
         self._under_way: dict[Any, Given] = {}  # by what tells of its end
         self._again = deque[Job]()  # lost with a node or connection
         self._alone = deque[Job]()  # were there when a worker died: done by a worker that has nothing else
@@ -131,7 +139,7 @@ class _Run:
             job = self._again.popleft() if self._again else next(self._jobs, None)
             if job is None:
                 return False
-            self._begin(worker, job, 1)
+            self._begin(worker, job, self._load)
         return True
 
     def _begin(self, worker: Any, job: Job, load: int) -> None:

@@ -1,5 +1,7 @@
 """One worker of a Ray cluster: an actor that reads one picture, computes another and writes a third at once.
 
+Of clips it makes segments: the next is opened while one is computed.
+
 It is Ray's only in the cluster: here it is a plain class. What it raises is returned as a value, since only what Ray
 itself reports (a worker or node that is gone) is to be seen as the cluster's fault.
 """
@@ -8,12 +10,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
 import shutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from threading import Event
@@ -24,6 +28,7 @@ from upscale_cli.images.isolated import Decoders
 from upscale_cli.images.picture import Image
 from upscale_cli.notices import Notice
 from upscale_cli.upscaling import job as steps
+from upscale_cli.upscaling.clip_job import Part
 from upscale_cli.upscaling.engines.engine import Progress
 from upscale_cli.upscaling.engines.local import Stopped, reporting
 from upscale_cli.upscaling.job import Enlarged, Job, Outcome, UpscalerFor, Upscalers
@@ -38,13 +43,14 @@ class Assignment:
     """What a worker is for.
 
     ``folder``: where the driver runs, from which relative paths count. ``files``: weights and kernels by name, laid out
-    in a folder of the worker's own, which is its cache too.
+    in a folder of the worker's own, which is its cache too. ``clips``: jobs are parts of clips, not pictures.
     """
 
     options: UpscaleOptions
     upscalers: Upscalers
     folder: Path
     files: Mapping[str, bytes]
+    clips: bool = False
     version: str = __version__
 
 
@@ -88,6 +94,9 @@ class Worker:
             if assignment.version != __version__:
                 reason = f"A node of the cluster has upscale {__version__}, and this is {assignment.version}."
                 raise DeviceError(reason, "Install the same version on every node.")
+            if assignment.clips and find_spec("av") is None:
+                reason = f"The node {platform.node()} of the cluster has no PyAV, which clips need."
+                raise DeviceError(reason, "Run there: pip install 'upscale-cli[video]'")
             with suppress(OSError):  # absolute paths need it not, others fail in a sentence
                 os.chdir(assignment.folder)
             self._own = own_folder()
@@ -102,9 +111,7 @@ class Worker:
     def do(self, job: Job) -> Done | Fault | None:
         """Return what became of ``job``, None where the run was ended before."""
         try:
-            image = steps.read(job, self._options, self._decoders.read_image, self._notices.append)
-            result: Enlarged | Outcome = image if isinstance(image, Outcome) else self._enlarged(job, image)
-            outcome = result if isinstance(result, Outcome) else steps.write(result, self._options)
+            outcome = self._part(job) if isinstance(job, Part) else self._picture(job)
             told = tuple(self._notices)
             del self._notices[: len(told)]
             return Done(outcome, told)
@@ -112,6 +119,17 @@ class Worker:
             return None
         except BaseException as error:  # noqa: BLE001  (it is raised again by the driver)
             return Fault.of(error)
+
+    def _picture(self, job: Job) -> Outcome:
+        image = steps.read(job, self._options, self._decoders.read_image, self._notices.append)
+        result: Enlarged | Outcome = image if isinstance(image, Outcome) else self._enlarged(job, image)
+        return result if isinstance(result, Outcome) else steps.write(result, self._options)
+
+    def _part(self, part: Part) -> Outcome:
+        from upscale_cli.upscaling import clip_part
+
+        listener = _Listener(self._reached, self._stop)
+        return clip_part.do(part, self._options, self._upscaler_for, self._compute, listener)
 
     def _enlarged(self, job: Job, image: Image) -> Enlarged | Outcome:
         report = reporting(job, image, self._reached, self._stop)
@@ -139,6 +157,22 @@ class Worker:
         """Remove what was laid out."""
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Keeps how far a part is, and ends it once the run is stopped."""
+
+    reached: Callable[[Progress], None]
+    stop: Event
+
+    def started(self, job: Job) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+    def progress(self, progress: Progress) -> None:
+        self.started(progress.job)
+        self.reached(progress)
 
 
 def own_folder() -> Path:
