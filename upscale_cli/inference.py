@@ -88,7 +88,7 @@ class DeviceNetwork:
             result = _run(module, kind, planes)
         if channels == 1:
             result = result.mean(1, keepdim=True)
-        finite = result.isfinite().all()
+        finite = result.sum().isfinite()  # in one pass: a sum holds on to what is infinite or not a number
         whole = levels.rounded(result.reshape(count, channels, *result.shape[-2:]), levels.top(dtype))
         pixels = whole.permute(0, 2, 3, 1).to(self._storage(dtype)).contiguous()
         return Levels(pixels, finite, self.transfer.mark())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
-from upscale_cli.networks.upsamplers import shuffle_scale
+from upscale_cli.networks.upsamplers import OntoNearest, shuffle_scale
 
 
 class Compact(nn.Module):
@@ -21,11 +20,12 @@ class Compact(nn.Module):
         layers.append(nn.Conv2d(features, out_channels * scale**2, 3, padding=1))
         self.body = nn.Sequential(*layers)
         self.scale = scale
+        self.enlarge: nn.Module = OntoNearest(scale)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
-        residual = F.pixel_shuffle(self.body(lr), self.scale)
-        return residual + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
+        result: Tensor = self.enlarge(self.body(lr), lr)
+        return result
 
 
 def _detect(state: StateDict) -> bool:

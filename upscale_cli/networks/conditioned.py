@@ -74,7 +74,8 @@ class Conditioned(Compact):
                 change, changes = changes[:, : 2 * x.shape[1], None, None], changes[:, 2 * x.shape[1] :]
                 gain, shift = change.chunk(2, 1)
                 x = torch.addcmul(x + shift, x, gain)
-        return F.pixel_shuffle(x, self.scale) + F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
+        result: Tensor = self.enlarge(x, lr)
+        return result
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ class MSRResNet(nn.Module):
         self.body = nn.Sequential(*(residual_block(features) for _ in range(blocks)))
         for number in range(1, steps + 1):
             setattr(self, f"upconv{number}", nn.Conv2d(features, features * factor**2, 3, padding=1))
+        self.shuffle: nn.Module = nn.PixelShuffle(factor)
         self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
         self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
 
@@ -32,7 +33,7 @@ class MSRResNet(nn.Module):
         """Return (N, C, factor^steps·H, factor^steps·W) of ``lr``, (N, C, H, W) in [0, 1]."""
         features: Tensor = self.body(F.leaky_relu(self.conv_first(lr), SLOPE))
         for number in range(1, self.steps + 1):
-            shuffled = F.pixel_shuffle(getattr(self, f"upconv{number}")(features), self.factor)
+            shuffled = self.shuffle(getattr(self, f"upconv{number}")(features))
             features = F.leaky_relu(shuffled, SLOPE)
         residual: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(features), SLOPE))
         enlarged = F.interpolate(lr, scale_factor=float(self.factor**self.steps), mode="bilinear", align_corners=False)

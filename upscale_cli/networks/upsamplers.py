@@ -16,6 +16,19 @@ from upscale_cli.networks.architecture import StateDict
 DYSAMPLE_REACH = 4
 
 
+class OntoNearest(nn.Module):
+    """Adds a pixel-shuffled residual to the nearest enlargement by ``scale``."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, residual: Tensor, lr: Tensor) -> Tensor:
+        """Return (N, C, scale·H, scale·W) of ``residual``, (N, scale²·C, H, W), and ``lr``, (N, C, H, W)."""
+        nearest = F.interpolate(lr, scale_factor=float(self.scale), mode="nearest")
+        return F.pixel_shuffle(residual, self.scale) + nearest
+
+
 class DySample(nn.Module):
     """Upsampling by sampling (Liu et al. 2023, arXiv:2308.15085): every output pixel says where in ``x`` it looks.
 

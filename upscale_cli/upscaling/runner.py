@@ -23,6 +23,7 @@ from upscale_cli.images.picture import Pixels
 from upscale_cli.images.storage import MEMORY, Step
 from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
+from upscale_cli.networks.memory_order import order_for_cpu
 from upscale_cli.notices import Notify, ignore, note
 from upscale_cli.tiling import Grid, TileQueue
 from upscale_cli.upscaling.options import SMALLEST_TILE
@@ -113,6 +114,8 @@ class NetworkRunner:
         module = copy.deepcopy(self._full_precision).to(device, dtype)
         if self.spec.library is None:  # a foreign network may reshape what only the usual memory order allows
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if device.type == "cpu" and self._compiled is None:
+                order_for_cpu(module)
         name = PRECISION_NAMES[dtype]
         return DeviceNetwork(
             module if self._compiled is None else Compiled(module, device, self._compiled, self._notify),
