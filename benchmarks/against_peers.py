@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from upscale_cli import benchmarking, levels
-from upscale_cli.device import Precision, cpu_has_bf16
+from upscale_cli.device import Precision, cpu_has_bf16, keep_freed_memory
 from upscale_cli.images.picture import Pixels
 from upscale_cli.upscaling.runner import NetworkRunner
 from upscale_cli.weights.load import load
@@ -52,6 +52,7 @@ def pixels_of(planes: NDArray[Any]) -> Pixels:
 
 
 def this_program(model: str, precision: Precision) -> Way:
+    keep_freed_memory()  # as the command does
     case = benchmarking.named_case(model, 0, 0)
     return NetworkRunner(case.module, case.spec, devices_used=[CPU], precision=precision).run
 

@@ -47,8 +47,10 @@ def benchmark(
     Example:  upscale benchmark -m lite-x4 --size 4000x3000
     """
     from upscale_cli import benchmarking
+    from upscale_cli import device as devices
     from upscale_cli.upscaling.forecast import keep_speed
 
+    devices.keep_freed_memory()
     console = Console(style)
     named = [benchmarking.named_case(model, *size, console.download, console.notify) for model in models]
     cases = named or benchmarking.standard_cases()

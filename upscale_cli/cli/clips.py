@@ -57,6 +57,9 @@ def run_clips(
         if cluster and not placing.dry_run:
             _do_on_cluster(jobs, options, clip, cluster, console)
         elif jobs:
+            from upscale_cli import device as devices
+
+            devices.keep_freed_memory()
             upscaler_for = upscalers(options, console.notify, console.download)
             for job in jobs:
                 try:

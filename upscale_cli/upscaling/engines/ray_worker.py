@@ -23,6 +23,7 @@ from tempfile import gettempdir, mkdtemp
 from threading import Event
 
 from upscale_cli import __version__, atomic
+from upscale_cli import device as devices
 from upscale_cli.errors import DeviceError
 from upscale_cli.images.isolated import Decoders
 from upscale_cli.images.picture import Image
@@ -99,6 +100,7 @@ class Worker:
                 raise DeviceError(reason, "Run there: pip install 'upscale-cli[video]'")
             with suppress(OSError):  # absolute paths need it not, others fail in a sentence
                 os.chdir(assignment.folder)
+            devices.keep_freed_memory()
             self._own = own_folder()
             self._options = laid_out(assignment, self._own)
             making = self._compute.submit(assignment.upscalers, self._options, self._notices.append)
