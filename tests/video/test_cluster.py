@@ -33,10 +33,10 @@ from upscale_cli.upscaling.engines.engine import Listener
 from upscale_cli.upscaling.engines.ray_worker import Assignment, Fault, Worker
 from upscale_cli.upscaling.job import Job, Outcome, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.video.info import FrameReader
 from upscale_cli.video.segments import folder_of
 
 TWICE = UpscaleOptions(scale=2)
-AT_ONCE = 3
 
 
 @pytest.fixture(autouse=True)
@@ -45,31 +45,34 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Shuffling:
-    """An engine that takes parts three at a time and does the last of them first, from its pickle."""
+    """An engine that takes some parts at a time and does the last of them first, from its pickle."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
         self.done: list[Part] = []
+        self._streams = clip_part.Streams()
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
     ) -> Generator[Outcome, None, None]:
         coming = iter(jobs)
         upscaler_for = upscalers(options, ignore)
-        with ThreadPoolExecutor(1) as computer:
-            while some := list(islice(coming, AT_ONCE)):
+        with closing(self._streams), ThreadPoolExecutor(1) as computer:
+            while some := list(islice(coming, self.at_once)):
                 for part in some:
                     listener.started(part)
                 for part in reversed(some):
                     assert isinstance(part, Part)
                     self.done.append(part)
-                    yield clip_part.do(pickle.loads(pickle.dumps(part)), options, upscaler_for, computer, listener)
+                    sent = pickle.loads(pickle.dumps(part))
+                    yield clip_part.do(sent, options, upscaler_for, computer, listener, self._streams)
 
 
 def on_cluster(
-    *jobs: Job, log: Log | None = None, upscaler: Any = None, blind: bool = False, **clip: Any
+    *jobs: Job, log: Log | None = None, upscaler: Any = None, blind: bool = False, at_once: int = 3, **clip: Any
 ) -> tuple[list[Ended], Shuffling]:
     """Make the clips of ``jobs``; ``blind``: their containers do not tell how long they are."""
-    asked, log, engine = ClipOptions(**clip), log or Log(), Shuffling()
+    asked, log, engine = ClipOptions(**clip), log or Log(), Shuffling(at_once)
     upscaler = upscaler or Stopping(-1)
 
     def runs() -> Iterator[ClipRun]:
@@ -152,6 +155,24 @@ def test_a_clip_that_fails_or_is_whole_already_does_not_stop_the_others(tmp_path
     assert sorted(path.name for path in (tmp_path / "out").glob("*.mp4")) == ["c.mp4", "d.mp4"]
 
 
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(("suffix", "times"), [(".ts", 1), (".mkv", 6)])
+def test_a_clip_that_can_only_be_read_from_its_beginning_is_read_once(
+    tmp_path: Path, suffix: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def counting(source: Path, asked: ClipOptions) -> FrameReader:
+        opened.append(source)
+        return reader_of(source, asked, isolated=False)
+
+    monkeypatch.setattr(frame_folder, "reader_of", counting)
+    job = Job(make(tmp_path / f"clip{suffix}", count=28), tmp_path / "out.mkv")
+    _, engine = on_cluster(job, at_once=1)
+    assert (len(engine.done), len(opened)) == (6, times)
+    assert len(decoded(job.target)) == 28
+
+
 def test_another_file_on_a_node_is_named(tmp_path: Path) -> None:
     job = Job(make(tmp_path / "clip.mp4", count=5), tmp_path / "out.mp4")
     with closing(reader_of(job.source, ClipOptions(), isolated=False)) as reader:
@@ -160,7 +181,7 @@ def test_another_file_on_a_node_is_named(tmp_path: Path) -> None:
         part = replace(clip_run.part(0, folder), version="another")
         with ThreadPoolExecutor(1) as computer:
             making: Any = lambda picture, on_share: network(2)  # noqa: E731
-            outcome = clip_part.do(part, TWICE, making, computer, Log())
+            outcome = clip_part.do(part, TWICE, making, computer, Log(), clip_part.Streams())
     assert "clip.mp4 is another file on a node. Every node has to see the same files." in str(outcome.error)
     assert len(decoded(job.source)) == 5
 

@@ -12,7 +12,7 @@ from upscale_cli import __version__
 from upscale_cli.errors import InputError, OutputError
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.clip_encoding import encoding_of
-from upscale_cli.upscaling.clip_frames import AHEAD, Coming, FrameMaker, padded, threads
+from upscale_cli.upscaling.clip_frames import Coming, FrameMaker, padded, threads
 from upscale_cli.upscaling.clip_job import Part
 from upscale_cli.upscaling.clip_options import ClipOptions
 from upscale_cli.upscaling.clip_segment import SegmentMaker, levels
@@ -182,7 +182,7 @@ class ClipRun:
         """Make segment ``number`` and those after it, up to one that is there already, and add them to ``segments``."""
         after = self.grid.first(number) - 1 if number else None
         with threads() as (decoder, encoder):
-            coming = Coming(self._reader.frames(after), decoder, lambda: AHEAD + maker.at_once)
+            coming = Coming(self._reader.frames(after), decoder)
             while number is not None and number not in segments:
                 segment = SegmentMaker(folder.path, folder.settings, number, self.grid.first(number + 1), self.encoding)
                 segment.make(coming, maker, encoder)

@@ -61,11 +61,14 @@ class FrameMaker:
         self._report(len(frames))
         return results
 
-    def results(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Pixels]]:
-        """Yield each of ``frames`` with its result, which no frame before them changes."""
+    def results(self, coming: Coming, end: int) -> Iterator[tuple[Frame, Pixels]]:
+        """Yield each frame before timestamp ``end`` with its result, which no frame before them changes."""
         self._memory.forget()
+        frames = coming.before(end)
         while group := list(islice(frames, self.at_once)):
-            yield from zip(group, self.enlarged(group), strict=True)
+            results = self.enlarged(group)
+            coming.at_once = self.at_once
+            yield from zip(group, results, strict=True)
 
     @property
     def network(self) -> tuple[str, int]:
@@ -124,10 +127,12 @@ class Pending:
 
 
 class Coming:
-    """Frames that are decoded ahead in ``pool``, at most ``count`` of them, and given out segment by segment."""
+    """Frames that are decoded ahead in ``pool``, and given out segment by segment, perhaps ``at_once`` together."""
 
-    def __init__(self, frames: Iterator[Frame], pool: Executor, count: Callable[[], int] = lambda: AHEAD) -> None:
-        self._frames, self._next = ahead(frames, pool, count), list[Frame]()
+    def __init__(self, frames: Iterator[Frame], pool: Executor) -> None:
+        self.at_once = 1
+        self._frames = ahead(frames, pool, lambda: AHEAD + self.at_once)
+        self._next: list[Frame] = []
 
     def following(self) -> int | None:
         """Return the timestamp of the next frame, None at the end of the clip."""

@@ -38,7 +38,7 @@ class SegmentMaker:
         """Enlarge the frames by ``maker`` and give them to ``encoder``; on any error nothing is left of them."""
         before = maker.counts[0]
         try:
-            for frame, result in maker.results(coming.before(self._end)):
+            for frame, result in maker.results(coming, self._end):
                 encoder.submit(self._add, frame, result)
             self._following, self._reused = coming.following(), maker.counts[0] - before
             encoder.wait()

@@ -47,6 +47,7 @@ class FolderReader:
             path=folder,
             version=f"{len(self._paths)} pictures, the newest of {newest}",
             index=None,
+            exact=True,
             codec=self._paths[0].suffix.lstrip("."),
             width=picture.width,
             height=picture.height,

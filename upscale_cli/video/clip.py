@@ -109,8 +109,7 @@ class ClipReader:
 
     def _from(self, first: int) -> Iterator[VideoFrame | int]:
         """Yield what ``_decoded`` does, where the container's index is exact from the key frame before ``first`` on."""
-        seekable = self._container.format.name.startswith(SEEKABLE)
-        if seekable and (first > self.info.start or self._wanted.start):
+        if self.info.exact and (first > self.info.start or self._wanted.start):
             # The deinterlacing filter looks at the frame before, and that may stand for one that is damaged.
             latest = first - (self._wanted.deinterlace or self._wanted.skip_damaged)
             place: int | None = latest
@@ -246,6 +245,7 @@ class ClipReader:
             path=self._path,
             version=f"{status.st_size} bytes of {status.st_mtime_ns}",
             index=stream.index,
+            exact=container.format.name.startswith(SEEKABLE),
             codec=stream.codec_context.name,
             width=frame.width,
             height=frame.height,

@@ -35,15 +35,16 @@ class ClipInfo:
     """What is known of a picture stream.
 
     ``version`` tells this file from one that replaced it; ``index`` of the stream, None where frames are files.
-    ``start``: timestamp of the first frame wanted, in ``time_base``; ``shift``: what is taken from all timestamps, in
-    seconds; ``is_part``: whether not all of the clip is wanted. ``frames`` and ``seconds`` are what the container says,
-    0 where it says nothing. ``rotation``: FFmpeg's display matrix. ``mastering`` and ``light``: the HDR10 data as x265
-    takes them.
+    ``exact``: whether reading can begin anywhere, not only at the beginning. ``start``: timestamp of the first frame
+    wanted, in ``time_base``; ``shift``: what is taken from all timestamps, in seconds; ``is_part``: whether not all of
+    the clip is wanted. ``frames`` and ``seconds`` are what the container says, 0 where it says nothing. ``rotation``:
+    FFmpeg's display matrix. ``mastering`` and ``light``: the HDR10 data as x265 takes them.
     """
 
     path: Path
     version: str
     index: int | None
+    exact: bool
     codec: str
     width: int
     height: int

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from threading import Event
+from typing import TYPE_CHECKING
 
 from upscale_cli import __version__, atomic
 from upscale_cli import device as devices
@@ -34,6 +35,9 @@ from upscale_cli.upscaling.engines.engine import Progress
 from upscale_cli.upscaling.engines.local import Stopped, reporting
 from upscale_cli.upscaling.job import Enlarged, Job, Outcome, UpscalerFor, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
+
+if TYPE_CHECKING:  # so that pictures need no PyAV
+    from upscale_cli.upscaling.clip_part import Streams
 
 PREFIX = "upscale-worker-"
 AT_ONCE = 3  # pictures in a worker: one is read, one computed, one written
@@ -87,6 +91,7 @@ class Worker:
         self._stop, self._notices = Event(), list[Notice]()
         self._computing: Progress | None = None
         self._own: Path | None = None
+        self._streams: Streams | None = None
         self._compute = ThreadPoolExecutor(1, "compute")  # one thread, whose own the CPU's threads are
 
     def prepare(self, assignment: Assignment) -> Fault | None:
@@ -106,6 +111,10 @@ class Worker:
             making = self._compute.submit(assignment.upscalers, self._options, self._notices.append)
             self._upscaler_for: UpscalerFor = making.result()
             self._decoders = Decoders()
+            if assignment.clips:
+                from upscale_cli.upscaling.clip_part import Streams
+
+                self._streams = Streams()
         except BaseException as error:  # noqa: BLE001  (it is raised again by the driver)
             return Fault.of(error)
         return None
@@ -131,7 +140,8 @@ class Worker:
         from upscale_cli.upscaling import clip_part
 
         listener = _Listener(self._reached, self._stop)
-        return clip_part.do(part, self._options, self._upscaler_for, self._compute, listener)
+        assert self._streams is not None
+        return clip_part.do(part, self._options, self._upscaler_for, self._compute, listener, self._streams)
 
     def _enlarged(self, job: Job, image: Image) -> Enlarged | Outcome:
         report = reporting(job, image, self._reached, self._stop)
@@ -156,7 +166,9 @@ class Worker:
         self._stop.set()
 
     def close(self) -> None:
-        """Remove what was laid out."""
+        """Remove what was laid out, and end what decodes."""
+        if self._streams is not None:
+            self._streams.close()
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
 
