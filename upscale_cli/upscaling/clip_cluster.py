@@ -46,7 +46,8 @@ class _UnderWay:
         self.model: str | None = None
         self.folder = run.begun()
         self.segments = self.folder.finished()
-        self.begun = self.failed = False
+        self.begun = self.ended = False
+        self.in_flight = 0  # segments that workers have
         self.megapixels: dict[int, float] = {}  # of the input that this run has done, by segment
         self._given: set[int] = set()
         run.done = sum(segment.frames for segment in self.segments.values())
@@ -61,7 +62,7 @@ class _UnderWay:
     def next_part(self) -> Part | None:
         """Return the next segment that nothing is known of, None where there is none, or none for the moment."""
         missing = self.run.grid.joined(self.segments)[1]
-        if missing is None or self.failed:
+        if missing is None or self.ended:
             return None
         ends = [number for number, segment in self.segments.items() if segment.following is None]
         end = min(ends, default=max(self._expected, missing + 1) if self._expected else math.inf)
@@ -70,6 +71,7 @@ class _UnderWay:
                 return None
             if number not in self.segments and number not in self._given and not self._is_empty(number):
                 self._given.add(number)
+                self.in_flight += 1
                 return self.run.part(number, self.folder)
         raise AssertionError
 
@@ -139,38 +141,39 @@ class _Parts:
             self.ended.append((run, unwritten(run.job.target, error)))
             return
         self._clips[run.job.target] = clip
-        self._join(clip)
+        if clip.whole:
+            self._end(clip)
 
     def take(self, outcome: Outcome) -> None:
         """Take in what became of a part."""
-        clip = self._clips.get(outcome.job.target)
-        if clip is None or clip.failed:
-            return
-        if isinstance(outcome, PartOutcome):
+        clip = self._clips[outcome.job.target]
+        clip.in_flight -= 1
+        if clip.ended:
+            self._let_go(clip)
+        elif isinstance(outcome, PartOutcome):
             info, segment = clip.run.info, outcome.segment
             clip.segments[segment.number] = segment
             clip.model = outcome.model or clip.model
             clip.megapixels[segment.number] = segment.frames * info.width * info.height / 1e6
             self._listener.progress(clip.progress())
-            self._join(clip)
+            if clip.whole:
+                self._end(clip)
         elif outcome.error is not None:
-            self._fail(clip, outcome.error)
+            self._end(clip, outcome.error)
 
-    def _join(self, clip: _UnderWay) -> None:
-        """Join the segments of ``clip`` if all are there."""
-        if not clip.whole:
-            return
+    def _end(self, clip: _UnderWay, error: UpscaleError | None = None) -> None:
+        """Join ``clip``, or report the ``error`` that it ends with, and hand out no more of it."""
+        clip.ended = True
         try:
-            self.ended.append((clip.run, clip.joined()))
-        except UpscaleError as error:
-            self._fail(clip, error)
-        else:
-            self._clips.pop(clip.run.job.target).folder.close()
+            self.ended.append((clip.run, error or clip.joined()))
+        except UpscaleError as failure:
+            self.ended.append((clip.run, failure))
+        self._let_go(clip)
 
-    def _fail(self, clip: _UnderWay, error: UpscaleError) -> None:
-        """Report ``error``, and hand out no more of ``clip``, whose folder stays locked while workers write to it."""
-        clip.failed = True
-        self.ended.append((clip.run, error))
+    def _let_go(self, clip: _UnderWay) -> None:
+        """Close the folder of ``clip``, which has ended, once no worker writes to it."""
+        if not clip.in_flight:
+            self._clips.pop(clip.run.job.target).folder.close()
 
     def started(self, job: Job) -> None:
         """Report that work on a clip begins."""
@@ -181,8 +184,8 @@ class _Parts:
 
     def progress(self, progress: Progress) -> None:
         """Report how far a clip is, from how far one of its segments is."""
-        clip = self._clips.get(progress.job.target)
-        if clip is not None and not clip.failed and isinstance(progress.job, Part):
+        clip = self._clips[progress.job.target]
+        if isinstance(progress.job, Part) and not clip.ended:
             number = progress.job.number
             clip.megapixels[number] = max(progress.megapixels, clip.megapixels.get(number, 0.0))
             self._listener.progress(clip.progress())
