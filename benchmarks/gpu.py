@@ -5,7 +5,7 @@
 First the tests marked `cuda` run, where there is such a device. Then each network enlarges the same pictures in several
 ways: the plain loop (half precision, NCHW, tiles of 400 with 10 pixels around them, one copy after the other), this
 program at --tile auto and 400, with --compile (on a GPU, or where that is given), 40 pictures of 480x320 one after the
-other and together, and one of 24 megapixels. MP/s is of input;
+other and as many at once as folders get (four where they get one), and one of 24 megapixels. MP/s is of input;
 GB are those moved both ways; the share of the peak is that of the machine's fastest matrix product in that precision;
 copies are the bytes moved at the speed of plain copies, as a share of the time; PSNR is to fp32 on the first picture.
 `--quick` takes pictures small enough for a test.
@@ -35,10 +35,10 @@ from upscale_cli.benchmarking import Case, Machine
 from upscale_cli.images.picture import Pixels
 from upscale_cli.networks import draw, sizes
 from upscale_cli.transfer import Transfer, transfer_for
-from upscale_cli.upscaling.reuse import LastRun
 from upscale_cli.upscaling.runner import NetworkRunner
 
 TILE, PAD = 400, 10
+FEW = 4  # pictures at once where the device suits one
 COLUMNS = ("network", "way", "MP/s", "GB moved", "of peak", "copies", "peak memory", "PSNR to fp32")
 Way = Callable[[Pixels], Pixels]
 
@@ -179,16 +179,18 @@ def measure(case: Case, page: Page, shapes: Sizes) -> None:
     page.row(
         case, f"{shapes.count} pictures of {small.shape[1]}x{small.shape[0]}", run, [small] * shapes.count, moved, None
     )
-    together = f"{shapes.count} together"
-    all_small, frames = np.concatenate([small] * shapes.count), LastRun(reuses=False)
+    suiting = runner.pictures_at_once(*small.shape[:2])
+    at_once, batch = (suiting, None) if suiting > 1 else (FEW, FEW)
+    together = f"{shapes.count}, {at_once} at once"
 
     def run_together(column: Pixels) -> Pixels:
-        counting.bytes = 0
-        results = runner.run_frames(np.split(column, shapes.count), np.uint8, frames)
+        counting.bytes, pictures = 0, np.split(column, shapes.count)
+        groups = [pictures[first : first + at_once] for first in range(0, shapes.count, at_once)]
+        results = [runner.run_together(group, np.uint8, lambda done, total: None, batch) for group in groups]
         moved[0] += counting.bytes
-        return np.concatenate(results)
+        return np.concatenate([result for group in results for result in group])
 
-    page.row(case, together, run_together, [all_small], moved, None)
+    page.row(case, together, run_together, [np.concatenate([small] * shapes.count)], moved, None)
     page.row(case, f"one of {large.shape[1]}x{large.shape[0]}", run, [large], moved, None)
 
 

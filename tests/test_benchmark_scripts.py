@@ -16,7 +16,7 @@ def test_the_gpu_page_has_a_row_for_every_network_and_way() -> None:
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--quick", "--device", "cpu"]
     page = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
-    ways = ["plain loop", "--tile auto", "--tile 400", "3 pictures of 32x32", "3 together", "one of 96x64"]
+    ways = ["plain loop", "--tile auto", "--tile 400", "3 pictures of 32x32", "3, 4 at once", "one of 96x64"]
     assert [(row[0], row[1]) for row in rows[2:]] == [
         (name, way) for name in ("lite-x4", "compact 64/32") for way in ways
     ]

@@ -7,7 +7,7 @@ import multiprocessing
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +39,7 @@ from upscale_cli.upscaling.size import Size
 TWICE = UpscaleOptions(scale=2)
 ENGINES: dict[str, tuple[Callable[[], Engine], UpscaleOptions]] = {
     "local": (lambda: LocalEngine(ignore), TWICE),
+    "local, three together": (lambda: LocalEngine(ignore, together=3), TWICE),
     "local on two devices": (lambda: LocalEngine(ignore), UpscaleOptions(scale=2, device="cpu,cpu")),
     "ray": (lambda: RayEngine(ignore, RayOptions(actors=1, cpus=1)), TWICE),
 }
@@ -71,6 +72,14 @@ class Doubling:
         on_share(0.5, "half")
         on_share(1.0, "all")
         return Picture(picture.color.repeat(2, 0).repeat(2, 1), None, picture.metadata)
+
+    def upscale_pictures(
+        self, pictures: Sequence[Picture], size: Size, on_share: OnShare, batch: int | None
+    ) -> list[Picture]:
+        return [self.upscale_picture(picture, size, on_share) for picture in pictures]
+
+    def pictures_at_once(self, height: int, width: int) -> int:
+        return 1
 
     def megapixels(self, picture: Picture, size: Size) -> float:
         return picture.width / 1e6
@@ -253,7 +262,7 @@ def test_jobs_are_taken_only_a_few_ahead(name: str, tmp_path: Path) -> None:
 
     outcomes = make().run(counted(), options, lambda asked, notify: lambda first, on_share: Doubling(), Listening())
     for done, _ in enumerate(outcomes, 1):
-        assert taken <= done + 2 * (2 + WAITING_WRITES)
+        assert taken <= done + 2 * (2 + WAITING_WRITES) + (3 if "together" in name else 0)
 
 
 @each_local_engine
@@ -275,7 +284,7 @@ def test_few_pictures_wait_in_memory_however_slow_the_disk(
 
     monkeypatch.setattr(jobs_room, "write_image", slow)
     run(name, jobs(tmp_path, *[4] * 8), Doubling(before=count))
-    assert 2 <= most <= WAITING_WRITES + 3
+    assert 2 <= most <= WAITING_WRITES + (6 if "together" in name else 3)
 
 
 def test_the_next_picture_is_read_while_the_network_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from upscale_cli.errors import WeightsError
 from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.notices import Notice, note
-from upscale_cli.upscaling.runner import NetworkRunner, bytes_per_pixel
+from upscale_cli.upscaling.footprint import bytes_per_pixel
+from upscale_cli.upscaling.runner import NetworkRunner
 
 
 def runner(module: nn.Module | None = None, spec: NetworkSpec = SPEC, **options: Any) -> NetworkRunner:

@@ -158,14 +158,20 @@ def enlarge(
 
             results.append(upscaler.upscale_picture(frame, size, of_frame))
         seconds = time.perf_counter() - start
-        megapixels = sum(upscaler.megapixels(frame, size) for frame in frames)
+        after = results[0] if isinstance(image, Picture) else replace(image, frames=tuple(results))
+        return enlarged_by(upscaler, job, image, after, size, seconds)
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error, names_file=job.reuses_result)
-    after = results[0] if isinstance(image, Picture) else replace(image, frames=tuple(results))
-    enlarged = _enlarged(job, image, after)
-    outcome = replace(enlarged.outcome, model=upscaler.name, seconds=seconds, megapixels=megapixels)
-    outcome = replace(outcome, kernel=upscaler.kernel)
-    return replace(enlarged, outcome=outcome)
+
+
+def enlarged_by(
+    upscaler: PictureUpscaler, job: Job, before: Image, after: Image, size: Size, seconds: float
+) -> Enlarged:
+    """Return what ``upscaler`` made of ``before`` in so many ``seconds``."""
+    megapixels = sum(upscaler.megapixels(frame, size) for frame in before.frames)
+    enlarged = _enlarged(job, before, after)
+    known = replace(enlarged.outcome, model=upscaler.name, seconds=seconds, megapixels=megapixels)
+    return replace(enlarged, outcome=replace(known, kernel=upscaler.kernel))
 
 
 def _enlarged(job: Job, before: Image, after: Image) -> Enlarged:

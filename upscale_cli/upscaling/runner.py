@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import DTypeLike
-from torch import Tensor, nn
+from torch import nn
 
 from upscale_cli import device as devices
 from upscale_cli import pipeline
@@ -25,7 +25,8 @@ from upscale_cli.inference import DeviceNetwork
 from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.networks.memory_order import order_for_cpu
 from upscale_cli.notices import Notify, ignore, note
-from upscale_cli.tiling import Grid, TileQueue
+from upscale_cli.tiling import Box, Grid, TileQueue, cut_out
+from upscale_cli.upscaling.footprint import bytes_per_pixel
 from upscale_cli.upscaling.options import SMALLEST_TILE
 from upscale_cli.upscaling.reuse import LastRun
 
@@ -36,36 +37,15 @@ SHARE_OF_FREE_MEMORY = 0.6
 # (docs/performance.md); and no tile needs more memory than this.
 CPU_CACHE_MEMORY, CPU_TILE_MEMORY = 96 * 2**20, 3 * 2**30
 CPU_SIDE_IN_HALOS = 16
-# Buffers beside the largest layer's own input and output: skip connections, copies of the tile, the library's scratch.
-MEMORY_SAFETY = 2.0
 SMALLEST_AUTO_TILE = 64
 # CUDA needs about this many LR pixels at once to be busy; smaller tiles run in batches.
 CUDA_BATCH_PIXELS = 512 * 512
 MOST_FRAMES = 16  # of a clip, that are worked on together
+# Pictures of a folder, and their LR pixels: a batch on its way to the device, one being computed, one on its way back.
+MOST_TOGETHER, MOST_PIXELS_TOGETHER = 48, 3 * CUDA_BATCH_PIXELS
 FEWEST_TO_TRY = 8  # tiles: trying an algorithm takes about as long as one
 TILES_PER_DEVICE = 4  # at least, where several devices share a picture
 PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
-
-
-@torch.inference_mode()
-def bytes_per_pixel(module: nn.Module, spec: NetworkSpec, dtype: torch.dtype) -> float:
-    """Estimate the memory one LR pixel needs on its way: the largest layer's input and output, with a margin."""
-    side = -(-16 // spec.size_multiple) * spec.size_multiple
-    largest = 0
-
-    def measure(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        nonlocal largest
-        largest = max(largest, sum(tensor.numel() for tensor in (*inputs, output) if isinstance(tensor, Tensor)))
-
-    leaves = [layer for layer in module.modules() if not list(layer.children())]
-    hooks = [layer.register_forward_hook(measure) for layer in leaves]
-    try:
-        parameter = next(module.parameters())
-        module(torch.zeros(1, spec.in_channels, side, side, device=parameter.device, dtype=parameter.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return largest / side**2 * dtype.itemsize * MEMORY_SAFETY
 
 
 class NetworkRunner:
@@ -221,6 +201,48 @@ class NetworkRunner:
         if split:
             last.forget()
         return results
+
+    def run_together(
+        self, pictures: Sequence[Pixels], dtype: DTypeLike, on_tile: pipeline.OnTile, batch: int | None = None
+    ) -> list[Pixels]:
+        """Return ``pictures``, of one shape and type and none that wraps, enlarged as ``run`` does.
+
+        ``batch`` tiles go through the network at once; None: as many as suit the device.
+        """
+        grid, scale = self._grid(*pictures[0].shape[:2]), self.spec.scale
+        side, (rows, columns), count = self.tile_side(*grid.padded), grid.padded, len(pictures)
+        column = np.concatenate([cut_out(picture, Box(0, 0, rows, columns)) for picture in pictures])
+        tiles = [tile.lowered(number * rows) for number in range(count) for tile in grid.plan(side)]
+        batch = batch or self._batch_of(max(tile.source.area for tile in tiles))
+        self._expect_shapes(len(tiles) // batch)
+        output = pipeline.run(
+            self.lanes,
+            column,
+            TileQueue(grid, side, batch, tiles),
+            scale,
+            dtype,
+            on_tile=lambda done, total: on_tile(done, total * count),
+            on_split=self._split,
+        )
+        height, width = grid.height * scale, grid.width * scale
+        return [np.ascontiguousarray(result[:height, :width]) for result in np.split(output, count)]
+
+    def pictures_at_once(self, height: int, width: int) -> int:
+        """Return how many pictures are best done at once: several small ones, but on a CPU, which one keeps busy."""
+        if self.lanes[0].device.type == "cpu" or self._compiled is not None:  # which compiles for each number anew
+            return 1
+        rows, columns = self._grid(height, width).padded
+        if self.tile_side(rows, columns):
+            return 1
+        return min(MOST_TOGETHER, MOST_PIXELS_TOGETHER // (rows * columns)) or 1
+
+    def _batch_of(self, pixels: int) -> int:
+        """Return how many tiles of so many pixels keep a device busy, and fit its memory."""
+        device = self.lanes[0].device
+        if device.type == "cpu":
+            return 1
+        fitting = devices.free_memory(device) * SHARE_OF_FREE_MEMORY / (self._bytes_per_pixel * pixels)
+        return max(1, min(-(-CUDA_BATCH_PIXELS // pixels), int(fitting)))
 
     def frames_at_once(self, height: int, width: int) -> int:
         """Return how many frames of a clip are best done at once: one for each device, and on CUDA small ones more."""

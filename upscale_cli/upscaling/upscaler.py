@@ -22,27 +22,21 @@ from upscale_cli.images.storage import Step, Storage
 from upscale_cli.images.transparency import keep_within_neighbours, with_hidden_filled
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.networks.conditioned import BICUBIC, conditions
-from upscale_cli.noise import removable_noise
 from upscale_cli.notices import Notify, ignore
 from upscale_cli.pipeline import OnTile
 from upscale_cli.resize import resize_pixels
 from upscale_cli.upscaling.arrays import as_array, as_picture
 from upscale_cli.upscaling.chosen import require_suitable, resolved
+from upscale_cli.upscaling.conditioning import conditions_of
 from upscale_cli.upscaling.exact_size import filter_for, resized
 from upscale_cli.upscaling.finishing import finished
-from upscale_cli.upscaling.options import (
-    RESTORING,
-    Deviations,
-    InputQuality,
-    Noise,
-    OptionFields,
-    UpscaleOptions,
-)
+from upscale_cli.upscaling.options import RESTORING, Deviations, OptionFields, UpscaleOptions
 from upscale_cli.upscaling.progress import OnShare, of_passes
 from upscale_cli.upscaling.reuse import FrameMemory
 from upscale_cli.upscaling.runner import NetworkRunner
+from upscale_cli.upscaling.shared_pass import run_together
 from upscale_cli.upscaling.size import Size
-from upscale_cli.upscaling.work import ORIENTATIONS
+from upscale_cli.upscaling.work import ORIENTATIONS, room_for
 from upscale_cli.upscaling.work import costs as costs_of
 from upscale_cli.upscaling.work import passes as passes_of
 from upscale_cli.weights.cache import cache_folder
@@ -128,7 +122,9 @@ class Upscaler:
 
     def network_for(self, picture: Picture) -> tuple[NetworkSpec, nn.Module]:
         """Return the plain network that enlarges ``picture``."""
-        return self.spec, self._network.under(self._conditions(picture.color, picture.jpeg_quality))
+        return self.spec, self._network.under(
+            conditions_of(self.options, picture.color, picture.jpeg_quality, self._blur)
+        )
 
     def upscale(self, array: NDArray[Any], scale: float | None = None) -> NDArray[Any]:
         """Enlarge an array: (H, W), or (H, W, C) with C of 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
@@ -145,31 +141,62 @@ class Upscaler:
 
         Arrays are those of the picture's storage. Raises OutputError where it has no room for them.
         """
-        target, storage = (size or self.options.size).pixels(picture.height, picture.width), picture.storage
-        storage.require_room(self._room(picture, target))
-        picture = with_hidden_filled(picture, self.options.wraps)
-        if self.options.resolution is not None:
-            picture = replace(picture, metadata=with_resolution(picture.metadata, self.options.resolution))
-        passes = self._passes(picture.height, picture.width, target)
-        by_network = [picture.color]
-        if self._enlarges_alpha(picture):
-            assert picture.alpha is not None
-            by_network.append(picture.alpha[..., None])
+        (result,) = self.upscale_pictures([picture], size, on_share)
+        return result
+
+    def upscale_pictures(
+        self,
+        pictures: Sequence[Picture],
+        size: Size | None = None,
+        on_share: OnShare = lambda share, detail: None,
+        batch: int | None = None,
+    ) -> list[Picture]:
+        """Return ``pictures`` of one shape and depth, several only in memory, as ``upscale_picture`` does.
+
+        ``batch`` of them go through the network at once; None: as many as suit the device.
+        """
+        height, width, storage = pictures[0].height, pictures[0].width, pictures[0].storage
+        target = (size or self.options.size).pixels(height, width)
+        passes = self._passes(height, width, target)
+        finishing = self.options.finishes + (self.options.sharpen > 0)
+        storage.require_room(room_for(pictures[0], target, self.spec.scale, passes, finishing))
+        prepared = [self._prepared(picture) for picture in pictures]
+        through = [picture for picture in prepared if self._enlarges_alpha(picture)]
+        progress = of_passes(height, width, self.spec.scale, passes, 2 if through else 1, on_share)
+        enlarged = partial(self._enlarged, target=target, passes=passes, progress=progress, batch=batch)
         # Compression and noise are the colours'.
-        runners = self._runner_for(picture.color, picture.jpeg_quality), self._clean
-        progress = of_passes(picture.height, picture.width, self.spec.scale, passes, len(by_network), on_share)
-        color, *alphas = [
-            self._enlarged(pixels, target, passes, runner, progress, partial(_named, storage, name))
-            for pixels, runner, name in zip(by_network, runners, ("color", "alpha"), strict=False)
+        runners = [self._runner_for(picture.color, picture.jpeg_quality) for picture in prepared]
+        colors = enlarged([picture.color for picture in prepared], runners, step=partial(_named, storage, "color"))
+        alphas: Iterator[Pixels] = iter(())
+        if through:
+            planes = [picture.alpha[..., None] for picture in through if picture.alpha is not None]
+            alphas = iter(enlarged(planes, [self._clean] * len(planes), step=partial(_named, storage, "alpha")))
+        return [
+            self._completed(picture, color, next(alphas) if self._enlarges_alpha(picture) else None)
+            for picture, color in zip(prepared, colors, strict=True)
         ]
+
+    def pictures_at_once(self, height: int, width: int) -> int:
+        """Return how many pictures of that size ``upscale_pictures`` does best together."""
+        return 1 if any(self.options.wraps) else self._clean.pictures_at_once(height, width)
+
+    def _prepared(self, picture: Picture) -> Picture:
+        """Return ``picture`` with what is hidden filled, and with the resolution of its result."""
+        picture = with_hidden_filled(picture, self.options.wraps)
+        if self.options.resolution is None:
+            return picture
+        return replace(picture, metadata=with_resolution(picture.metadata, self.options.resolution))
+
+    def _completed(self, picture: Picture, color: Pixels, alpha: Pixels | None) -> Picture:
+        """Return the result of the prepared ``picture``, whose ``alpha`` (H, W, 1) is resized where there is none."""
+        storage, before, wraps = picture.storage, picture.alpha, self.options.wraps
         color = finished(color, picture.color, self.options, storage)
-        if picture.alpha is None:
+        if before is None:
             return replace(picture, color=color)
-        before, wraps = picture.alpha, self.options.wraps
-        if not alphas:
-            step = storage.step("alpha", (*target, 1), before.dtype)
-            alphas = [resized(before[..., None], "bicubic", wraps, step)]
-        alpha = alphas[0][..., 0]
+        if alpha is None:
+            step = storage.step("alpha", (*color.shape[:2], 1), before.dtype)
+            alpha = resized(before[..., None], "bicubic", wraps, step)
+        alpha = alpha[..., 0]
         keep_within_neighbours(alpha, before, wraps)
         return replace(picture, color=color, alpha=alpha)
 
@@ -193,17 +220,13 @@ class Upscaler:
         """
         if self._network.conditioned is None:
             return self._clean
-        given = self._conditions(pixels, jpeg_quality)
+        given = conditions_of(self.options, pixels, jpeg_quality, self._blur)
         if given not in self._runners:
             if len(self._runners) > MOST_RUNNERS:
                 self._runners.clear()
                 self._runners[conditions()] = self._clean
             self._runners[given] = self._new_runner(self._network.under(given), tile=self._clean.tile)
         return self._runners[given]
-
-    def _conditions(self, pixels: Pixels | None, jpeg_quality: float | None) -> tuple[float, ...]:
-        noise = _noise(self.options.noise, pixels)
-        return conditions(_quality(self.options.input_quality, jpeg_quality), noise, self._blur)
 
     def frames_at_once(self, height: int, width: int) -> int:
         """Return how many frames of that size ``upscale_frames`` does best together."""
@@ -231,42 +254,35 @@ class Upscaler:
 
     def _enlarged(
         self,
-        pixels: Pixels,
+        planes: list[Pixels],
+        runners: Sequence[NetworkRunner],
+        *,
         target: tuple[int, int],
         passes: int,
-        runner: NetworkRunner,
         progress: Iterator[OnTile],
         step: Callable[[int, tuple[int, int, int], DTypeLike], Step],
-    ) -> Pixels:
-        """Return ``pixels`` after as many passes of the network as reach ``target``, then brought to it exactly.
+        batch: int | None,
+    ) -> list[Pixels]:
+        """Return ``planes`` after as many passes of the network as reach ``target``, then brought to it exactly.
 
-        The first is ``runner``'s, which may remove what degraded the picture. Between passes, and before resizing, 16
-        bits are exact enough for any picture. ``progress`` yields the callback of each, ``step`` makes their arrays.
+        The first is that of their ``runners``, which may remove what degraded the pictures. Between passes, and before
+        resizing, 16 bits are exact enough for any picture. ``progress`` yields the callback of each, ``step`` makes
+        their arrays.
         """
-        dtype, scale = pixels.dtype, self.spec.scale
+        dtype, scale = planes[0].dtype, self.spec.scale
         for number in range(1, passes + 1):
-            reached = (pixels.shape[0] * scale, pixels.shape[1] * scale)
+            reached = (planes[0].shape[0] * scale, planes[0].shape[1] * scale)
             kind = dtype if number == passes and reached == target else np.uint16
-            pixels = runner.run(pixels, kind, next(progress), step(number, runner.shape_of(pixels), kind))
-            runner = self._clean
-        if pixels.shape[:2] == target:
-            return pixels
-        whole = step(0, (*target, pixels.shape[2]), dtype)
-        return resized(pixels, filter_for(pixels, target), self.options.wraps, whole)
-
-    def _room(self, picture: Picture, target: tuple[int, int]) -> int:
-        """Return the bytes of all arrays that are made of ``picture``, and of the result's file, at most."""
-        before, size = (picture.height, picture.width), picture.color.itemsize
-        passes, planes = self._passes(*before, target), picture.color.shape[2]
-        pixels = before[0] * before[1]
-        source = pixels * size * (planes if picture.alpha is None else 2 * planes + 1)
-        planes += picture.alpha is not None
-        result = target[0] * target[1] * planes * size
-        reached = [pixels * self.spec.scale ** (2 * number) for number in range(1, passes + 1)]
-        exact = (before[0] * self.spec.scale**passes, before[1] * self.spec.scale**passes) == target
-        between = sum(reached[:-1] if exact else reached) * planes * 2
-        finishing = self.options.finishes + (self.options.sharpen > 0)
-        return int(source + between + result * (2 + finishing))
+            if len(planes) > 1:
+                planes = run_together(planes, runners, kind, next(progress), batch)
+            else:
+                whole = step(number, runners[0].shape_of(planes[0]), kind)
+                planes = [runners[0].run(planes[0], kind, next(progress), whole)]
+            runners = [self._clean] * len(planes)
+        if planes[0].shape[:2] == target:
+            return planes
+        kind_of_filter, wraps = filter_for(planes[0], target), self.options.wraps
+        return [resized(plane, kind_of_filter, wraps, step(0, (*target, plane.shape[2]), dtype)) for plane in planes]
 
     def _passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         scale = self.spec.scale
@@ -275,20 +291,6 @@ class Upscaler:
                 f"{self.name} restores a picture without enlarging it.", "Use -s 1, or another model with -m."
             )
         return passes_of(height, width, target, scale)
-
-
-def _quality(stated: InputQuality, of_file: float | None) -> int | None:
-    """Return the JPEG quality, stated or of the file; whole, so that a folder's pictures share their networks."""
-    if stated == "auto":
-        return None if of_file is None else round(of_file)
-    return None if stated == "none" else stated
-
-
-def _noise(stated: Noise, pixels: Pixels | None) -> float:
-    """Return the noise, stated or of ``pixels``, in whole levels for the same reason; 0 where it may be texture."""
-    if stated != "auto":
-        return stated
-    return 0 if pixels is None else round(removable_noise(pixels))
 
 
 def _named(storage: Storage, plane: str, number: int, shape: tuple[int, int, int], dtype: DTypeLike) -> Step:

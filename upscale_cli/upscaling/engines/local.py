@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from itertools import islice
+from contextlib import ExitStack, closing
 from threading import Event
 
-from upscale_cli.images.picture import Image
+from upscale_cli.images.picture import Image, Picture
 from upscale_cli.notices import Notify
 from upscale_cli.upscaling import job as steps
 from upscale_cli.upscaling.engines.engine import Listener, Progress
-from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Reading, Upscalers
+from upscale_cli.upscaling.engines.read_ahead import Group, ReadAhead
+from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Reading, UpscalerFor, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
+from upscale_cli.upscaling.together import Grouping, enlarge_together, shape_of
 
 WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time
 
@@ -27,10 +28,12 @@ class LocalEngine:
     """Reads, computes and writes in threads of this process, as many pictures at once as there are devices.
 
     ``reading`` decodes a file, of at most so many megapixels, in place of ``read_image`` in this process.
+    ``together``: how many pictures of one shape that follow each other are computed at once; None: as many as suit the
+    device, which is one on a CPU.
     """
 
-    def __init__(self, notify: Notify, reading: Reading | None = None) -> None:
-        self._notify, self._reading = notify, reading
+    def __init__(self, notify: Notify, reading: Reading | None = None, together: int | None = None) -> None:
+        self._notify, self._reading, self._together = notify, reading, together
 
     def run(
         self, jobs: Iterable[Job], options: UpscaleOptions, upscalers: Upscalers, listener: Listener
@@ -38,37 +41,67 @@ class LocalEngine:
         """Do all ``jobs`` (see ``Engine``)."""
         at_once = len(options.device.split(","))
         upscaler_for = upscalers(options, self._notify)
+        grouping = Grouping(options, upscaler_for, self._together)
         stop = Event()
 
-        def compute(job: Job, image: Image | Outcome) -> Enlarged | Outcome:
-            if isinstance(image, Outcome):
-                return image
-            listener.started(job)
-            return steps.enlarge(job, image, options.size, upscaler_for, reporting(job, image, listener.progress, stop))
+        def read(job: Job) -> Image | Outcome:
+            return steps.read(job, options, self._reading, self._notify)
 
-        def finish(computed: Future[Enlarged | Outcome]) -> Outcome:
-            result = computed.result()
+        def compute(group: Group) -> list[Enlarged | Outcome]:
+            return self._computed(group, options, upscaler_for, listener, stop)
+
+        def finish(computed: Future[list[Enlarged | Outcome]], number: int) -> Outcome:
+            result = computed.result()[number]
             return result if isinstance(result, Outcome) else steps.write(result, options)
-
-        def reads_of(some: Iterable[Job]) -> Iterator[tuple[Job, Future[Image | Outcome]]]:
-            return ((job, reader.submit(steps.read, job, options, self._reading, self._notify)) for job in some)
 
         with ExitStack() as stack:
             reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
             computer = stack.enter_context(_Inline() if at_once == 1 else ThreadPoolExecutor(at_once, "compute"))
             writer = stack.enter_context(ThreadPoolExecutor(1, "write"))
             stack.callback(_abandon, stop, reader, computer, writer)
-            coming = iter(jobs)
-            reads = deque(reads_of(islice(coming, at_once + 1)))
+            reads = stack.enter_context(closing(ReadAhead(jobs, read, reader, at_once + 1)))
             writes: deque[Future[Outcome]] = deque()
-            while reads:
-                job, image = reads.popleft()
-                writes.append(writer.submit(finish, computer.submit(lambda j, i: compute(j, i.result()), job, image)))
-                reads.extend(reads_of(islice(coming, 1)))
-                while len(writes) >= at_once + WAITING_WRITES or (writes and writes[0].done()):
+
+            def begun(group: Group) -> list[Future[Outcome]]:  # so that no variable keeps the group's pictures
+                computed = computer.submit(compute, group)
+                return [writer.submit(finish, computed, number) for number in range(len(group))]
+
+            while reads.first():
+                group_writes = begun(_next_group(reads, grouping, at_once))
+                writes.extend(group_writes)
+                while len(writes) >= at_once * len(group_writes) + WAITING_WRITES or (writes and writes[0].done()):
                     yield writes.popleft().result()
             while writes:
                 yield writes.popleft().result()
+
+    def _computed(
+        self, group: Group, options: UpscaleOptions, upscaler_for: UpscalerFor, listener: Listener, stop: Event
+    ) -> list[Enlarged | Outcome]:
+        """Return what becomes of the pictures of ``group``: one, or several of one shape."""
+        pictures = [(job, image) for job, image in group if not isinstance(image, Outcome)]
+        for job, _ in pictures:
+            listener.started(job)
+        reports = [reporting(job, image, listener.progress, stop) for job, image in pictures]
+        if len(group) > 1:
+            small = [(job, image) for job, image in pictures if isinstance(image, Picture)]
+            return enlarge_together(small, options.size, upscaler_for, reports, self._together)
+        ((job, image),) = group
+        if isinstance(image, Outcome):
+            return [image]
+        return [steps.enlarge(job, image, options.size, upscaler_for, reports[0])]
+
+
+def _next_group(reads: ReadAhead, grouping: Grouping, at_once: int) -> Group:
+    """Take the next picture, and those like it that follow, as far as they are best computed together."""
+    group = [reads.take()]
+    job, image = group[0]
+    shape = shape_of(job, image)
+    most = grouping.at_once(image) if shape and isinstance(image, Picture) else 1
+    reads.expect(max(at_once, most))
+    while len(group) < most and (following := reads.first()) and shape_of(*following) == shape:
+        group.append(reads.take())
+        reads.expect(most)
+    return group
 
 
 class _Inline(Executor):
@@ -90,12 +123,17 @@ def _abandon(stop: Event, *pools: Executor) -> None:
 def reporting(
     job: Job, image: Image, on_progress: Callable[[Progress], None], stop: Event
 ) -> Callable[[float, str], None]:
-    """Return what calls ``on_progress`` with the share of ``job`` that is done, and raises Stopped after ``stop``."""
-    megapixels = sum(frame.height * frame.width for frame in image.frames) / 1e6
+    """Return what calls ``on_progress`` with the share of ``job`` that is done, and raises Stopped after ``stop``.
+
+    The share never falls, also where the picture is begun again.
+    """
+    megapixels, reached = sum(frame.height * frame.width for frame in image.frames) / 1e6, 0.0
 
     def on_share(share: float, detail: str) -> None:
+        nonlocal reached
         if stop.is_set():
             raise Stopped
-        on_progress(Progress(job, share, detail, share * megapixels))
+        reached = max(reached, share)
+        on_progress(Progress(job, reached, detail, reached * megapixels))
 
     return on_share
