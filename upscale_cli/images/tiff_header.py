@@ -7,9 +7,10 @@ from contextlib import suppress
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.header import Header, per_inch
 from upscale_cli.images.picture import Metadata
-from upscale_cli.images.tiff_tags import Buffer
+from upscale_cli.images.tiff_tags import Buffer, Directory
 
 MOST_PAGES = 1000
+LEAST_BY_OPENCV = 1024
 _PROFILED = frozenset({5, 8})  # photometric interpretations: separated inks, and CIE LAB
 _DENSE = frozenset({1, 5, 7, 8, 32773, 32946})  # compressions: none, LZW, JPEG, Deflate, PackBits, Deflate
 
@@ -37,10 +38,23 @@ def read(data: memoryview) -> Header:
     profiled = tags.PHOTOMETRIC in main and main[tags.PHOTOMETRIC].number in _PROFILED
     floating = tags.SAMPLE_FORMAT in main and main[tags.SAMPLE_FORMAT].number == 3
     kinds = {"gray_alpha": samples == 2, "transparent": samples == 2 or (samples == 4 and not profiled)}
-    kinds |= {"floating": floating, "by_pillow": profiled, "profiled": profiled, "dense": dense}
     depth = main[tags.BITS_PER_SAMPLE].number if tags.BITS_PER_SAMPLE in main else 1
+    by_pillow = profiled or _has_smallest_tiles(main, depth * samples)
+    kinds |= {"floating": floating, "by_pillow": by_pillow, "profiled": profiled, "dense": dense}
     channels = 3 if samples == 1 and tags.COLOR_MAP in main else samples
     return Header(*size, found, weight=2 if floating else 1, pixel_bytes=channels * min(2, max(1, depth // 8)), **kinds)
+
+
+def _has_smallest_tiles(main: Directory, bits: int) -> bool:
+    """Return whether there are uncompressed tiles of less than 1,024 bytes, which OpenCV does not read from memory.
+
+    ``bits``: of a pixel.
+    """
+    if not {tags.TILE_WIDTH, tags.TILE_LENGTH} <= main.keys():
+        return False
+    if tags.COMPRESSION in main and main[tags.COMPRESSION].number != 1:
+        return False
+    return -(-main[tags.TILE_WIDTH].number * bits // 8) * main[tags.TILE_LENGTH].number < LEAST_BY_OPENCV
 
 
 def further_pages(data: Buffer, after: int) -> list[int]:
