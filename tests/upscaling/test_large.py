@@ -244,7 +244,7 @@ def test_a_journal_that_is_torn_counts_as_far_as_it_is_whole(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"format_name": "webp"}, "webp files of that size are not written in strips. Choose --format tiff or png."),
+        ({"format_name": "webp"}, "webp files are not written in strips. Choose --format tiff or png."),
         ({"kernel": "auto", "iterations": 1, "network": None}, "--zssr needs the whole picture in memory."),
         ({"tileable": "x"}, "--tileable with transparency needs the whole picture in memory."),
     ],

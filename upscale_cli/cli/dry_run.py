@@ -57,6 +57,7 @@ def _row(job: Job, options: UpscaleOptions, forecaster: Forecaster) -> _Row:
         with fetched(job.source) as source:
             header = picture_header(source, options.max_megapixels)
         height, width = options.size.pixels(header.height, header.width)
+        job.require_size(height, width)
         if options.auto and not job.reuses_result:
             from upscale_cli.upscaling.choice import choice
 

@@ -27,7 +27,6 @@ STRIP = 1 << 20  # samples that are converted at a time
 # The palette made for the picture; OpenCV's other ways use a fixed one of 3-3-2 bits.
 GIF_PARAMETERS = (cv2.IMWRITE_GIF_QUALITY, 7, cv2.IMWRITE_GIF_DITHER, 3)
 WHOLE_JPEG = 24_000_000  # pixels up to which Huffman tables are optimised, which takes 6 bytes of memory for each
-LARGEST_JPEG = 65_500  # pixels on a side
 LARGEST_TIFF = 2**32 - 2**26  # bytes of pixels: above, BigTIFF's positions of 64 bits are needed
 _MOST_BLOCKS = 65_535  # of 8 x 8 pixels between two restart markers
 _PROFILE_PART = 65_519  # bytes of an ICC profile that one segment takes
@@ -178,8 +177,6 @@ def _described(found: Metadata) -> Iterator[Entry]:
 def _jpeg(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, quality: int) -> None:
     """One scan by OpenCV, or, of a large picture, those of its strips with restart markers between them."""
     height, width = pixels.picture.height, pixels.picture.width
-    if max(height, width) > LARGEST_JPEG:
-        raise NotEncodable
     whole, blocks = height * width <= WHOLE_JPEG, -(-width // 8)
     block_rows = max(1, min(_MOST_BLOCKS // blocks, _rows_per_strip(pixels) // 8))
     parameters = [

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from upscale_cli.errors import UsageError
+from upscale_cli.errors import OutputError, UsageError
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.tiff_tags import Buffer
 
@@ -18,7 +18,7 @@ class Format:
 
     ``depths``: bits per channel it holds (12: what is left of 16; 32, of EXR 16 too, are floating point).
     ``metadata``: the fields of ``Metadata`` it holds. ``extra``: what has to be installed for it.
-    ``longest``: pixels of a side.
+    ``longest`` and ``largest``: pixels of a side, and of the whole, that it holds, or that its library takes.
     """
 
     name: str
@@ -31,11 +31,27 @@ class Format:
     quality: int | None = None
     extra: str | None = None
     longest: int | None = None
+    largest: int | None = None
 
     @property
     def lossy(self) -> bool:
         """Whether pixels change in it."""
         return self.quality is not None
+
+    def refusal(self, height: int, width: int) -> str | None:
+        """Return why a file of the format cannot hold a picture of that size, None where it can."""
+        size = f"{self.name} cannot hold {width}x{height} pixels"
+        if self.longest is not None and max(height, width) > self.longest:
+            return f"{size}: its sides have at most {self.longest:,}"
+        if self.largest is not None and height * width > self.largest:
+            return f"{size}: it has at most {self.largest:,}"
+        return None
+
+    def require_size(self, path: Path, height: int, width: int) -> None:
+        """Raise OutputError where ``path``, a file of the format, cannot hold a picture of that size."""
+        if reason := self.refusal(height, width):
+            others = "tiff" if self.name == "png" else "png or tiff"
+            raise OutputError(f"{path}: {reason}.", f"Choose --format {others}, or a smaller size.")
 
 
 MAGIC = 17  # bytes that tell the format
@@ -47,6 +63,7 @@ FORMATS: tuple[Format, ...] = (
         rb"\xff\xd8\xff",
         metadata=(*_BLOCKS, "comment", "resolution"),
         quality=95,
+        longest=65_500,
     ),
     Format(
         "png",
@@ -56,9 +73,10 @@ FORMATS: tuple[Format, ...] = (
         alpha=True,
         animation=True,
         metadata=(*_BLOCKS, "text", "comment", "resolution"),
+        longest=1_000_000,
     ),
     Format(
-        "webp", (".webp",), rb"RIFF....WEBP", alpha=True, animation=True, metadata=_BLOCKS, quality=95, longest=16383
+        "webp", (".webp",), rb"RIFF....WEBP", alpha=True, animation=True, metadata=_BLOCKS, quality=95, longest=16_383
     ),
     Format(
         "tiff",
@@ -77,10 +95,12 @@ FORMATS: tuple[Format, ...] = (
         animation=True,
         metadata=_BLOCKS,
         quality=90,
+        longest=32_768,
+        largest=16_384**2,
     ),
     Format("bmp", (".bmp", ".dib"), rb"BM"),
     Format("ppm", (".ppm", ".pgm", ".pnm", ".pbm"), rb"P[1-6]\s", depths=(8, 16)),
-    Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True, longest=65535),
+    Format("gif", (".gif",), rb"GIF8[79]a", alpha=True, animation=True, longest=65_535),
     Format(
         "jxl",
         (".jxl",),

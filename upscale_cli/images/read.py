@@ -144,8 +144,8 @@ def require_harmless(path: Path, data: Buffer, max_megapixels: float) -> tuple[F
             f"{path} claims {claimed}, more than {max_megapixels:g} megapixels.",
             f"If that is right, raise the limit: --max-megapixels {megapixels + 1:.0f}.",
         )
-    if known.longest is not None and max(header.size) > known.longest:
-        raise InputError(f"{path} is damaged: {known.name} holds no {claimed}.", "Copy or download it again.")
+    if reason := known.refusal(header.height, header.width):
+        raise InputError(f"{path} claims {claimed}, and {reason}.", "Copy or download it again.")
     if header.dense and header.height * header.width > MOST_PIXELS_PER_BYTE * len(data):
         raise InputError(f"{path} is damaged: {len(data)} bytes cannot hold {claimed}.", "Copy or download it again.")
     if frames > MOST_FRAMES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -79,10 +78,9 @@ def write_image(image: Image, path: Path, options: WriteOptions, replaces: bool 
         notices.append(note(f"avif is shown for ever, not {image.loop_count} times (png, webp and gif hold it)."))
     pixels, of_pixels = _fit_pixels(frames, options)
     metadata, of_metadata = _fit_metadata(frames[0], kind, pixels[0])
+    kind.require_size(path, frames[0].height, frames[0].width)
     with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
         try:
-            if max(frames[0].height, frames[0].width) > (kind.longest or math.inf):
-                raise NotEncodable
             if isinstance(image, Animation) and len(frames) > 1:
                 write = partial(encode_animation, pixels, image, metadata, file, kind)
             else:

@@ -49,6 +49,13 @@ class Job:
         """Every file that doing the job writes."""
         return (self.target,) if self.comparison is None else (self.target, self.comparison)
 
+    def require_size(self, height: int, width: int) -> None:
+        """Raise OutputError where the format of a file to be written cannot hold a result of that size."""
+        if not self.reuses_result:
+            formats.of_target(self.target).require_size(self.target, height, width)
+        if self.comparison is not None:  # which shows two beside each other
+            formats.of_target(self.comparison).require_size(self.comparison, height, 2 * width)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -147,7 +154,7 @@ def enlarge(
         if job.reuses_result:
             with remote.fetched(job.target) as target:
                 return _enlarged(job, image, read_image(target))
-        size.pixels(frames[0].height, frames[0].width)  # an impossible size is refused before anything is trained
+        job.require_size(*size.pixels(frames[0].height, frames[0].width))  # before anything is trained
         upscaler = upscaler_for(frames[0], preparing)
         prepared, results = reached, []
         for number, frame in enumerate(frames):

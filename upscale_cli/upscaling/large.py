@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from upscale_cli import __version__
 from upscale_cli.errors import InputError, UpscaleError, UsageError
 from upscale_cli.images import formats, libvips
-from upscale_cli.images.encode import LARGEST_JPEG
 from upscale_cli.images.header import Header
 from upscale_cli.images.picture import Picture
 from upscale_cli.images.read import format_and_header
@@ -36,6 +35,7 @@ def read_in_files(job: Job, options: UpscaleOptions, notify: Notify) -> Picture 
         target = options.size.pixels(header.height, header.width)
     except UpscaleError:
         return None  # reading says what is wrong
+    job.require_size(*target)
     needed = (header.height * header.width + target[0] * target[1]) * header.pixel_bytes
     free = _free_memory()
     if needed <= SHARE_OF_FREE_MEMORY * free or known.name not in libvips.READ or header.frames is not None:
@@ -60,8 +60,8 @@ def read_in_files(job: Job, options: UpscaleOptions, notify: Notify) -> Picture 
 def _require_strips(job: Job, options: UpscaleOptions, header: Header, target: tuple[int, int]) -> None:
     """Raise UsageError for what is asked for and needs the whole picture in memory."""
     kind = formats.of_target(job.target)
-    if kind.name not in WRITTEN or (kind.name == "jpeg" and max(target) > LARGEST_JPEG):
-        raise UsageError(f"{kind.name} files of that size are not written in strips.", "Choose --format tiff or png.")
+    if kind.name not in WRITTEN:
+        raise UsageError(f"{kind.name} files are not written in strips.", "Choose --format tiff or png.")
     whole = {
         "--zssr": options.zero_shot,
         "--kernel auto": options.kernel == "auto",

@@ -75,6 +75,8 @@ def enlarge_together(
 
     start, pictures = time.perf_counter(), [picture for _, picture in group]
     try:
+        for job, picture in group:
+            job.require_size(*size.pixels(picture.height, picture.width))
         upscaler = upscaler_for(pictures[0], on_share)
         assert isinstance(upscaler, Together)
         results = upscaler.upscale_pictures(pictures, size, on_share, batch)
