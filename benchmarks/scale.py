@@ -37,8 +37,9 @@ from upscale_cli.resize import resize_pixels
 from upscale_cli.upscalers import upscalers
 from upscale_cli.upscaling.engines.ray import RayEngine
 from upscale_cli.upscaling.job import Job, Outcome, UpscalerFor
+from upscale_cli.upscaling.naming import Naming
 from upscale_cli.upscaling.options import UpscaleOptions
-from upscale_cli.upscaling.plan import Naming, plans
+from upscale_cli.upscaling.plan import plans
 from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.ray_options import RayOptions
 from upscale_cli.upscaling.size import Size

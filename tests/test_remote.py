@@ -19,7 +19,8 @@ from terminal import Terminal
 from upscale_cli.atomic import HOST
 from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.remote import Address, Entry, _remove_those_of_killed, existing, fetched, place, shared_place, written
-from upscale_cli.upscaling.plan import Naming, plan
+from upscale_cli.upscaling.naming import Naming
+from upscale_cli.upscaling.plan import plan
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from upscale_cli.errors import UsageError
 from upscale_cli.images.formats import READ_ONLY, by_name, of_content, of_path, of_target
 from upscale_cli.images.picture import Picture, Pixels
 from upscale_cli.images.read import picture_header, read_image
-from upscale_cli.upscaling.plan import Naming, plan
+from upscale_cli.upscaling.naming import Naming
+from upscale_cli.upscaling.plan import plan
 
 LAB_GREEN, LAB_WHITE, LAB_BLACK = (60, -50, 40), (100, 0, 0), (5, 0, 0)
 

@@ -9,7 +9,8 @@ import pytest
 from upscale_cli import networks
 from upscale_cli.errors import UsageError
 from upscale_cli.networks import ARCHITECTURES
-from upscale_cli.training.recipe import Network, checked
+from upscale_cli.training.recipe import Network
+from upscale_cli.training.recipe_checks import checked
 from upscale_cli.training.recipe_file import load_recipe, names, public_toml, to_table, to_toml
 
 # From the papers: (architecture, patch, batch, rate, iterations, losses with their weights, game).

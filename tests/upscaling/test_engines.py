@@ -30,8 +30,9 @@ from upscale_cli.upscaling.engines.engine import Engine, Progress
 from upscale_cli.upscaling.engines.local import WAITING_WRITES, LocalEngine
 from upscale_cli.upscaling.engines.ray import RayEngine
 from upscale_cli.upscaling.job import Job, Outcome, UpscalerFor, do
+from upscale_cli.upscaling.naming import Naming
 from upscale_cli.upscaling.options import UpscaleOptions
-from upscale_cli.upscaling.plan import Naming, plan
+from upscale_cli.upscaling.plan import plan
 from upscale_cli.upscaling.progress import OnShare
 from upscale_cli.upscaling.ray_options import RayOptions
 from upscale_cli.upscaling.size import Size

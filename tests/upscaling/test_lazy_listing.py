@@ -17,7 +17,8 @@ from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images.formats import by_name
 from upscale_cli.upscaling import job as jobs_room
 from upscale_cli.upscaling import listing
-from upscale_cli.upscaling.plan import Naming, plan, plans
+from upscale_cli.upscaling.naming import Naming
+from upscale_cli.upscaling.plan import plan, plans
 
 TREE = Naming("x2", output="out", recursive=True)
 

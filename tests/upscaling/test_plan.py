@@ -14,7 +14,8 @@ from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.listing import Found, Part
-from upscale_cli.upscaling.plan import Naming, Plan, plan
+from upscale_cli.upscaling.naming import Naming
+from upscale_cli.upscaling.plan import Plan, plan
 
 NAMING = Naming(label="x4")
 

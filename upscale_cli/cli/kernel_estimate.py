@@ -132,11 +132,12 @@ def _kind(file: Path | None, kind: str | None) -> str:
 def _plan(paths: tuple[str, ...], drawing: str | None, recursive: bool, request: Request) -> Plan:
     """Return the jobs: their targets are the drawings. Raises UpscaleError kinds, before any work."""
     from upscale_cli.images import formats
-    from upscale_cli.upscaling import plan as plans
+    from upscale_cli.upscaling.naming import Naming
+    from upscale_cli.upscaling.plan import plan as planned
 
     refuse_addresses([path for path in (*paths, drawing or "") if is_address(path)], "a kernel's picture")
-    naming = plans.Naming("kernel", drawing, None, formats.by_name("png"), recursive, "overwrite")
-    plan = plans.plan(paths, naming)
+    naming = Naming("kernel", drawing, None, formats.by_name("png"), recursive, "overwrite")
+    plan = planned(paths, naming)
     if request.overwrite:
         return plan
     if len(paths) == len(plan.jobs) == 1 and not Path(paths[0]).is_dir():

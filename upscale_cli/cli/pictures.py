@@ -20,8 +20,9 @@ from upscale_cli.upscalers import upscalers, upscalers_of_none
 if TYPE_CHECKING:
     from upscale_cli.upscaling.engines.engine import Engine
     from upscale_cli.upscaling.job import Job, Upscalers
+    from upscale_cli.upscaling.naming import Naming
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.plan import Naming, Plan
+    from upscale_cli.upscaling.plan import Plan
     from upscale_cli.upscaling.ray_options import RayOptions
 
 PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day

@@ -27,8 +27,8 @@ from upscale_cli.remote import is_address
 if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
     from upscale_cli.upscaling.clip_options import ClipOptions
+    from upscale_cli.upscaling.naming import Naming
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.plan import Naming
     from upscale_cli.upscaling.ray_options import RayOptions
 
 
@@ -145,9 +145,9 @@ run.headings = {
 
 def _naming(placing: Placing, kind: Format | None, recursive: bool) -> Naming:
     """Return how results of pictures are named."""
-    from upscale_cli.upscaling import plan
+    from upscale_cli.upscaling.naming import Naming
 
-    return plan.Naming(
+    return Naming(
         label=placing.label,
         output=placing.output,
         suffix=placing.suffix,

@@ -150,7 +150,7 @@ train.headings = {
 
 def _resumed(folder: Path, recipe: str | None, changes: list[str]) -> Recipe:
     """Return the recipe of the run in ``folder``, with ``changes``."""
-    from upscale_cli.training.recipe import checked
+    from upscale_cli.training.recipe_checks import checked
     from upscale_cli.training.recipe_file import changed, to_table
     from upscale_cli.training.state import CHECKPOINT, latest_checkpoint, open_checkpoint
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from upscale_cli.upscaling.arrivals import Arrivals
     from upscale_cli.upscaling.engines.local import LocalEngine
     from upscale_cli.upscaling.job import Upscalers
+    from upscale_cli.upscaling.naming import Naming
     from upscale_cli.upscaling.options import UpscaleOptions
-    from upscale_cli.upscaling.plan import Naming, Plan
+    from upscale_cli.upscaling.plan import Plan
 
 LOOK_EVERY = 1000  # milliseconds between looks at files that are not whole yet
 LOOKS_WITHOUT_CHANGE = 30  # after so many the folder is listed anyway: not every file system tells of changes

@@ -16,7 +16,8 @@ import msgspec
 import tomli_w
 
 from upscale_cli.errors import UsageError
-from upscale_cli.training.recipe import Recipe, checked
+from upscale_cli.training.recipe import Recipe
+from upscale_cli.training.recipe_checks import checked
 
 FOLDER = Path(__file__).with_name("recipes")
 LARGEST = 2**15  # bytes; reading takes time in proportion to the square of the depth of keys

@@ -21,7 +21,8 @@ from upscale_cli.networks import NetworkSpec, build_trainable, recognise
 from upscale_cli.training.discriminators import DISCRIMINATORS
 from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.muon import Muon
-from upscale_cli.training.recipe import Adversarial, Optimizer, Recipe, checked
+from upscale_cli.training.recipe import Adversarial, Optimizer, Recipe
+from upscale_cli.training.recipe_checks import checked
 from upscale_cli.training.recipe_file import public_toml, to_table
 from upscale_cli.weights import state_dict
 

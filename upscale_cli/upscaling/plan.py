@@ -7,51 +7,21 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from upscale_cli import atomic
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
-from upscale_cli.images.formats import Format
 from upscale_cli.notices import Notice, warning
-from upscale_cli.remote import Address, existing, place
+from upscale_cli.remote import Address, existing
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.listing import Found, Part, named, parts
+from upscale_cli.upscaling.naming import Naming, folder_for, job_of, require_folder_for_several
 from upscale_cli.video.kinds import is_clip
 
-Existing = Literal["auto", "overwrite", "skip"]
-
-SHORTEST = 3  # parts of an address that has a place beside it: the store, the bucket, a folder
 BATCH = 1000  # pictures that are planned at once
 
 # The name of a result beside its picture: photo_x4, photo_w1920_lite-x4, photo_1920x1080_compare.
 OWN_RESULT = re.compile(r"(.+?)_(?:x[\d.]+|[wh]\d+|\d+x\d+)(?:_.+)?")
-
-
-@dataclass(frozen=True)
-class Naming:
-    """How outputs are named.
-
-    ``output``: a file for one picture, else a folder; None: beside the input. ``suffix``: None for ``label`` where the
-    target lies beside its source, and nothing elsewhere. ``existing`` targets: "auto" refuses to replace a single
-    picture and skips those of a folder, so that a repeated run continues.
-
-    Raises UsageError where ``suffix`` cannot be a part of a file's name.
-    """
-
-    label: str
-    output: str | None = None
-    suffix: str | None = None
-    format: Format | None = None
-    recursive: bool = False
-    existing: Existing = "auto"
-    compare: bool = False
-
-    def __post_init__(self) -> None:
-        if self.suffix and (Path(f"x{self.suffix}").name != f"x{self.suffix}" or "\0" in self.suffix):
-            raise UsageError(
-                f"The suffix {self.suffix} cannot be a part of a file's name.", "Choose another folder with -o."
-            )
 
 
 @dataclass(frozen=True)
@@ -88,10 +58,10 @@ def plans(inputs: Sequence[str], naming: Naming, batch: int | None = BATCH) -> I
     The first plan raises what ``plan`` raises; the others name what is refused of them.
     """
     items = named(inputs)
-    _require_folder_for_several(items, naming)
+    require_folder_for_several(items, naming)
     lazily = batch is not None and len(items) == 1 and items[0].path.is_dir() and not _may_meet(items[0].path, naming)
     planner = _Planner(naming, len(items) == 1)
-    listed = parts(items, naming.recursive, lambda folder: _folder_for(folder, naming))
+    listed = parts(items, naming.recursive, lambda folder: folder_for(folder, naming))
     batches = _batches(listed, batch if lazily else None)
     first = planner.plan(next(batches, Part()))
     for error in (*first.unreadable, *(error for _, error in first.refused)):
@@ -119,7 +89,7 @@ def _batches(listed: Iterator[Part], most: int | None) -> Iterator[Part]:
 
 def _may_meet(folder: Path, naming: Naming) -> bool:
     """Return whether results of ``folder`` may lie where its pictures are, so that all must be listed beforehand."""
-    inside, output = folder.resolve(), _folder_for(folder, naming).resolve()
+    inside, output = folder.resolve(), folder_for(folder, naming).resolve()
     return output == inside or output in inside.parents
 
 
@@ -140,14 +110,14 @@ class _Planner:
     def plan(self, part: Part) -> Plan:
         """Return what is to be done of ``part``."""
         found = _without_own_results([item for item in part.found if self._is_new(item)], part.whole)
-        jobs = [_job(item, self._alone, self._naming) for item in found]
+        jobs = [job_of(item, self._alone, self._naming) for item in found]
         self._sources |= {self._key(job.source): job.source for job in jobs}
         faults = [(job, error) for job in jobs if (error := self._fault(job))]
         refused = {job for job, _ in faults}
         sound = [job for job in jobs if job not in refused]
         single = self._alone and bool(found) and found[0].root is None
         planned = _without_existing(sound, self._naming, single and not faults)
-        folders = dict.fromkeys(_folder_for(item.root, self._naming) for item in found if item.root is not None)
+        folders = dict.fromkeys(folder_for(item.root, self._naming) for item in found if item.root is not None)
         if part.whole:
             for known in (self._real, self._resolved, self._sources, self._targets):
                 known.clear()
@@ -204,16 +174,6 @@ def _way_on(items: Sequence[Found]) -> str:
     return "Add -r to look into subfolders."
 
 
-def _require_folder_for_several(named: Sequence[Found], naming: Naming) -> None:
-    if naming.output is None or not _is_file_name(naming.output) or formats.of_path(Path(naming.output)) is None:
-        return
-    if len(named) > 1 or named[0].path.is_dir():
-        raise UsageError(
-            f"{naming.output} is one picture, but several are to be made.",
-            f"For a folder, write {naming.output}{os.sep}.",
-        )
-
-
 def _without_own_results(found: Sequence[Found], whole: bool) -> list[Found]:
     """Leave out what patterns and folders found of earlier runs: names of other pictures, and a size.
 
@@ -228,49 +188,6 @@ def _without_own_results(found: Sequence[Found], whole: bool) -> list[Found]:
         return not whole and any(path.with_name(match[1] + extension).exists() for extension in formats.EXTENSIONS)
 
     return [item for item in found if not ((item.root or item.by_pattern) and is_result(item.path))]
-
-
-def _folder_for(argument: Path, naming: Naming) -> Path:
-    """Return the folder that takes the results of the folder ``argument``."""
-    if naming.output:
-        return place(naming.output)
-    named = argument.resolve() if argument.name in ("", "..") else argument
-    if not named.name or (isinstance(named, Address) and len(named.parts) < SHORTEST):
-        raise UsageError(f"{argument} has no place beside it for results.", "Name a folder with -o.")
-    return named.with_name(f"{named.name}_{naming.label}")
-
-
-def _job(item: Found, alone: bool, naming: Naming) -> Job:
-    if item.root is not None:
-        inside = Path(*item.path.relative_to(item.root).parts)
-        target = _folder_for(item.root, naming) / _renamed(inside, naming.suffix or "", naming)
-    elif naming.output is None:
-        suffix = f"_{naming.label}" if naming.suffix is None else naming.suffix
-        target = _renamed(item.path, suffix, naming)
-    elif alone and _is_file_name(naming.output):
-        target = place(naming.output)
-        kind = formats.of_target(target)
-        if naming.format and naming.format != kind:
-            reason = f"{target} and --format {naming.format.name} contradict each other."
-            raise UsageError(reason, "Leave one of them out.")
-    else:
-        target = place(naming.output) / _renamed(Path(item.path.name), naming.suffix or "", naming)
-    replaces = naming.existing == "overwrite"
-    if not naming.compare:
-        return Job(item.path, target, replaces=replaces)
-    extension = target.suffix if formats.of_target(target).name == "jpeg" else ".png"  # which holds the double width
-    return Job(item.path, target, target.with_name(f"{target.stem}_compare{extension}"), replaces=replaces)
-
-
-def _renamed(path: Path, suffix: str, naming: Naming) -> Path:
-    extension = path.suffix if formats.of_path(path) else ".png"
-    if naming.format and naming.format != formats.of_path(path):
-        extension = naming.format.extensions[0]
-    return path.with_name(f"{path.stem}{suffix}{extension}")
-
-
-def _is_file_name(output: str) -> bool:
-    return bool(Path(output).suffix) and not output.endswith(("/", os.sep)) and not place(output).is_dir()
 
 
 def _without_existing(jobs: Sequence[Job], naming: Naming, single: bool) -> Plan:
