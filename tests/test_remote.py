@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -9,18 +10,27 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from terminal import Terminal
 
 from upscale_cli.atomic import HOST
 from upscale_cli.errors import InputError, OutputError, UsageError
+from upscale_cli.images.picture import Picture
+from upscale_cli.notices import ignore
 from upscale_cli.remote import Address, Entry, _remove_those_of_killed, existing, fetched, place, shared_place, written
+from upscale_cli.upscaling.engines.engine import Progress
+from upscale_cli.upscaling.engines.local import LocalEngine
+from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Upscalers
 from upscale_cli.upscaling.naming import Naming
+from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.plan import plan
+from upscale_cli.upscaling.progress import OnShare
 
 
 @pytest.fixture
@@ -205,6 +215,58 @@ def test_folders_of_a_store_share_a_folder_of_it() -> None:
     for others in ([Address("s3://c/out")], [Path("s3:/b")]):
         with pytest.raises(ValueError, match="several stores"):
             shared_place([Address("s3://b/out"), *others])
+
+
+def test_a_store_that_refuses_no_objects_is_asked(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = type(store).put_file
+
+    def unable(itself: Any, source: str, path: str, *more: Any, mode: str = "overwrite", **options: Any) -> None:
+        if mode == "create":
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
+        put(itself, source, path, *more, **options)
+
+    monkeypatch.setattr(type(store), "put_file", unable)
+    monkeypatch.setattr("upscale_cli.remote.CREATES", {"memory"})
+    target = Address("memory://out/a.png")
+    with written(target, replaces=False) as copy:
+        copy.write_bytes(b"first")
+    with pytest.raises(OutputError, match="in the meantime, and is kept"), written(target, replaces=False) as copy:
+        copy.write_bytes(b"second")
+    assert store.cat_file("/out/a.png") == b"first"
+
+
+def test_several_pictures_come_from_a_store_and_go_to_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = threading.Barrier(2), threading.Barrier(2)
+
+    def read(*_: Any) -> Picture:
+        reading.wait(10)
+        return Picture(np.zeros((4, 4, 3), np.uint8))
+
+    def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
+        writing.wait(10)
+        return enlarged.outcome
+
+    def enlarge(job: Job, image: Picture, *_: Any) -> Enlarged:
+        return Enlarged(image, image, Outcome(job))
+
+    for name, step in {"read": read, "enlarge": enlarge, "write": write}.items():
+        monkeypatch.setattr(f"upscale_cli.upscaling.job.{name}", step)
+    jobs = [Job(Address(f"memory://in/{number}.png"), Address(f"memory://out/{number}.png")) for number in range(6)]
+    making: Upscalers = lambda options, notify: never  # noqa: E731
+    outcomes = LocalEngine(ignore).run(jobs, UpscaleOptions(scale=2), making, Unheard())
+    assert [outcome.job for outcome in outcomes] == jobs
+
+
+def never(first: Picture, on_share: OnShare) -> NoReturn:
+    raise MemoryError
+
+
+class Unheard:
+    """Hears of jobs."""
+
+    def started(self, job: Job) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
 
 
 def test_names_in_a_store_never_lead_out_of_the_output_folder(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:

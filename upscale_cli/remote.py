@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -239,14 +240,19 @@ def write_bytes(target: Address, data: bytes) -> None:
 def _put(copy: Path, target: Address, replaces: bool) -> None:
     with _explained(f"Cannot write {target}", OutputError):
         store, path = store_of(target)
+        if target.protocol in CREATES and not replaces:
+            try:
+                store.put_file(str(copy), path, mode="create")
+                return
+            except FileExistsError as error:
+                raise _appeared(target) from error
+            except OSError as error:  # some that speak S3 do not know how
+                if error.errno != errno.ENOSYS:
+                    raise
         if not replaces and store.exists(path):
             raise _appeared(target)
         if target.protocol in WHOLE_AT_ONCE:
-            options = {"mode": "create"} if target.protocol in CREATES and not replaces else {}
-            try:
-                store.put_file(str(copy), path, **options)
-            except FileExistsError as error:
-                raise _appeared(target) from error
+            store.put_file(str(copy), path)
             return
         store.makedirs(store._parent(path), exist_ok=True)
         temporary = f"{store._parent(path)}/.upscale-{secrets.token_hex(8)}.tmp{target.suffix}"

@@ -217,7 +217,7 @@ def test_many_pictures_are_read_ahead_only_while_they_are_small(
         yield from (Job(Path(f"{number}.png"), Path("out.png")) for number in range(9))
 
     with ThreadPoolExecutor(1) as pool:
-        ahead = ReadAhead(named(), reading, pool, 2)
+        ahead = ReadAhead(named(), reading, lambda job: pool, 2)
         ahead.expect(6)
         for _ in range(read):
             assert reached.acquire(timeout=5)

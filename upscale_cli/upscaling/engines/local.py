@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from threading import Event
 
 from upscale_cli.images.picture import Image, Picture
 from upscale_cli.notices import Notify
 from upscale_cli.upscaling import job as steps
 from upscale_cli.upscaling.engines.engine import Listener, Progress
-from upscale_cli.upscaling.engines.read_ahead import Group, ReadAhead
+from upscale_cli.upscaling.engines.read_ahead import MOST_PIXELS, Group, ReadAhead
 from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Reading, UpscalerFor, Upscalers
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.together import Grouping, enlarge_together, shape_of
 
 WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time
+TRANSFERS = 8  # pictures that come from a store, or go to it, at once: each waits for its answers most of the time
 
 
 class Stopped(BaseException):
@@ -55,21 +56,26 @@ class LocalEngine:
             return result if isinstance(result, Outcome) else steps.write(result, options)
 
         with ExitStack() as stack:
-            reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
+            reader, writer, fetcher, sender = (
+                stack.enter_context(ThreadPoolExecutor(count, name))
+                for count, name in ((1, "read"), (1, "write"), (TRANSFERS, "read remote"), (TRANSFERS, "write remote"))
+            )
             computer = stack.enter_context(_Inline() if at_once == 1 else ThreadPoolExecutor(at_once, "compute"))
-            writer = stack.enter_context(ThreadPoolExecutor(1, "write"))
-            stack.callback(_abandon, stop, reader, computer, writer)
-            reads = stack.enter_context(closing(ReadAhead(jobs, read, reader, at_once + 1)))
+            stack.callback(_abandon, stop, reader, fetcher, computer, writer, sender)
+            reads = ReadAhead(jobs, read, lambda job: fetcher if job.remote else reader, at_once + 1)
+            stack.callback(reads.close)
             writes: deque[Future[Outcome]] = deque()
 
-            def begun(group: Group) -> list[Future[Outcome]]:  # so that no variable keeps the group's pictures
+            def begin(group: Group) -> int:  # a function, so that no variable keeps the pictures
+                """Compute and write ``group``; returns how many pictures may wait to be written."""
                 computed = computer.submit(compute, group)
-                return [writer.submit(finish, computed, number) for number in range(len(group))]
+                for number, (job, _) in enumerate(group):
+                    writes.append((sender if job.remote else writer).submit(finish, computed, number))
+                return at_once * len(group) + _waiting_writes(group)
 
             while reads.first():
-                group_writes = begun(_next_group(reads, grouping, at_once))
-                writes.extend(group_writes)
-                while len(writes) >= at_once * len(group_writes) + WAITING_WRITES or (writes and writes[0].done()):
+                most = begin(_next_group(reads, grouping, at_once))
+                while len(writes) >= most or (writes and writes[0].done()):
                     yield writes.popleft().result()
             while writes:
                 yield writes.popleft().result()
@@ -97,11 +103,20 @@ def _next_group(reads: ReadAhead, grouping: Grouping, at_once: int) -> Group:
     job, image = group[0]
     shape = shape_of(job, image)
     most = grouping.at_once(image) if shape and isinstance(image, Picture) else 1
-    reads.expect(max(at_once, most))
+    reads.expect(max(at_once, most) + (TRANSFERS if job.remote else 0))
     while len(group) < most and (following := reads.first()) and shape_of(*following) == shape:
         group.append(reads.take())
         reads.expect(most)
     return group
+
+
+def _waiting_writes(group: Group) -> int:
+    """Return how many finished pictures like those of ``group`` may be kept in memory: more that go to a store."""
+    job, image = group[0]
+    if not job.remote or isinstance(image, Outcome):
+        return WAITING_WRITES
+    pixels = sum(frame.height * frame.width for frame in image.frames)
+    return max(WAITING_WRITES, min(TRANSFERS, MOST_PIXELS // pixels))
 
 
 class _Inline(Executor):

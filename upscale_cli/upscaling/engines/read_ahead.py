@@ -17,15 +17,20 @@ Group = list[tuple[Job, Image | Outcome]]
 
 
 class ReadAhead:
-    """Reads the pictures of ``jobs`` in their order in a thread of ``reader``, the ``fewest`` ahead or more.
+    """Reads the pictures of ``jobs``, the ``fewest`` ahead or more; ``reader_for`` gives the threads for each.
 
-    Beyond the fewest a picture is read only while those that wait have less than MOST_PIXELS together.
+    Beyond the fewest a picture is read only while those that wait have less than MOST_PIXELS together, or where it is
+    the next.
     """
 
     def __init__(
-        self, jobs: Iterable[Job], read: Callable[[Job], Image | Outcome], reader: Executor, fewest: int
+        self,
+        jobs: Iterable[Job],
+        read: Callable[[Job], Image | Outcome],
+        reader_for: Callable[[Job], Executor],
+        fewest: int,
     ) -> None:
-        self._coming, self._read, self._reader, self._fewest = iter(jobs), read, reader, fewest
+        self._coming, self._read, self._reader_for, self._fewest = iter(jobs), read, reader_for, fewest
         self._waiting: deque[tuple[Job, Future[Image | Outcome]]] = deque()
         self._changed, self._read_count, self._pixels, self._closed = Condition(), 0, 0, False
         self.expect(fewest)
@@ -33,7 +38,7 @@ class ReadAhead:
     def expect(self, count: int) -> None:
         """Have ``count`` pictures read, or as many as there are."""
         for job in islice(self._coming, max(0, count - len(self._waiting))):
-            self._waiting.append((job, self._reader.submit(self._read_in_turn, job)))
+            self._waiting.append((job, self._reader_for(job).submit(self._read_in_turn, job)))
 
     def first(self) -> tuple[Job, Image | Outcome] | None:
         """Return the next picture once it is read, without taking it; None where there is none."""
@@ -56,14 +61,16 @@ class ReadAhead:
 
     def _read_in_turn(self, job: Job) -> Image | Outcome:
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._read_count < self._fewest or self._pixels < MOST_PIXELS
-            )
+            self._changed.wait_for(lambda: self._closed or self._may_read(job))
             if self._closed:
                 raise CancelledError
         image = self._read(job)
         self._count(image, 1)
         return image
+
+    def _may_read(self, job: Job) -> bool:
+        is_next = bool(self._waiting) and self._waiting[0][0] is job
+        return is_next or self._read_count < self._fewest or self._pixels < MOST_PIXELS
 
     def _count(self, image: Image | Outcome, sign: int) -> None:
         frames = () if isinstance(image, Outcome) else image.frames
