@@ -68,7 +68,7 @@ def run_clips(
                     _failed(job, error, console)
     except (KeyboardInterrupt, BrokenPipeError):
         console.close()
-        console.tell("The same command goes on after the last finished segment.", err=True)
+        console.tell("The same command goes on with the segments that are missing.", err=True)
         raise
     console.conclude(Plan(tuple(jobs), tuple(skipped)))
 
