@@ -52,6 +52,14 @@ class Commands(DefaultGroup):
     shown = ("output", "scale", "model", "tile", "half", "recursive", "overwrite")
     heading = "Everyday options of run"
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; refuse addresses in stores where a command, or an option of ``run``, takes files."""
+        if any("://" in argument for argument in args):
+            from upscale_cli.cli.outputs import refuse_addresses_in
+
+            refuse_addresses_in(args, self.list_commands(ctx))
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names."""
         return list(COMMANDS)

@@ -12,10 +12,9 @@ import click
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.kernel_network import write_network
 from upscale_cli.cli.options import overwrite_option, style_options, threads_option
-from upscale_cli.cli.outputs import refuse_addresses, require_file
+from upscale_cli.cli.outputs import require_file
 from upscale_cli.cli.records import KernelRecord
 from upscale_cli.errors import UpscaleError, UsageError
-from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
@@ -135,7 +134,6 @@ def _plan(paths: tuple[str, ...], drawing: str | None, recursive: bool, request:
     from upscale_cli.upscaling.naming import Naming
     from upscale_cli.upscaling.plan import plan as planned
 
-    refuse_addresses([path for path in (*paths, drawing or "") if is_address(path)], "a kernel's picture")
     naming = Naming("kernel", drawing, None, formats.by_name("png"), recursive, "overwrite")
     plan = planned(paths, naming)
     if request.overwrite:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli import atomic
 from upscale_cli.errors import OutputError, UsageError
+from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
     from upscale_cli.images.formats import Format
 
+FILES_OF_RUN = ("-m", "--model", "--kernel")
 WEIGHTS = (".safetensors", ".pth")
 ONNX = ".onnx"
 
@@ -20,6 +23,19 @@ def refuse_addresses(addresses: Sequence[str], what: str) -> None:
     """Raise UsageError where there are ``addresses``: ``what`` is worked on is read and written on this machine."""
     for address in addresses:
         raise UsageError(f"{address}: {what} is worked on as a file of this machine.", "Copy it here.")
+
+
+def refuse_addresses_in(arguments: Sequence[str], commands: Sequence[str]) -> None:
+    """Raise UsageError where ``arguments`` hold an address for what is read and written as a file.
+
+    That is all that commands but ``run`` take, and the weights and kernels of ``run``.
+    """
+    command = arguments[0] if arguments[0] in commands else "run"
+    for before, argument in pairwise(("", *arguments)):
+        option, _, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+        if is_address(value) and (command != "run" or option in FILES_OF_RUN):
+            what = f"what upscale {command} takes" if command != "run" else f"what {option} takes"
+            raise UsageError(f"{value}: {what} is a file of this machine.", "Copy it, and name the copy.")
 
 
 def require_file(path: Path, overwrite: bool, makes_folder: bool = False) -> None:
