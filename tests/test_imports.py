@@ -21,7 +21,7 @@ ROWS = (
     ("upscaling", "training", "kernel_estimation", "zero_shot"),
     ("evaluation", "weights", "degradation", "inference", "compilation", "picture_kind", "measures"),
     ("kernels", "networks", "images", "video", "pipeline", "transfer", "remote"),
-    ("atomic", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
+    ("addresses", "atomic", "isolation", "metrics", "noise", "resize", "orientation", "tiling", "device"),
     ("errors", "notices", "borders", "levels"),
 )
 WITHIN_A_ROW = {("evaluation", "degradation")}
@@ -34,7 +34,7 @@ ONLY_IN = {
     "spandrel": ("networks/foreign.py",),
     "av": ("video/",),
     "ray": ("upscaling/engines/",),
-    "fsspec": ("remote.py",),
+    "fsspec": ("addresses.py",),
     "watchfiles": ("cli/watch.py",),
     "pyvips": ("images/libvips.py",),
 }

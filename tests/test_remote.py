@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
+from upscale_cli.addresses import Address, Entry, place, shared_place
 from upscale_cli.atomic import HOST
 from upscale_cli.errors import InputError, OutputError, UsageError
 from upscale_cli.images.picture import Picture
 from upscale_cli.notices import ignore
-from upscale_cli.remote import Address, Entry, _remove_those_of_killed, existing, fetched, place, shared_place, written
+from upscale_cli.remote import _remove_those_of_killed, existing, fetched, written
 from upscale_cli.upscaling.engines.engine import Progress
 from upscale_cli.upscaling.engines.local import LocalEngine
 from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Upscalers
@@ -163,7 +164,7 @@ def test_the_missing_extra_and_package_are_named(monkeypatch: pytest.MonkeyPatch
     if importlib.util.find_spec("s3fs") is None:
         with pytest.raises(UsageError, match="s3://bucket/a needs a package: Install s3fs"):
             place("s3://bucket/a")
-    monkeypatch.setattr("upscale_cli.remote.find_spec", lambda name: None)
+    monkeypatch.setattr("upscale_cli.addresses.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'upscale-cli\[remote\]'"):
         place("memory://a")
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from terminal import Terminal
 
+from upscale_cli.addresses import Address
 from upscale_cli.errors import OutputError
-from upscale_cli.remote import Address, written
+from upscale_cli.remote import written
 
 # botocore, aiohttp and moto warn of each other's ways.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -104,7 +105,7 @@ def test_an_object_that_appeared_in_the_meantime_is_kept(bucket: Any, monkeypatc
 
 def test_a_killed_run_leaves_no_object_and_goes_on(terminal: Terminal, bucket: Any, network: str) -> None:
     lines = (
-        "import os; from upscale_cli.remote import Address, written",
+        "import os; from upscale_cli.addresses import Address; from upscale_cli.remote import written",
         "with written(Address('s3://bucket/killed/0.png')) as copy:",
         "    copy.write_bytes(b'half'); os.kill(os.getpid(), 9)",
     )

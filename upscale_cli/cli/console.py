@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import click
 from tqdm import tqdm
 
+from upscale_cli.addresses import shared_place
 from upscale_cli.cli.bar import LOCK, Bar
 from upscale_cli.cli.records import PictureRecord, Record
-from upscale_cli.remote import shared_place
 
 if TYPE_CHECKING:
     from upscale_cli.errors import UpscaleError

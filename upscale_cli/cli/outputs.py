@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upscale_cli import atomic
+from upscale_cli.addresses import is_address
 from upscale_cli.errors import OutputError, UsageError
-from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
     from upscale_cli.images.formats import Format

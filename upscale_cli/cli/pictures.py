@@ -10,11 +10,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from upscale_cli.addresses import Address
 from upscale_cli.atomic import remove_leftovers
 from upscale_cli.cli.console import Console, Style
 from upscale_cli.cli.pipes import Piped
 from upscale_cli.cli.records import PictureRecord
-from upscale_cli.remote import Address
 from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:

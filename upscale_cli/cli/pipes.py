@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from upscale_cli.addresses import place
 from upscale_cli.cli.console import PIPE
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
-from upscale_cli.remote import place
 
 
 def named_in(listing: str) -> tuple[str, ...]:

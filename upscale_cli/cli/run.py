@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from upscale_cli.addresses import is_address
 from upscale_cli.cli.archives import are_archives, run_archives
 from upscale_cli.cli.clip_options import NAMES, are_clips, clip_options, refuse_for_clips, refuse_for_pictures
 from upscale_cli.cli.clips import Placing, run_clips
@@ -22,7 +23,6 @@ from upscale_cli.cli.ray_options import NAMES as OF_RAY
 from upscale_cli.cli.ray_options import ray_options, with_address
 from upscale_cli.cli.watch import require_watchable, run_watched
 from upscale_cli.errors import UsageError
-from upscale_cli.remote import is_address
 
 if TYPE_CHECKING:
     from upscale_cli.images.formats import Format

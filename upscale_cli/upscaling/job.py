@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from upscale_cli import atomic, remote
+from upscale_cli.addresses import Address
 from upscale_cli.errors import OutputError, UpscaleError
 from upscale_cli.images import formats
 from upscale_cli.images.picture import Image, Pages, Picture
@@ -42,7 +43,7 @@ class Job:
     @property
     def remote(self) -> bool:
         """Whether the picture, or its result, is in a store."""
-        return isinstance(self.source, remote.Address) or isinstance(self.target, remote.Address)
+        return isinstance(self.source, Address) or isinstance(self.target, Address)
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from upscale_cli.addresses import Address, Entry, place
 from upscale_cli.errors import InputError, UsageError
 from upscale_cli.images import formats
-from upscale_cli.remote import Address, Entry, place
 
 LARGEST_SORTED = 10_000  # entries of a folder; a larger one is listed in parts, each in order
 

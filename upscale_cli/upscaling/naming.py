@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from upscale_cli.addresses import Address, place
 from upscale_cli.errors import UsageError
 from upscale_cli.images import formats
 from upscale_cli.images.formats import Format
-from upscale_cli.remote import Address, place
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.listing import Found
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from upscale_cli import atomic
+from upscale_cli.addresses import Address
 from upscale_cli.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale_cli.images import formats
 from upscale_cli.notices import Notice, warning
-from upscale_cli.remote import Address, existing
+from upscale_cli.remote import existing
 from upscale_cli.upscaling.job import Job
 from upscale_cli.upscaling.listing import Found, Part, named, parts
 from upscale_cli.upscaling.naming import Naming, folder_for, job_of, require_folder_for_several

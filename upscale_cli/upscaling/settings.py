@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from upscale_cli import atomic
+from upscale_cli.addresses import Address
 from upscale_cli.errors import InputError
 from upscale_cli.notices import Notice, warning
-from upscale_cli.remote import Address, write_bytes
+from upscale_cli.remote import write_bytes
 from upscale_cli.upscaling.options import UpscaleOptions
 
 FILE = ".upscale.json"
