@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -105,6 +106,20 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
         said = terminal(str(photos), "-o", "out", "-m", network, f"--ray={address}")
     assert said.code == 7
     assert said.err == f"Error: There is no Ray cluster at {address}: Connection refused. Check the address.\n"
+
+
+def test_a_run_that_is_ended_while_ray_starts_says_so(
+    terminal: Terminal, photos: Path, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object, **__: object) -> None:
+        sys.exit(signal.SIGTERM)  # as Ray's handler does
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setattr("ray.init", ended)
+    said = terminal(str(photos), "-o", "out", "-m", network, "--ray")
+    assert said.code == 130
+    assert said.err.endswith("Interrupted: no file was left half written.\n")
 
 
 def test_weights_and_kernels_travel_by_content(

@@ -65,6 +65,8 @@ def _quietly_init(ray: Any, address: str | None) -> None:
     ray._private.worker._worker_logs_enabled = False  # reports on workers that died would go to stdout
     try:
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    except SystemExit as error:  # Ray's answer to SIGTERM from within its start on
+        raise KeyboardInterrupt from error
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "to be joined or started"
         first = str(error).strip().split("\n")[0].rstrip(".")
