@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 import torch
 from fake_network import CPU, SPEC, Enlarge
@@ -47,3 +49,19 @@ def test_a_device_without_bf16_runs_in_fp32_and_says_so(monkeypatch: pytest.Monk
     made = NetworkRunner(Enlarge(), SPEC, devices_used=[CPU], precision="bf16", notify=told.append)
     assert made.precision == "fp32"
     assert "has no bf16 arithmetic, so --bf16 would only be slower" in told[0].text
+
+
+def test_blocks_of_any_size_are_kept_only_where_freed_memory_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[int] = []
+
+    def set_malloc(setting: int, value: int) -> bool:
+        settings.append(setting)
+        return True
+
+    monkeypatch.setattr(devices, "_set_malloc", set_malloc)
+    monkeypatch.setattr(devices, "_keeping", Event())
+    devices.keep_larger_blocks()
+    assert settings == []
+    devices.keep_freed_memory()
+    devices.keep_larger_blocks()
+    assert settings == [devices.M_MMAP_THRESHOLD, devices.M_TRIM_THRESHOLD, devices.M_MMAP_MAX]

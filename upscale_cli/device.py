@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 from functools import cache
+from threading import Event
 from typing import Literal
 
 import torch
@@ -17,9 +18,10 @@ Precision = Literal["auto", "half", "bf16", "fp32"]
 TYPES = ("cpu", "cuda", "mps", "xpu")
 NAMES = "Use --device cpu, cuda, cuda:1, mps or xpu."
 
-# glibc's numbers of its settings, in malloc.h, and their largest values.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+# glibc's numbers of its settings, in malloc.h, and the largest values of the first two.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 MOST_KEPT, LARGEST_IN_HEAP = 2**31 - 1, 32 * 2**20  # bytes
+_keeping = Event()
 
 
 def select(name: str = "auto") -> torch.device:
@@ -151,9 +153,24 @@ def keep_freed_memory() -> None:
     """Make glibc's allocator reuse large blocks instead of returning their pages after every use.
 
     For work that allocates the same sizes again and again on a CPU: its pages are then cleared once by the system
-    and not in every iteration. Other systems' allocators are left alone.
+    and not in every iteration. Blocks above ``LARGEST_IN_HEAP`` are still returned, but see ``keep_larger_blocks``.
+    Other systems' allocators are left alone.
     """
+    if _set_malloc(M_MMAP_THRESHOLD, LARGEST_IN_HEAP):
+        _set_malloc(M_TRIM_THRESHOLD, MOST_KEPT)
+        _keeping.set()
+
+
+def keep_larger_blocks() -> None:
+    """Make glibc's allocator reuse blocks of any size, where ``keep_freed_memory`` was called before.
+
+    Only for networks that need them: among blocks as large as pictures some memory stays unused.
+    """
+    if _keeping.is_set():
+        _set_malloc(M_MMAP_MAX, 0)
+
+
+def _set_malloc(setting: int, value: int) -> bool:
+    """Change a setting of glibc's allocator; return whether there is one."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)
-        mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+    return mallopt is not None and bool(mallopt(setting, value))

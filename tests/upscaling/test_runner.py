@@ -183,3 +183,13 @@ def test_cuda_agrees_with_the_cpu_within_a_level(tile: int, dtype: type) -> None
 def test_cuda_twice_makes_the_same_bytes_as_once() -> None:
     once, twice = (runner(devices_used=[torch.device("cuda")] * count, tile=16) for count in (1, 2))
     assert np.array_equal(once.run(picture(150, 90)), twice.run(picture(150, 90)))
+
+
+@pytest.mark.parametrize("needed", [100, 10**6])
+def test_the_allocator_is_to_keep_what_it_would_return(needed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr(devices, "keep_larger_blocks", lambda: calls.append(None))
+    used = runner()
+    used._bytes_per_pixel = needed
+    used.run(picture(20, 20))
+    assert bool(calls) == (needed * 20 * 20 / 4 > devices.LARGEST_IN_HEAP)

@@ -31,11 +31,12 @@ class MSRResNet(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, factor^steps·H, factor^steps·W) of ``lr``, (N, C, H, W) in [0, 1]."""
-        features: Tensor = self.body(F.leaky_relu(self.conv_first(lr), SLOPE))
+        features: Tensor = self.body(F.leaky_relu(self.conv_first(lr), SLOPE, inplace=True))
         for number in range(1, self.steps + 1):
-            shuffled = self.shuffle(getattr(self, f"upconv{number}")(features))
-            features = F.leaky_relu(shuffled, SLOPE)
-        residual: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(features), SLOPE))
+            features = self.shuffle(getattr(self, f"upconv{number}")(features))
+            features = F.leaky_relu(features, SLOPE, inplace=True)
+        features = F.leaky_relu(self.conv_hr(features), SLOPE, inplace=True)
+        residual: Tensor = self.conv_last(features)
         enlarged = F.interpolate(lr, scale_factor=float(self.factor**self.steps), mode="bilinear", align_corners=False)
         return residual + enlarged
 

@@ -39,7 +39,7 @@ class DenseBlock(nn.Module):
         """Return ``x`` plus the scaled residual, of the same shape."""
         known = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            known = torch.cat((known, F.leaky_relu(conv(known), SLOPE)), 1)
+            known = torch.cat((known, F.leaky_relu(conv(known), SLOPE, inplace=True)), 1)
         residual: Tensor = self.conv5(known)
         return torch.add(x, residual, alpha=RESIDUAL_SCALE)
 
@@ -79,9 +79,10 @@ class RRDBNet(nn.Module):
         first: Tensor = self.conv_first(F.pixel_unshuffle(lr, self.unshuffle) if self.unshuffle > 1 else lr)
         features = first + self.conv_body(self.body(first))
         for number in range(1, self.doublings + 1):
-            doubled = F.interpolate(features, scale_factor=2.0, mode="nearest")
-            features = F.leaky_relu(getattr(self, f"conv_up{number}")(doubled), SLOPE)
-        result: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(features), SLOPE))
+            features = F.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = F.leaky_relu(getattr(self, f"conv_up{number}")(features), SLOPE, inplace=True)
+        features = F.leaky_relu(self.conv_hr(features), SLOPE, inplace=True)
+        result: Tensor = self.conv_last(features)
         return result
 
 

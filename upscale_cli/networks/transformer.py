@@ -143,9 +143,9 @@ class ImageTransformer(nn.Module):
         elif self.upsampler == "nearest+conv":
             features = self.conv_before_upsample(features)
             for number, factor in enumerate(self.factors, 1):
-                larger = F.interpolate(features, scale_factor=float(factor), mode="nearest")
-                features = F.leaky_relu(getattr(self, f"conv_up{number}")(larger), SLOPE)
-            features = F.leaky_relu(self.conv_hr(features), SLOPE)
+                features = F.interpolate(features, scale_factor=float(factor), mode="nearest")
+                features = F.leaky_relu(getattr(self, f"conv_up{number}")(features), SLOPE, inplace=True)
+            features = F.leaky_relu(self.conv_hr(features), SLOPE, inplace=True)
         result = self.conv_last(features)
         return result
 

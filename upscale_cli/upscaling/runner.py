@@ -26,17 +26,17 @@ from upscale_cli.networks.architecture import NetworkSpec
 from upscale_cli.networks.memory_order import order_for_cpu
 from upscale_cli.notices import Notify, ignore, note
 from upscale_cli.tiling import Box, Grid, TileQueue, cut_out
-from upscale_cli.upscaling.footprint import bytes_per_pixel
+from upscale_cli.upscaling.footprint import MEMORY_SAFETY, bytes_per_pixel
 from upscale_cli.upscaling.options import SMALLEST_TILE
 from upscale_cli.upscaling.reuse import LastRun
 
 TileChoice = int | Literal["auto"]
 
 SHARE_OF_FREE_MEMORY = 0.6
-# On a CPU tiles that stay near the caches are fastest, as long as the halo is a small part of them
-# (docs/performance.md); and no tile needs more memory than this.
-CPU_CACHE_MEMORY, CPU_TILE_MEMORY = 96 * 2**20, 3 * 2**30
-CPU_SIDE_IN_HALOS = 16
+# On a CPU tiles as small are as fast as any, as long as the halo is a small part of them (docs/performance.md); and no
+# tile needs more memory than the second.
+CPU_CACHE_MEMORY, CPU_TILE_MEMORY = 96 * 2**20, 2 * 2**30
+CPU_SIDE_IN_HALOS = 12
 SMALLEST_AUTO_TILE = 64
 # CUDA needs about this many LR pixels at once to be busy; smaller tiles run in batches.
 CUDA_BATCH_PIXELS = 512 * 512
@@ -155,6 +155,7 @@ class NetworkRunner:
         tiles = grid.plan(side)
         missing = [tile for tile in tiles if tile.core not in step.finished]
         self._expect_shapes(len(missing))
+        self._expect_blocks(side, grid.padded)
         pipeline.run(
             self.lanes,
             pixels,
@@ -195,6 +196,7 @@ class NetworkRunner:
 
         batch = self._batch(side or max(grid.padded)) if len(frames) > 1 else self._batch(side)
         if below:
+            self._expect_blocks(side, grid.padded)
             queue = TileQueue(grid, side, batch, below)
             pipeline.run(self.lanes, column, queue, scale, dtype, on_split=on_split, output=output)
         results = last.complete(frames, np.split(output, len(frames)), grid, tiles, changed)
@@ -265,6 +267,13 @@ class NetworkRunner:
         """Let cuDNN try its algorithms where so many ``tiles`` of one shape are to come that it pays."""
         if self.lanes[0].device.type == "cuda":
             torch.backends.cudnn.benchmark = tiles >= FEWEST_TO_TRY
+
+    def _expect_blocks(self, side: int, padded: tuple[int, int]) -> None:
+        """Let the allocator keep what the layers of tiles of ``side`` take, where it would not do so of itself."""
+        height, width = (min(length, side + 2 * self.halo) if side else length for length in padded)
+        largest = self._bytes_per_pixel / MEMORY_SAFETY / 2 * height * width
+        if largest > devices.LARGEST_IN_HEAP and self.lanes[0].device.type == "cpu":
+            devices.keep_larger_blocks()
 
     def _split(self, side: int) -> None:
         self.tile = kept = max(side, SMALLEST_TILE)  # the pictures to come would meet the same limit
