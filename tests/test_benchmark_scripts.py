@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -41,3 +42,13 @@ def test_the_figures_on_degraded_inputs_have_a_row_for_every_case(capsys: pytest
     plain, conditioned = rows["jpeg"][2][4:]
     assert plain != conditioned
     assert all(float(cell) > 20 for table in (rows["jpeg"], rows["noise"]) for row in table[2:] for cell in row[3:])
+
+
+def test_drawn_pictures_follow_from_their_seed_and_number() -> None:
+    drawn = runpy.run_path(str(BENCHMARKS / "drawn_pictures.py"))["drawn"]
+    first, second, other_seed = (np.asarray(drawn(*which, [])) for which in ((0, 0), (0, 1), (1, 0)))
+    assert first.shape == (480, 640, 3)
+    assert (first == np.asarray(drawn(0, 0, []))).all()
+    assert (first != second).any()
+    assert (first != other_seed).any()
+    assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) > 10 for picture in (first, second, other_seed))
