@@ -100,6 +100,8 @@ def test_a_users_file_says_only_what_differs(tmp_path: Path) -> None:
         ("schedule.kind=steps", "schedule.milestones"),
         ('validation.lr="x"', "needs validation.hr"),
         ('data.lr=["x"]', "0 HR and 1 LR folders"),
+        ('data={lr=["x"], on_device=true}', "data.on_device cuts HR pictures alone"),
+        ("run={compile=true, cuda_graphs=true}", "exclude each other"),
         ("batch", "sets nothing"),
         ("optimizer.rate=nan", "rate"),
     ],
@@ -112,7 +114,7 @@ def test_what_is_wrong_is_named(setting: str, said: str) -> None:
 
 def test_another_architecture_brings_its_own_sizes() -> None:
     network = load_recipe("compact", ["network.scale=2", "network.blocks=3", "network.architecture=rrdbnet"]).network
-    assert network == Network("rrdbnet", 2, {"features": 64, "blocks": 3, "growth": 32})
+    assert network == Network("rrdbnet", 2, sizes={"features": 64, "blocks": 3, "growth": 32})
 
 
 @pytest.mark.parametrize("name", [architecture.name for architecture in ARCHITECTURES])

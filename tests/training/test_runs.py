@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from terminal import Terminal, in_this_process
 from tiny_training import Record, equal, prepared, tiny, tiny_recipe, trained
 
 from upscale_cli import Upscaler
 from upscale_cli.cli import train
 from upscale_cli.errors import UpscaleError, UsageError, WeightsError
-from upscale_cli.notices import Notice
+from upscale_cli.notices import Notice, ignore
 from upscale_cli.training import loop, setup
+from upscale_cli.training.distributed import Team
 from upscale_cli.training.log import RunLog
 from upscale_cli.training.patches import Batch
 from upscale_cli.training.recipe import Recipe
@@ -86,6 +88,8 @@ def test_training_approaches_the_pictures(photos: Path, tmp_path: Path) -> None:
         ("compact", ["run.precision=fp16", "optimizer.clip=0.5"]),
         ("compact", ["optimizer.kind=muon", "network.blocks=3", "optimizer.weight_decay=0.1"]),
         ("compact", ["optimizer.kind=muon", "network.blocks=3", "run.precision=fp16"]),
+        ("compact", ["data.on_device=true"]),
+        ("span", ["network.branches=false", "optimizer.kind=muon"]),
         ("srgan", []),
         ("realesrgan", []),
         ("enhancenet-pat", []),
@@ -336,3 +340,31 @@ def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(name: str, 
     for ours, theirs in zip(team, single, strict=True):
         for column in set(ours) - {"step", "seconds", "psnr_y", "ssim_y"}:
             assert float(ours[column]) == pytest.approx(float(theirs[column]), rel=2e-4), column
+
+
+def test_span_is_trained_without_its_branches_too(photos: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe("span", photos, 2, "network.branches=false")
+    trained(recipe, tmp_path / "first")
+    state = open_checkpoint(tmp_path / "first" / "last.pt").content["params"]
+    assert state["conv_1.weight"].shape == (8, 3, 3, 3)
+    start = f'start="{tmp_path / "first" / "last.safetensors"}"'
+    for branches in ("false", "true"):
+        later = tiny_recipe("span", photos, 2, start, f"network.branches={branches}")
+        trained(later, tmp_path / branches)
+
+
+def test_cuda_graphs_are_refused_elsewhere(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs one CUDA device"):
+        prepared(tiny_recipe("compact", photos, 2, "run.cuda_graphs=true"), tmp_path)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["compact", "span", "esrgan", "lite-x4-conditioned"])
+def test_recorded_passes_are_those_that_python_makes(name: str, photos: Path, tmp_path: Path) -> None:
+    def losses(*settings: str) -> NDArray[np.float64]:
+        recipe = tiny_recipe(name, photos, 6, "data.on_device=true", *settings)
+        folder, record = tmp_path / str(settings), Record()
+        record.run(setup.prepare(recipe, folder, torch.device("cuda"), Team(), lambda n, d, t: None, ignore))
+        return np.array([list(values.values()) for values in record.losses])
+
+    assert np.allclose(losses(), losses("run.cuda_graphs=true"), rtol=1e-2)

@@ -150,10 +150,13 @@ def spec(name: str, scale: int, stated: Mapping[str, Any]) -> NetworkSpec:
         raise UsageError(f"{name} {error}.", "Change it with --set network.KEY=VALUE.") from error
 
 
-def draw(spec: NetworkSpec) -> nn.Module:
-    """Return a network to be trained, its weights drawn as its paper draws them."""
+def draw(spec: NetworkSpec, branches: bool = True) -> nn.Module:
+    """Return a network to be trained, its weights drawn as its paper draws them.
+
+    ``branches``: in the form with more parameters that only training needs, where it has one.
+    """
     architecture = named(spec.architecture)
-    module = (architecture.training or architecture.module)(spec)
+    module = _trainable(architecture, branches)(spec)
     architecture.initialise(module)
     return module.train()
 
@@ -183,15 +186,20 @@ def published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     return dict(state) if spec.library else named(spec.architecture).published(spec, state)
 
 
-def build_trainable(spec: NetworkSpec, state: StateDict) -> nn.Module:
+def build_trainable(spec: NetworkSpec, state: StateDict, branches: bool = True) -> nn.Module:
     """Return the network to be trained on from copies of ``state``, canonical or its own, in fp32.
 
-    Raises WeightsError as ``build`` does.
+    ``branches`` as for ``draw``. Raises WeightsError as ``build`` does.
     """
     architecture = named(spec.architecture)
     copies = {key: t.detach().clone().float() if t.is_floating_point() else t.clone() for key, t in state.items()}
-    module = _loaded(architecture.training or architecture.module, spec, architecture.expanded(spec, copies))
+    ready = architecture.expanded(spec, copies) if branches else architecture.canonical(copies)
+    module = _loaded(_trainable(architecture, branches), spec, ready)
     return module.requires_grad_(True).train()
+
+
+def _trainable(architecture: Architecture, branches: bool) -> Callable[[NetworkSpec], nn.Module]:
+    return (branches and architecture.training) or architecture.module
 
 
 def _loaded(make: Callable[[NetworkSpec], nn.Module], spec: NetworkSpec, state: StateDict) -> nn.Module:

@@ -21,7 +21,7 @@ def fresh(network: Network, seed: int) -> tuple[NetworkSpec, nn.Module]:
     spec = network.spec()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return spec, networks.draw(spec)
+        return spec, networks.draw(spec, network.branches)
 
 
 def started(
@@ -45,10 +45,10 @@ def started(
     if weights.spec != (wanted := network.spec()):
         grown = networks.named(wanted.architecture).expanded(wanted, weights.tensors)
         if networks.recognise(grown)[0] == wanted:
-            return wanted, networks.build_trainable(wanted, grown)
+            return wanted, networks.build_trainable(wanted, grown, network.branches)
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
         notify(note(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}."))
-    return weights.spec, networks.build_trainable(weights.spec, weights.tensors)
+    return weights.spec, networks.build_trainable(weights.spec, weights.tensors, network.branches)
 
 
 def _of_another_scale(
@@ -56,7 +56,9 @@ def _of_another_scale(
 ) -> tuple[NetworkSpec, nn.Module]:
     spec, module = fresh(network, seed)
     own = module.state_dict()
-    given = networks.named(spec.architecture).expanded(spec, weights.tensors)
+    given = weights.tensors
+    if network.branches:
+        given = networks.named(spec.architecture).expanded(spec, given)
     fitting = {k: t.float() for k, t in given.items() if k in own and own[k].shape == t.shape}
     if len(fitting) < LEAST_FITTING * len(own):
         raise UsageError(

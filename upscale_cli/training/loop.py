@@ -12,14 +12,12 @@ from upscale_cli.errors import OutputError
 from upscale_cli.training import validation
 from upscale_cli.training.distributed import any_of, averaged
 from upscale_cli.training.log import RunLog
-from upscale_cli.training.patches import MIXTURE, Batch
+from upscale_cli.training.patches import POOL, Batch
 from upscale_cli.training.recipe import LOSSES
 from upscale_cli.training.setup import SCRATCH, Training
 from upscale_cli.training.state import save_state, save_weights
 from upscale_cli.training.step import diverged, rate_factor, train_step
 from upscale_cli.training.validation import Figures
-
-POOL_WORD = MIXTURE + 1
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 OnValidation = Callable[[int, Figures, bool], None]
@@ -44,7 +42,7 @@ def run(training: Training, on_step: OnStep, on_validation: OnValidation, should
             _validate(training, log, on_validation)
         for batch in stack.enter_context(closing(training.patches.from_step(state.step, total))):
             if state.pool is not None:
-                seed = [recipe.run.seed, state.step, POOL_WORD, team.rank]
+                seed = [recipe.run.seed, state.step, POOL, team.rank]
                 batch = Batch(*state.pool.exchange(batch.lr, batch.hr, seed))
             losses = train_step(state, recipe, training.tools, batch)
             state.seconds = time.monotonic() - began

@@ -22,7 +22,7 @@ def estimate(recipe: Recipe, dtype: torch.dtype) -> int:
     """Return the bytes of networks, optimisers and what backpropagation keeps, without what libraries add."""
     side, batch = recipe.data.hr_patch, recipe.data.batch
     with torch.device("meta"):  # shapes without memory
-        generator = draw(recipe.network.spec())
+        generator = draw(recipe.network.spec(), recipe.network.branches)
         parameters, values = _sizes(generator, side // recipe.network.scale)
         if recipe.adversarial is not None:
             make = DISCRIMINATORS[recipe.adversarial.discriminator]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -49,21 +49,25 @@ class Muon(Adam):
 
     def _step_together(self, weights: list[Tensor], rate: float, decay: float) -> None:
         """Change weights of one shape, and take their gradients away from Adam."""
-        directions = orthogonal(torch.stack([self._momentum(weight).flatten(1) for weight in weights]))
+        directions = orthogonal(torch.stack([momentum.flatten(1) for momentum in self._momenta(weights)]))
         length = LIKE_ADAM * max(directions.shape[1:]) ** 0.5
-        for weight, direction in zip(weights, directions, strict=True):
-            weight.mul_(1 - rate * decay).add_(direction.view_as(weight), alpha=-rate * length)
+        torch._foreach_mul_(weights, 1 - rate * decay)
+        steps = [direction.view_as(weight) for weight, direction in zip(weights, directions, strict=True)]
+        torch._foreach_add_(weights, steps, alpha=-rate * length)
+        for weight in weights:
             weight.grad = None
 
-    def _momentum(self, weight: Tensor) -> Tensor:
-        """Return the running mean of the weight's gradients, the newest counted once more (Nesterov)."""
-        gradient, state = weight.grad, self.state[weight]
-        assert gradient is not None
-        if not state:
-            # Adam asks every state that it loads for its step.
-            state |= {"momentum": torch.zeros_like(weight), "step": torch.zeros(())}
-        mean: Tensor = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        return gradient.lerp(mean, MOMENTUM)
+    def _momenta(self, weights: list[Tensor]) -> Sequence[Tensor]:
+        """Return the running means of the weights' gradients, the newest counted once more (Nesterov)."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        for weight in weights:
+            if not self.state[weight]:
+                # Adam asks every state that it loads for its step.
+                self.state[weight] |= {"momentum": torch.zeros_like(weight), "step": torch.zeros(())}
+        means = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(means, gradients, 1 - MOMENTUM)
+        newest: Sequence[Tensor] = torch._foreach_lerp(gradients, means, MOMENTUM)
+        return newest
 
 
 def hidden_weights(network: nn.Module) -> list[Tensor]:

@@ -23,12 +23,13 @@ from upscale_cli.networks.conditioned import conditions
 from upscale_cli.orientation import Orientation
 from upscale_cli.resize import BICUBIC_REACH
 from upscale_cli.training.distributed import Team
+from upscale_cli.training.on_device import DevicePictures
 from upscale_cli.training.pictures import PictureStore
 from upscale_cli.training.recipe import Recipe
 
 AHEAD = 2  # batches per worker that wait to be used
 # Words that keep apart what is drawn from the same (seed, step).
-DEGRADATION, MIXTURE = 1, 2
+DEGRADATION, MIXTURE, POOL, CUTTING = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ class Patches:
         self._recipe, self._store, self._kernels = recipe, store, kernels
         self._device, self._team = device, team
         self._margin = _margin(recipe, kernels)
+        self._on_device = store.on(device) if recipe.data.on_device else None
 
     def from_step(self, first: int, last: int) -> Generator[Batch]:
         """Yield the batches of steps ``first`` to ``last``, the last excluded, prepared ahead in threads."""
+        if self._on_device is not None:
+            yield from (self._degraded(self._cut(self._on_device, step), step) for step in range(first, last))
+            return
         workers = self._recipe.data.workers or max(1, (cpu_count() or 2) - 1)
         prepare = self._batch if self._device.type == "cpu" else self._crops
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
@@ -86,11 +91,21 @@ class Patches:
         lr = [lr for _, lr in pairs if lr is not None]
         return Crops(hr, torch.from_numpy(np.stack(lr)) if lr else None)
 
+    def _cut(self, pictures: DevicePictures, step: int) -> Crops:
+        """Return the crops that the device cuts from its pictures."""
+        data, scale = self._recipe.data, self._recipe.network.scale
+        rng = np.random.default_rng([self._recipe.run.seed, step, CUTTING, self._team.rank])
+        return Crops(pictures.crops(rng, data, self._side(), self._margin // scale, scale))
+
+    def _side(self) -> int:
+        """Return the LR side of a crop, its margin left out."""
+        return max(self._recipe.data.hr_patch, self._recipe.degradation.canvas) // self._recipe.network.scale
+
     def _crop(self, rng: Rng) -> tuple[Pixels, Pixels | None]:
         """Return one HR crop, and its LR where that is given, in one of the eight orientations."""
         data, scale = self._recipe.data, self._recipe.network.scale
         picture = self._store.draw(rng)
-        side, margin = max(data.hr_patch, self._recipe.degradation.canvas) // scale, self._margin // scale
+        side, margin = self._side(), self._margin // scale
         y, x = (int(rng.integers(max(1, length // scale - side + 1))) for length in picture.hr.shape[:2])
         turns = int(rng.integers(4)) if data.rotations else 0
         flipped = bool(rng.integers(2)) if data.flips else False

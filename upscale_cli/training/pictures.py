@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from upscale_cli import device as devices
 from upscale_cli.errors import InputError
@@ -17,6 +19,7 @@ from upscale_cli.evaluation import read_hr, read_rgb8
 from upscale_cli.images.pairs import paired, pictures_in
 from upscale_cli.images.picture import Pixels
 from upscale_cli.notices import Notify, warning
+from upscale_cli.training.on_device import DevicePictures
 from upscale_cli.training.recipe import Data
 
 CACHE_SHARE = 0.4  # of the free memory, where the recipe leaves the choice to us
@@ -47,10 +50,10 @@ class PictureStore:
     def __init__(self, folders: Sequence[Sequence[Source]], scale: int, data: Data, notify: Notify) -> None:
         self._sources = [source for folder in folders for source in folder]
         self._scale = scale
-        weights = np.concatenate(
+        self._shares = np.concatenate(
             [np.full(len(folder), 1 / len(folder) if data.draw == "folder" else 1) for folder in folders]
         )
-        self._cumulated = np.cumsum(weights) / np.sum(weights)
+        self._cumulated = _cumulated(self._shares)
         free = devices.free_memory(torch.device("cpu"))
         self._budget = int(free * CACHE_SHARE if data.cache < 0 else data.cache * 2**30)
         self._kept: dict[int, Decoded] = {}
@@ -68,7 +71,18 @@ class PictureStore:
             decoded = self._get(min(number, len(self) - 1))
             if decoded is not None:
                 return decoded
-        raise InputError("Almost none of the training pictures can be read.", "Check the folders of --hr.")
+        raise _unreadable()
+
+    def on(self, device: torch.device) -> DevicePictures:
+        """Return all HR pictures that can be read, in the memory of ``device``. Raises InputError, UsageError."""
+        with ThreadPoolExecutor() as pool:
+            decoded = list(pool.map(self._get, range(len(self))))
+        there = [(one.hr, share) for one, share in zip(decoded, self._shares, strict=True) if one is not None]
+        if not there:
+            raise _unreadable()
+        self._kept.clear()
+        hr, shares = zip(*there, strict=True)
+        return DevicePictures(hr, _cumulated(np.array(shares)), device)
 
     def _get(self, number: int) -> Decoded | None:
         """Return a picture from the cache or its files; None where it cannot be read."""
@@ -102,3 +116,12 @@ class PictureStore:
             sizes = f"{lr.shape[1]}x{lr.shape[0]} pixels, which is not a {scale}th of {hr_path}"
             raise InputError(f"{lr_path} has {sizes}.")
         return Decoded(hr, lr)
+
+
+def _cumulated(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    summed: NDArray[np.float64] = np.cumsum(shares) / np.sum(shares)
+    return summed
+
+
+def _unreadable() -> InputError:
+    return InputError("Almost none of the training pictures can be read.", "Check the folders of --hr.")

@@ -27,10 +27,14 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Network(Section, frozen=True):
-    """The network to train. ``sizes``: those of its architecture; in a file they stand beside ``architecture``."""
+    """The network to train. ``sizes``: those of its architecture; in a file they stand beside ``architecture``.
+
+    ``branches``: SPAN's convolutions are trained as four, which are folded when saved; or else as what they are.
+    """
 
     architecture: str
     scale: Annotated[int, Meta(ge=1, le=16)] = 4
+    branches: bool = True
     sizes: dict[str, Any] = {}
 
     def spec(self) -> NetworkSpec:
@@ -43,7 +47,7 @@ class Data(Section, frozen=True):
 
     ``draw``: whether every picture, or every folder, is drawn equally often. ``workers``: threads that prepare batches,
     0 for one per core but one. ``cache``: gigabytes of decoded pictures to keep in memory, -1 for a share of what is
-    free.
+    free. ``on_device``: all pictures are kept in the device's memory, and patches, other ones than without, cut there.
     """
 
     hr: tuple[str, ...] = ()
@@ -55,6 +59,7 @@ class Data(Section, frozen=True):
     draw: Literal["picture", "folder"] = "picture"
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     cache: Annotated[float, Meta(ge=-1, le=1e6)] = -1
+    on_device: bool = False
 
 
 class Degradation(Section, frozen=True):
@@ -186,12 +191,16 @@ class Validation(Section, frozen=True):
 
 
 class Run(Section, frozen=True):
-    """How to run. ``ema``: decay of the averaged weights, 0 for none. ``precision`` auto: bf16 where it is fast."""
+    """How to run. ``ema``: decay of the averaged weights, 0 for none. ``precision`` auto: bf16 where it is fast.
+
+    ``cuda_graphs``: the network's passes are recorded and replayed, for small networks on a CUDA device.
+    """
 
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
+    cuda_graphs: bool = False
     log_every: Positive = 100
     checkpoint_minutes: Annotated[float, Meta(gt=0)] = 5
     tensorboard: bool = False

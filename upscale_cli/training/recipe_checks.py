@@ -46,7 +46,7 @@ def _with_sizes(table: Mapping[str, Any]) -> Mapping[str, Any]:
     network = table.get("network")
     if not isinstance(network, Mapping) or not isinstance(network.get("architecture"), str):
         return table
-    own = {key: network[key] for key in ("architecture", "scale") if key in network}
+    own = {key: network[key] for key in ("architecture", "scale", "branches") if key in network}
     known = networks.named(own["architecture"]).sizes.__struct_fields__
     stated = {k: v for k, v in network.items() if k not in own and (k in known or FORMER_SIZES.get(k) != v)}
     sizes = msgspec.to_builtins(networks.sizes(own["architecture"], stated))
@@ -77,7 +77,9 @@ def problems(recipe: Recipe) -> list[str]:
         (0 < canvas < side, f"degradation.canvas = {canvas} is smaller than data.hr_patch = {side}"),
         (degradation.kind == "kernels" and not named, "degradation.kind is kernels, but none are named (--kernel)"),
         (paired and degraded, "data.lr gives the LR pictures, so there is nothing to degrade"),
+        (paired and data.on_device, "data.on_device cuts HR pictures alone, and data.lr gives those of LR"),
         (paired and len(data.lr) != len(data.hr), f"there are {len(data.hr)} HR and {len(data.lr)} LR folders"),
+        (recipe.run.compile and recipe.run.cuda_graphs, "run.compile and run.cuda_graphs exclude each other"),
         (pool and degradation.kind == "known", "degradation.pool would separate LR from its conditions"),
         (degradation.jpeg_quality[0] > degradation.jpeg_quality[1], "degradation.jpeg_quality is not in order"),
         (degradation.blur[0] > degradation.blur[1], "degradation.blur is not in order"),

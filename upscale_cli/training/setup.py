@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from upscale_cli import atomic
 from upscale_cli import device as devices
@@ -18,7 +18,7 @@ from upscale_cli.evaluation import Case, load_case
 from upscale_cli.kernels.blur_kernel import BlurKernel, for_scale
 from upscale_cli.kernels.files import read_kernels
 from upscale_cli.notices import Notify, note, warning
-from upscale_cli.training import memory, pictures, validation
+from upscale_cli.training import graphs, memory, pictures, validation
 from upscale_cli.training.distributed import Team
 from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.hardware import Hardware, choose_dtype
@@ -43,7 +43,7 @@ SCRATCH = "scratch"
 # A resumed run may differ in how it goes, not in what comes out; and it may go on for longer.
 FREE_ON_RESUME = re.compile(
     r"about|paper|validation\..+|data\.(workers|cache)|schedule\.iterations"
-    r"|run\.(log_every|checkpoint_minutes|tensorboard|compile)"
+    r"|run\.(log_every|checkpoint_minutes|tensorboard|compile|cuda_graphs)"
 )
 
 
@@ -76,6 +76,8 @@ def _check(recipe: Recipe, hardware: Hardware, resumes: bool) -> None:
             f"{recipe.name} starts from a network that {recipe.starts_from} trained.",
             f"Give one with --from FILE or --from NAME, or --from {SCRATCH} to do without.",
         )
+    if recipe.run.cuda_graphs and (hardware.device.type != "cuda" or hardware.team.size > 1):
+        raise UsageError("run.cuda_graphs needs one CUDA device.", "Add --set run.cuda_graphs=false.")
     memory.require(recipe, hardware)
 
 
@@ -101,6 +103,7 @@ def prepare(
     sources = pictures.find(recipe.data)
     cases = validation.find(recipe.validation)
     kernels = _kernels(recipe)
+    torch.backends.cudnn.benchmark = True  # all batches have one shape
     if checkpoint is not None:
         notify(note(f"Going on from iteration {checkpoint.content['step']} of {checkpoint.path}."))
         state = restored(checkpoint, recipe, hardware)
@@ -173,13 +176,20 @@ def _tools(state: TrainingState, recipe: Recipe, hardware: Hardware, progress: P
     }
     if RANDOM in features:
         notify(warning("The feature network has random weights: its losses mean nothing."))
-    generator = hardware.team.parallel(state.generator)
     return Tools(
-        generator=torch.compile(generator) if recipe.run.compile else generator,
+        generator=_running(state, recipe, hardware),
         features=features,
         teacher=_teacher(recipe, hardware, progress, notify),
         hardware=hardware,
     )
+
+
+def _running(state: TrainingState, recipe: Recipe, hardware: Hardware) -> Callable[..., Tensor]:
+    """Return the state's network in the form that steps run."""
+    if recipe.run.cuda_graphs:
+        return graphs.recorded(state.generator, state.spec, recipe, hardware)
+    generator = hardware.team.parallel(state.generator)
+    return torch.compile(generator) if recipe.run.compile else generator
 
 
 def _teacher(recipe: Recipe, hardware: Hardware, progress: Progress, notify: Notify) -> nn.Module | None:

@@ -210,7 +210,9 @@ def restored(checkpoint: Checkpoint, recipe: Recipe, hardware: Hardware) -> Trai
     content = checkpoint.content
     try:
         spec, _ = recognise(content["params"])
-        generator = build_trainable(spec, content["params"])  # not the canonical tensors: the optimiser knows these
+        generator = build_trainable(
+            spec, content["params"], recipe.network.branches
+        )  # not the canonical tensors: the optimiser knows these
         state = new_state(recipe, hardware, spec, generator)
         for name, part in _parts(state).items():
             part.load_state_dict(content[name])
