@@ -12,6 +12,19 @@ from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.recipe import Recipe
 
 
+class _Apart(nn.Module):
+    """``network`` as it is: recording changes how a module is called, and validation calls the network itself."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the network's result."""
+        result: Tensor = self.network(*inputs)
+        return result
+
+
 def recorded(network: nn.Module, spec: NetworkSpec, recipe: Recipe, hardware: Hardware) -> Callable[..., Tensor]:
     """Return ``network`` for batches of the recipe alone, in training mode, its passes recorded on a CUDA device.
 
@@ -24,5 +37,5 @@ def recorded(network: nn.Module, spec: NetworkSpec, recipe: Recipe, hardware: Ha
         batch += (torch.zeros(count, len(spec.conditions), device=hardware.device),)
     # A cache of converted weights would be filled while recording, and never again.
     with torch.autocast(hardware.device.type, hardware.dtype, hardware.dtype is not torch.float32, cache_enabled=False):
-        graphed: Callable[..., Tensor] = torch.cuda.make_graphed_callables(network, batch)  # type: ignore[assignment]
+        graphed: Callable[..., Tensor] = torch.cuda.make_graphed_callables(_Apart(network), batch)  # type: ignore[assignment]
     return graphed
