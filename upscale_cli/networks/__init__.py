@@ -193,9 +193,15 @@ def build_trainable(spec: NetworkSpec, state: StateDict, branches: bool = True) 
     """
     architecture = named(spec.architecture)
     copies = {key: t.detach().clone().float() if t.is_floating_point() else t.clone() for key, t in state.items()}
-    ready = architecture.expanded(spec, copies) if branches else architecture.canonical(copies)
-    module = _loaded(_trainable(architecture, branches), spec, ready)
+    module = _loaded(_trainable(architecture, branches), spec, trainable_tensors(spec, copies, branches))
     return module.requires_grad_(True).train()
+
+
+def trainable_tensors(spec: NetworkSpec, state: StateDict, branches: bool = True) -> dict[str, Tensor]:
+    """Return ``state``, canonical or that of a network to be trained, as ``build_trainable`` loads it."""
+    architecture = named(spec.architecture)
+    plain = architecture.training is not None and not branches
+    return architecture.canonical(state) if plain else architecture.expanded(spec, state)
 
 
 def _trainable(architecture: Architecture, branches: bool) -> Callable[[NetworkSpec], nn.Module]:

@@ -56,9 +56,7 @@ def _of_another_scale(
 ) -> tuple[NetworkSpec, nn.Module]:
     spec, module = fresh(network, seed)
     own = module.state_dict()
-    given = weights.tensors
-    if network.branches:
-        given = networks.named(spec.architecture).expanded(spec, given)
+    given = networks.trainable_tensors(spec, weights.tensors, network.branches)
     fitting = {k: t.float() for k, t in given.items() if k in own and own[k].shape == t.shape}
     if len(fitting) < LEAST_FITTING * len(own):
         raise UsageError(

@@ -44,27 +44,35 @@ class DevicePictures:
         ``side`` and ``margin`` are in LR pixels; margins reach beyond borders, mirrored there with the edge pixel
         repeated.
         """
-        count = data.batch
-        chosen = np.searchsorted(self._cumulated, rng.random(count), side="right").clip(max=len(self._starts) - 1)
-        sizes = self._sizes[chosen]
-        places = (rng.random((count, 2)) * np.maximum(1, sizes // scale - side + 1)).astype(np.int64)
-        turns = torch.from_numpy(rng.integers(4, size=count) if data.rotations else np.zeros(count, np.int64))
-        flipped = torch.from_numpy(rng.integers(2, size=count).astype(bool) if data.flips else np.zeros(count, bool))
-        numbers = np.concatenate([(places - margin) * scale, sizes, self._starts[chosen, None]], 1)
-        y, x, height, width, start = self._moved(torch.from_numpy(numbers)).view(count, 5, 1, 1).unbind(1)
-        bits = torch.stack([SWAPPED[turns], ROWS_BACK[turns], COLUMNS_BACK[turns] ^ flipped], 1)
-        swapped, rows_back, columns_back = self._moved(bits).view(count, 3, 1, 1).unbind(1)
+        chosen = np.searchsorted(self._cumulated, rng.random(data.batch), side="right").clip(max=len(self._starts) - 1)
+        sizes, starts = self._sizes[chosen], self._starts[chosen, None]
+        places = (rng.random((data.batch, 2)) * np.maximum(1, sizes // scale - side + 1)).astype(np.int64)
+        where = torch.from_numpy(np.concatenate([(places - margin) * scale, sizes, starts], 1))
+        y, x, height, width, start = self._per_crop(where)
         along = torch.arange((side + 2 * margin) * scale, device=self._pixels.device)
-        down, across = along.view(1, -1, 1), along.view(1, 1, -1)
-        rows, columns = torch.where(swapped, across, down), torch.where(swapped, down, across)
-        rows = torch.where(rows_back, len(along) - 1 - rows, rows)
-        columns = torch.where(columns_back, len(along) - 1 - columns, columns)
+        rows, columns = _turned(along, *self._per_crop(_drawn_orientations(rng, data)))
         return self._pixels[start + _mirrored(y + rows, height) * width + _mirrored(x + columns, width)]
 
-    def _moved(self, numbers: Tensor) -> Tensor:
-        """Return ``numbers`` on the device, copied while it computes."""
+    def _per_crop(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Return the columns of ``values`` (N, K) as K tensors (N, 1, 1) on the device, copied while it computes."""
         on_cuda = self._pixels.device.type == "cuda"
-        return (numbers.pin_memory() if on_cuda else numbers).to(self._pixels.device, non_blocking=True)
+        moved = (values.pin_memory() if on_cuda else values).to(self._pixels.device, non_blocking=True)
+        return moved[..., None, None].unbind(1)
+
+
+def _drawn_orientations(rng: Generator, data: Data) -> Tensor:
+    """Return for each crop whether its axes are swapped, its rows and its columns run backwards, (N, 3)."""
+    turns = torch.from_numpy(rng.integers(4, size=data.batch) if data.rotations else np.zeros(data.batch, np.int64))
+    flipped = torch.from_numpy((rng.integers(2, size=data.batch) if data.flips else np.zeros(data.batch)) > 0)
+    return torch.stack([SWAPPED[turns], ROWS_BACK[turns], COLUMNS_BACK[turns] ^ flipped], 1)
+
+
+def _turned(along: Tensor, swapped: Tensor, rows_back: Tensor, columns_back: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns (N, S, S) of the pixels that turned crops show, of the numbers ``along`` a side (S)."""
+    down, across = along.view(1, -1, 1), along.view(1, 1, -1)
+    rows, columns = torch.where(swapped, across, down), torch.where(swapped, down, across)
+    last = len(along) - 1
+    return torch.where(rows_back, last - rows, rows), torch.where(columns_back, last - columns, columns)
 
 
 def _mirrored(at: Tensor, length: Tensor) -> Tensor:
