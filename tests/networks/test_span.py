@@ -9,7 +9,7 @@ from torch import Tensor
 
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks import build, build_trainable, draw, recognise
-from upscale_cli.networks.span import SPAN, BranchedConv
+from upscale_cli.networks.span import SPAN
 
 SPEC = SPAN.examples[1]
 PICTURE = torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
@@ -19,14 +19,6 @@ PICTURE = torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
 def branched() -> dict[str, Tensor]:
     torch.manual_seed(0)
     return draw(SPEC).state_dict()
-
-
-def test_the_folded_convolution_is_what_the_four_compute_one_after_the_other() -> None:
-    torch.manual_seed(0)
-    layer = BranchedConv(3, 5)
-    x = torch.rand(2, 3, 8, 9)
-    inside = layer.conv(x) + layer.sk(x[:, :, 1:-1, 1:-1])
-    assert torch.allclose(layer(x)[:, :, 1:-1, 1:-1], inside, atol=1e-6)
 
 
 def test_the_network_that_runs_is_the_one_that_was_trained(branched: dict[str, Tensor]) -> None:

@@ -123,6 +123,15 @@ def test_every_architecture_can_be_put_into_a_recipe(name: str) -> None:
     assert list(recipe.network.sizes) == list(networks.named(name).sizes.__struct_fields__)
 
 
+def test_branches_are_refused_where_there_are_none() -> None:
+    assert load_recipe("compact").network.branches is None
+    for name in ("compact", "span"):
+        assert load_recipe(name, ["network.branches=true"]).network.branches
+    with pytest.raises(UsageError, match=r"network\.branches: rrdbnet has none"):
+        load_recipe("esrgan", ["network.branches=true"])
+    assert load_recipe("esrgan", ["network.branches=false"])
+
+
 def test_patches_fit_the_windows_of_the_network() -> None:
     with pytest.raises(UsageError, match="hr_patch = 96 is no multiple of 64, as hat needs"):
         load_recipe("compact", ["network.architecture=hat", "data.hr_patch=96"])

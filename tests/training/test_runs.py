@@ -90,6 +90,7 @@ def test_training_approaches_the_pictures(photos: Path, tmp_path: Path) -> None:
         ("compact", ["optimizer.kind=muon", "network.blocks=3", "run.precision=fp16"]),
         ("compact", ["data.on_device=true"]),
         ("span", ["network.branches=false", "optimizer.kind=muon"]),
+        ("compact", ["network.branches=true", "optimizer.kind=muon"]),
         ("srgan", []),
         ("realesrgan", []),
         ("enhancenet-pat", []),

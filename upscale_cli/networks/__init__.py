@@ -150,10 +150,10 @@ def spec(name: str, scale: int, stated: Mapping[str, Any]) -> NetworkSpec:
         raise UsageError(f"{name} {error}.", "Change it with --set network.KEY=VALUE.") from error
 
 
-def draw(spec: NetworkSpec, branches: bool = True) -> nn.Module:
+def draw(spec: NetworkSpec, branches: bool | None = None) -> nn.Module:
     """Return a network to be trained, its weights drawn as its paper draws them.
 
-    ``branches``: in the form with more parameters that only training needs, where it has one.
+    ``branches``: whether in the form with more parameters that only training needs; None: as its architecture says.
     """
     architecture = named(spec.architecture)
     module = _trainable(architecture, branches)(spec)
@@ -186,7 +186,7 @@ def published(spec: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     return dict(state) if spec.library else named(spec.architecture).published(spec, state)
 
 
-def build_trainable(spec: NetworkSpec, state: StateDict, branches: bool = True) -> nn.Module:
+def build_trainable(spec: NetworkSpec, state: StateDict, branches: bool | None = None) -> nn.Module:
     """Return the network to be trained on from copies of ``state``, canonical or its own, in fp32.
 
     ``branches`` as for ``draw``. Raises WeightsError as ``build`` does.
@@ -197,15 +197,19 @@ def build_trainable(spec: NetworkSpec, state: StateDict, branches: bool = True) 
     return module.requires_grad_(True).train()
 
 
-def trainable_tensors(spec: NetworkSpec, state: StateDict, branches: bool = True) -> dict[str, Tensor]:
+def trainable_tensors(spec: NetworkSpec, state: StateDict, branches: bool | None = None) -> dict[str, Tensor]:
     """Return ``state``, canonical or that of a network to be trained, as ``build_trainable`` loads it."""
     architecture = named(spec.architecture)
-    plain = architecture.training is not None and not branches
+    plain = architecture.training is not None and not _branched(architecture, branches)
     return architecture.canonical(state) if plain else architecture.expanded(spec, state)
 
 
-def _trainable(architecture: Architecture, branches: bool) -> Callable[[NetworkSpec], nn.Module]:
-    return (branches and architecture.training) or architecture.module
+def _trainable(architecture: Architecture, branches: bool | None) -> Callable[[NetworkSpec], nn.Module]:
+    return (_branched(architecture, branches) and architecture.training) or architecture.module
+
+
+def _branched(architecture: Architecture, wanted: bool | None) -> bool:
+    return architecture.branched if wanted is None else wanted
 
 
 def _loaded(make: Callable[[NetworkSpec], nn.Module], spec: NetworkSpec, state: StateDict) -> nn.Module:

@@ -87,6 +87,7 @@ class Architecture:
 
     ``training`` builds the module that is trained, where that is another than ``module``: its state dict is one of the
     layouts that ``canonical`` takes, and ``expanded`` turns canonical tensors into that of a spec (idempotent).
+    ``branched``: whether that is the module to train unless a recipe says otherwise.
     ``published`` turns them into the layout of the authors' files, which other programs open.
     """
 
@@ -99,6 +100,7 @@ class Architecture:
     canonical: Callable[[StateDict], dict[str, Tensor]] = dict
     initialise: Callable[[nn.Module], None] = lambda module: None
     training: Callable[[NetworkSpec], nn.Module] | None = None
+    branched: bool = True
     expanded: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
     published: Callable[[NetworkSpec, StateDict], dict[str, Tensor]] = lambda spec, state: dict(state)
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.branches import BranchedConv, convolution, drawn, folded, refuse_branches, unfolded
 from upscale_cli.networks.upsamplers import OntoNearest, shuffle_scale
+
+_CONVOLUTIONS = r"body\.\d+"
 
 
 class Compact(nn.Module):
     """A body of plain convolutions that predicts what nearest enlargement lacks."""
 
-    def __init__(self, in_channels: int, out_channels: int, features: int, convolutions: int, scale: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: int,
+        convolutions: int,
+        scale: int,
+        convolve: Callable[[int, int], nn.Module] = convolution,
+    ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, features, 3, padding=1), nn.PReLU(features)]
+        layers: list[nn.Module] = [convolve(in_channels, features), nn.PReLU(features)]
         for _ in range(convolutions):
-            layers += [nn.Conv2d(features, features, 3, padding=1), nn.PReLU(features)]
-        layers.append(nn.Conv2d(features, out_channels * scale**2, 3, padding=1))
+            layers += [convolve(features, features), nn.PReLU(features)]
+        layers.append(convolution(features, out_channels * scale**2))
         self.body = nn.Sequential(*layers)
         self.scale = scale
         self.enlarge: nn.Module = OntoNearest(scale)
@@ -35,7 +49,17 @@ def _detect(state: StateDict) -> bool:
     return first.ndim == 4 and activation.ndim == 1 and all(key.startswith("body.") for key in state)
 
 
+def _expanded(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    numbers = sorted(
+        int(match[1])
+        for key, tensor in state.items()
+        if (match := re.match(r"body\.(\d+)\.weight$", key)) and tensor.ndim == 4
+    )
+    return unfolded(state, [f"body.{number}" for number in numbers[:-1]], drawn())
+
+
 def _spec(state: StateDict) -> NetworkSpec:
+    refuse_branches(state, _CONVOLUTIONS)
     layers = keys.count(state, r"^body\.(\d+)\.weight$")
     features, in_channels = keys.convolution(state, "body.0.weight")
     # As many channels come out as went in, so what the last convolution makes is channels · scale².
@@ -62,5 +86,11 @@ COMPACT = Architecture(
     spec=_spec,
     module=lambda spec: Compact(spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters),
     sizes=CompactSizes,
+    canonical=lambda state: folded(state, _CONVOLUTIONS),
+    training=lambda spec: Compact(
+        spec.in_channels, spec.out_channels, scale=spec.scale, **spec.hyperparameters, convolve=BranchedConv
+    ),
+    expanded=_expanded,
+    branched=False,
     examples=(*map(_SMALL.spec, (1, 2, 3, 4)), CompactSizes(features=6, blocks=2).spec(4, channels=1)),
 )

@@ -1,15 +1,12 @@
 """SPAN (Wan et al. 2024, arXiv:2311.12770): six blocks of 3×3 convolutions whose result is its own attention.
 
-In training every 3×3 convolution is four: a 1×1 that doubles the channels, a 3×3, a 1×1 that halves them, and a 1×1
-beside them. Together they are one 3×3 convolution, and ``canonical`` folds them into it. The ``eval_conv`` that files
-hold beside the four is the result of some former fold and counts only where the four are missing.
+In training every 3×3 convolution but the last is four (``branches``).
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -18,41 +15,13 @@ from torch import Tensor, nn
 
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
+from upscale_cli.networks.branches import BranchedConv, convolution, drawn, folded, refuse_branches, unfolded
 from upscale_cli.networks.edsr import RGB_MEAN
 from upscale_cli.networks.upsamplers import shuffle_scale
 
 BLOCKS = 6
 RANGE = 255.0
-GAIN = 2
-BRANCHES = ("conv.0", "conv.1", "conv.2", "sk")
 _CONVOLUTIONS = r"conv_[12]|block_\d+\.c\d_r"
-_BRANCH = re.compile(rf"({_CONVOLUTIONS})\.(?:sk|conv\.\d|eval_conv)\.")
-
-
-def _plain(in_channels: int, out_channels: int) -> nn.Module:
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-
-class BranchedConv(nn.Module):
-    """A 3×3 convolution that is trained as four. They are folded before they are applied, not after.
-
-    So the border is the same in training and afterwards: zeros around the input, not around inner features.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.sk = nn.Conv2d(in_channels, out_channels, 1)
-        self.conv = nn.Sequential(
-            nn.Conv2d(in_channels, GAIN * in_channels, 1),
-            nn.Conv2d(GAIN * in_channels, GAIN * out_channels, 3),
-            nn.Conv2d(GAIN * out_channels, out_channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, out_channels, H, W)."""
-        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
-            weight, bias = _folded(dict(self.named_parameters()))
-        return F.conv2d(x, weight, bias, padding=1)
 
 
 class Block(nn.Module):
@@ -77,7 +46,12 @@ class Span(nn.Module):
     no_norm: Tensor
 
     def __init__(
-        self, channels: int, scale: int, features: int, norm: bool, convolve: Callable[[int, int], nn.Module] = _plain
+        self,
+        channels: int,
+        scale: int,
+        features: int,
+        norm: bool,
+        convolve: Callable[[int, int], nn.Module] = convolution,
     ) -> None:
         super().__init__()
         self.norm = norm
@@ -103,72 +77,22 @@ class Span(nn.Module):
         return result
 
 
-def _folded(branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return (weight, bias) of the 3×3 convolution that the four of ``BRANCHES`` make."""
-    before, after = branches["conv.0.weight"][:, :, 0, 0], branches["conv.2.weight"][:, :, 0, 0]
-    middle = branches["conv.1.weight"]
-    weight = torch.einsum("om,mnyx,ni->oiyx", after, middle, before) + F.pad(branches["sk.weight"], (1, 1, 1, 1))
-    inside = middle.sum((2, 3)) @ branches["conv.0.bias"] + branches["conv.1.bias"]
-    return weight, after @ inside + branches["conv.2.bias"] + branches["sk.bias"]
-
-
-def _canonical(state: StateDict) -> dict[str, Tensor]:
-    """Return plain convolutions in fp32, from the branches, or from ``eval_conv`` where there are none."""
-    canonical = dict(state)
-    for base in sorted({match[1] for key in state if (match := _BRANCH.match(key))}):
-        own = {key.removeprefix(f"{base}."): canonical.pop(key) for key in state if key.startswith(f"{base}.")}
-        former = {key.removeprefix("eval_conv."): own.pop(key) for key in list(own) if key.startswith("eval_conv.")}
-        if _fit(own):
-            former["weight"], former["bias"] = _folded({key: tensor.float() for key, tensor in own.items()})
-            own = {}
-        canonical |= {f"{base}.{key}": tensor for key, tensor in (own or former).items()}
-    return canonical
-
-
-def _fit(branches: StateDict) -> bool:
-    """Return whether these are all tensors of the four convolutions, of shapes that can be folded."""
-    if branches.keys() != {f"{name}.{part}" for name in BRANCHES for part in ("weight", "bias")}:
-        return False
-    out, seen = branches["sk.weight"].shape[:2] if branches["sk.weight"].ndim == 4 else (0, 0)
-    shapes = {"conv.0": (GAIN * seen, seen, 1, 1), "conv.1": (GAIN * out, GAIN * seen, 3, 3)}
-    shapes |= {"conv.2": (out, GAIN * out, 1, 1), "sk": (out, seen, 1, 1)}
-    return all(
-        branches[f"{name}.weight"].shape == shape and branches[f"{name}.bias"].shape == shape[:1]
-        for name, shape in shapes.items()
-    )
-
-
 def _expanded(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
-    """Return branches that fold into the plain convolutions: the outer two drawn, the inner one solved for."""
-    generator = torch.Generator().manual_seed(0)
-    return _unfolded(state, lambda rows, columns: torch.randn(rows, columns, generator=generator) / math.sqrt(columns))
+    return unfolded(state, _convolutions(state), drawn())
 
 
 def _published(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
     """Return branches whose outer ones copy, so that nothing is rounded, and the plain convolutions beside them."""
-    unfolded = _unfolded(state, torch.eye)
-    for key in sorted(state.keys() - unfolded.keys()):
+    branched = unfolded(state, _convolutions(state), torch.eye)
+    for key in sorted(state.keys() - branched.keys()):
         base, part = key.rsplit(".", 1)
-        unfolded[f"{base}.eval_conv.{part}"] = state[key]
-    return unfolded
+        branched[f"{base}.eval_conv.{part}"] = state[key]
+    return branched
 
 
-def _unfolded(state: StateDict, outer: Callable[[int, int], Tensor]) -> dict[str, Tensor]:
-    """Return branches that fold into the plain convolutions: the outer two from ``outer``, the inner one solved for."""
-    expanded = dict(state)
-    for key in state:
-        match = re.match(rf"({_CONVOLUTIONS})\.weight$", key)
-        if match and state[key].ndim == 4 and f"{match[1]}.bias" in state:
-            base, weight, bias = match[1], expanded.pop(key).float(), expanded.pop(f"{match[1]}.bias")
-            out, seen = weight.shape[:2]
-            before, after = outer(GAIN * seen, seen), outer(out, GAIN * out)
-            inner = torch.einsum("mo,oiyx,in->mnyx", torch.linalg.pinv(after), weight, torch.linalg.pinv(before))
-            weights = {"conv.0": before[:, :, None, None], "conv.1": inner, "conv.2": after[:, :, None, None]}
-            weights["sk"] = torch.zeros(out, seen, 1, 1)
-            for name, tensor in weights.items():
-                expanded[f"{base}.{name}.weight"] = tensor
-                expanded[f"{base}.{name}.bias"] = bias if name == "sk" else torch.zeros(tensor.shape[0])
-    return expanded
+def _convolutions(state: StateDict) -> list[str]:
+    """Return the names of the plain convolutions of ``state`` that are trained as four."""
+    return [match[1] for key in state if (match := re.match(rf"({_CONVOLUTIONS})\.weight$", key))]
 
 
 def _detect(state: StateDict) -> bool:
@@ -176,9 +100,7 @@ def _detect(state: StateDict) -> bool:
 
 
 def _spec(state: StateDict) -> NetworkSpec:
-    unfolded = next((match[1] for key in state if (match := _BRANCH.match(key))), None)
-    if unfolded is not None:
-        raise ValueError(f"the branches of {unfolded} are incomplete or do not fit together")
+    refuse_branches(state, _CONVOLUTIONS)
     features, channels = keys.convolution(state, "conv_1.weight")
     scale = shuffle_scale(state, "upsampler.0.weight", channels)
     return SpanSizes(features=features, norm="no_norm" not in state).spec(scale, channels)
@@ -201,7 +123,7 @@ class SpanSizes(Sizes, frozen=True):
 _SMALL = SpanSizes(features=6, norm=False)
 SPAN = Architecture(
     name="span",
-    canonical=_canonical,
+    canonical=lambda state: folded(state, _CONVOLUTIONS),
     detect=_detect,
     spec=_spec,
     module=lambda spec: Span(spec.in_channels, spec.scale, **spec.hyperparameters),

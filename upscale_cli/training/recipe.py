@@ -29,12 +29,13 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 class Network(Section, frozen=True):
     """The network to train. ``sizes``: those of its architecture; in a file they stand beside ``architecture``.
 
-    ``branches``: SPAN's convolutions are trained as four, which are folded when saved; or else as what they are.
+    ``branches``: convolutions are trained as four, which are folded when saved, or as what they are. Without, SPAN's
+    are, and those of compact are not.
     """
 
     architecture: str
     scale: Annotated[int, Meta(ge=1, le=16)] = 4
-    branches: bool = True
+    branches: bool | None = None
     sizes: dict[str, Any] = {}
 
     def spec(self) -> NetworkSpec:

@@ -62,6 +62,7 @@ def problems(recipe: Recipe) -> list[str]:
     side, canvas, pool = data.hr_patch, degradation.canvas, degradation.pool
     spec = recipe.network.spec()
     unfit = not spec.any_size and side // scale % spec.size_multiple
+    unbranched = networks.named(spec.architecture).training is None
     named, paired, name = degradation.kernels != "", data.lr != (), recipe.name
     critic = recipe.adversarial.discriminator if recipe.adversarial is not None else "vgg"
     degraded = degradation.kind != "bicubic" or pool or degradation.clean
@@ -79,6 +80,7 @@ def problems(recipe: Recipe) -> list[str]:
         (paired and degraded, "data.lr gives the LR pictures, so there is nothing to degrade"),
         (paired and data.on_device, "data.on_device cuts HR pictures alone, and data.lr gives those of LR"),
         (paired and len(data.lr) != len(data.hr), f"there are {len(data.hr)} HR and {len(data.lr)} LR folders"),
+        (unbranched and recipe.network.branches, f"network.branches: {spec.architecture} has none"),
         (recipe.run.compile and recipe.run.cuda_graphs, "run.compile and run.cuda_graphs exclude each other"),
         (pool and degradation.kind == "known", "degradation.pool would separate LR from its conditions"),
         (degradation.jpeg_quality[0] > degradation.jpeg_quality[1], "degradation.jpeg_quality is not in order"),

@@ -50,7 +50,12 @@ def changed(table: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]
 def to_table(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as plain values, without the tables it does not have."""
     table: dict[str, Any] = msgspec.to_builtins(recipe)
-    table["network"] |= table["network"].pop("sizes")
+    sizes = table["network"].pop("sizes")
+    table["network"] = _stated(table["network"] | sizes)
+    return _stated(table)
+
+
+def _stated(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not None}
 
 
