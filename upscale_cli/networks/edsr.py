@@ -24,6 +24,11 @@ RGB_MEAN = (0.4488, 0.4371, 0.4040)
 WIDE, WIDE_RESIDUAL_SCALE = 256, 0.1
 
 
+def mean_colour(like: Tensor) -> Tensor:
+    """Return RGB_MEAN (1, 3, 1, 1), of the type of ``like`` and made on its device: CUDA graphs allow no copy to it."""
+    return torch.cat([like.new_full((1, 1, 1, 1), mean) for mean in RGB_MEAN], 1)
+
+
 class MeanShift(nn.Module):
     """A 1×1 convolution that subtracts or adds the mean colour. It is not trained."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Architecture, NetworkSpec, Positive, Sizes, StateDict
 from upscale_cli.networks.branches import BranchedConv, convolution, drawn, folded, refuse_branches, unfolded
-from upscale_cli.networks.edsr import RGB_MEAN
+from upscale_cli.networks.edsr import RGB_MEAN, mean_colour
 from upscale_cli.networks.upsamplers import shuffle_scale
 
 BLOCKS = 6
@@ -67,7 +67,7 @@ class Span(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1]."""
         if self.norm:
-            lr = (lr - lr.new_tensor(RGB_MEAN).view(1, 3, 1, 1)) * RANGE
+            lr = (lr - mean_colour(lr)) * RANGE
         results = [self.conv_1(lr)]
         for number in range(1, BLOCKS + 1):
             features, activation = getattr(self, f"block_{number}")(results[-1])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from upscale_cli.networks import keys
 from upscale_cli.networks.architecture import Positive, Several, Sizes, StateDict
-from upscale_cli.networks.edsr import RGB_MEAN
+from upscale_cli.networks.edsr import mean_colour
 from upscale_cli.networks.upsamplers import (
     doublings,
     factors_of,
@@ -126,7 +126,7 @@ class ImageTransformer(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return (N, C, scale·H, scale·W) of ``lr``, (N, C, H, W) in [0, 1], multiples of the window."""
-        mean = lr.new_tensor(RGB_MEAN).view(1, 3, 1, 1) if lr.shape[1] == 3 else 0.0
+        mean = mean_colour(lr) if lr.shape[1] == 3 else 0.0
         signed = (lr - mean) * self.value_range
         first = self.conv_first(F.pixel_unshuffle(signed, self.unshuffle))
         features = self.layers(self.get_submodule(self.embedding)(first.permute(0, 2, 3, 1)))

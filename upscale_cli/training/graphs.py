@@ -35,6 +35,12 @@ def recorded(network: nn.Module, spec: NetworkSpec, recipe: Recipe, hardware: Ha
     batch: tuple[Tensor, ...] = (lr.contiguous(memory_format=torch.channels_last),)
     if spec.conditions:
         batch += (torch.zeros(count, len(spec.conditions), device=hardware.device),)
+    # PyTorch 2.11 warns that recording leaves the parameters' nodes on a stream of its own. It waits for that one.
+    expect_streams: Callable[[bool], None] | None = getattr(
+        torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None
+    )
+    if expect_streams is not None:
+        expect_streams(False)
     # A cache of converted weights would be filled while recording, and never again.
     with torch.autocast(hardware.device.type, hardware.dtype, hardware.dtype is not torch.float32, cache_enabled=False):
         graphed: Callable[..., Tensor] = torch.cuda.make_graphed_callables(_Apart(network), batch)  # type: ignore[assignment]
