@@ -51,6 +51,23 @@ def test_tiles_with_a_halo_of_the_radius_give_the_whole_picture(
     assert np.array_equal(tiled(lane, pixels, side, radius, batch=batch), whole(lane, pixels))
 
 
+def test_a_result_that_is_the_whole_picture_is_not_copied_again() -> None:
+    class Kept(FakeLane):
+        def fetch(self, tiles: Any, result: Any, dtype: Any) -> NDArray[Any]:
+            fetched.append(super().fetch(tiles, result, dtype))
+            return fetched[-1]
+
+    pixels = picture(12, 10)
+    for side, copied in ((0, False), (8, True)):
+        fetched: list[NDArray[Any]] = []
+        result = tiled(Kept(2, 1), pixels, side, 1)
+        assert np.array_equal(result, whole(FakeLane(2, 1), pixels))
+        assert any(np.shares_memory(result, one) for one in fetched) != copied
+    output = np.empty((24, 20, 3), pixels.dtype)  # given: it is where the result belongs
+    assert tiled(Kept(2, 1), pixels, 0, 1, output=output) is output
+    assert np.array_equal(output, whole(FakeLane(2, 1), pixels))
+
+
 def test_a_halo_that_is_too_small_shows() -> None:
     pixels, lane = picture(40, 40), FakeLane(1, 3)
     assert not np.array_equal(tiled(lane, pixels, 20, 2), whole(lane, pixels))

@@ -42,10 +42,14 @@ class Lane(Protocol):
 
 @dataclass
 class _Picture:
-    """One pass over one picture, worked on by one or several lanes."""
+    """One pass over one picture, worked on by one or several lanes.
+
+    ``adopts``: a result that is the whole ``output`` may take its place, without another copy.
+    """
 
     source: NDArray[Any]
     output: NDArray[Any]
+    adopts: bool
     queue: TileQueue
     scale: int
     on_tile: OnTile
@@ -67,6 +71,9 @@ class _Picture:
             target = self.output[
                 core.top * scale : min(core.bottom * scale, height), core.left * scale : min(core.right * scale, width)
             ]
+            if self.adopts and target.shape == self.output.shape == result.shape:
+                self.output = result
+                continue
             top, left = (core.top - source.top) * scale, (core.left - source.left) * scale
             target[...] = result[top : top + target.shape[0], left : left + target.shape[1]]
         with self.lock:
@@ -97,11 +104,11 @@ def run(
     lane raises; no tile is begun after that.
     """
     height, width, channels = source.shape
-    output = np.empty((height * scale, width * scale, channels), dtype) if output is None else output
-    picture = _Picture(source, output, queue, scale, on_tile, on_split, on_pasted, done)
+    place = np.empty((height * scale, width * scale, channels), dtype) if output is None else output
+    picture = _Picture(source, place, output is None, queue, scale, on_tile, on_split, on_pasted, done)
     if len(lanes) == 1:  # in the caller's thread, where Ctrl-C ends it between two operations
         _drain(lanes[0], picture)
-        return output
+        return picture.output
     with ThreadPoolExecutor(len(lanes), "lane") as pool:
         try:
             running = [pool.submit(_drain, lane, picture) for lane in lanes]
@@ -110,7 +117,7 @@ def run(
             queue.close()
     for lane_done in running:
         lane_done.result()
-    return output
+    return picture.output
 
 
 def _drain(lane: Lane, picture: _Picture) -> None:

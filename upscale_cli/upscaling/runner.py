@@ -43,7 +43,8 @@ CUDA_BATCH_PIXELS = 512 * 512
 MOST_FRAMES = 16  # of a clip, that are worked on together
 # Pictures of a folder, and their LR pixels: a batch on its way to the device, one being computed, one on its way back.
 MOST_TOGETHER, MOST_PIXELS_TOGETHER = 48, 3 * CUDA_BATCH_PIXELS
-FEWEST_TO_TRY = 8  # tiles: trying an algorithm takes about as long as one
+# Tiles from which cuDNN's trying of its algorithms, which takes seconds, may pay.
+FEWEST_TO_TRY = 256
 TILES_PER_DEVICE = 4  # at least, where several devices share a picture
 PRECISION_NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
@@ -147,7 +148,7 @@ class NetworkRunner:
         where the result is not finite, DeviceError where memory does not suffice.
         """
         grid, dtype = replace(self._grid(*pixels.shape[:2]), wraps=self._wraps), dtype or pixels.dtype
-        step = step or MEMORY.step("", self.shape_of(pixels), dtype)
+        kept, step = step, step or MEMORY.step("", self.shape_of(pixels), dtype)
         if step.complete:
             return step.pixels
         side = self.tile_side(*grid.padded) if step.side is None else step.side
@@ -156,7 +157,7 @@ class NetworkRunner:
         missing = [tile for tile in tiles if tile.core not in step.finished]
         self._expect_shapes(len(missing))
         self._expect_blocks(side, grid.padded)
-        pipeline.run(
+        step.pixels = pipeline.run(
             self.lanes,
             pixels,
             TileQueue(grid, side, self._batch(side), missing),
@@ -165,7 +166,7 @@ class NetworkRunner:
             on_tile=on_tile,
             on_split=self._split,
             on_pasted=lambda group: step.record(tile.core for tile in group),
-            output=step.pixels,
+            output=None if kept is None else step.pixels,
             done=sum(tile.core.area for tile in tiles) - sum(tile.core.area for tile in missing),
         )
         step.end()
