@@ -31,7 +31,7 @@ from upscale_cli.upscaling.runner import NetworkRunner, TileChoice
 from upscale_cli.weights.progress import Progress, silent
 from upscale_cli.weights.resolve import resolve
 
-PEAK_MATRIX = 2048
+PEAK_MATRIX, PEAK_MATRIX_ON_CUDA = 2048, 8192  # a small product does not fill a GPU
 T = TypeVar("T")
 Way = Callable[[Pixels], Pixels]
 # proc(5): writing 5 sets the peak of the resident memory to what is resident now.
@@ -59,7 +59,8 @@ class Machine:
     def describe(self) -> str:
         """Return the machine and its rates in a line."""
         rates = ", ".join(f"{str(kind)[6:]} {rate / 1e9:.0f} GFLOP/s" for kind, rate in self.peak.items())
-        return f"{devices.describe(self.device)}, PyTorch {torch.__version__}; {PEAK_MATRIX}³ matrix product: {rates}"
+        side = _matrix_side(self.device)
+        return f"{devices.describe(self.device)}, PyTorch {torch.__version__}; {side}³ matrix product: {rates}"
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,23 @@ def measure_machine(device: str, threads: int | None) -> Machine:
     return Machine(chosen, {kind: _matrix_rate(chosen, kind) for kind in sorted(kinds, key=str)})
 
 
+def _matrix_side(device: torch.device) -> int:
+    return PEAK_MATRIX_ON_CUDA if device.type == "cuda" else PEAK_MATRIX
+
+
 def _matrix_rate(device: torch.device, kind: torch.dtype) -> float:
     def finished(product: Callable[[], Tensor]) -> None:
         product()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    a = torch.randn(PEAK_MATRIX, PEAK_MATRIX, device=device).to(kind)
+    side = _matrix_side(device)
+    a = torch.randn(side, side, device=device).to(kind)
     # The same product as a 1x1 convolution, which may go through another, faster library.
-    picture = a.reshape(1, PEAK_MATRIX, 32, PEAK_MATRIX // 32).contiguous(memory_format=torch.channels_last)
-    weights = a.reshape(PEAK_MATRIX, PEAK_MATRIX, 1, 1).contiguous(memory_format=torch.channels_last)
+    picture = a.reshape(1, side, 32, side // 32).contiguous(memory_format=torch.channels_last)
+    weights = a.reshape(side, side, 1, 1).contiguous(memory_format=torch.channels_last)
     ways = (lambda: a @ a, lambda: torch.conv2d(picture, weights))
-    return 2 * PEAK_MATRIX**3 / min(_fastest(partial(finished, way), 8)[0] for way in ways)
+    return 2 * side**3 / min(_fastest(partial(finished, way), 8)[0] for way in ways)
 
 
 def measure(
