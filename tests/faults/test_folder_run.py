@@ -259,6 +259,6 @@ def test_devices_and_tiles_change_no_byte(
 
 def test_two_runs_in_one_folder_do_not_disturb_each_other(folder: Folder, expected: Results) -> None:
     both = [subprocess.Popen(folder.command(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in both:
-        _, said = process.communicate(timeout=300)
-        assert faults_of(folder, expected, process.returncode, said) == []
+    said = [process.communicate(timeout=300)[1] for process in both]  # until both are done, one has temporary files
+    for process, text in zip(both, said, strict=True):
+        assert faults_of(folder, expected, process.returncode, text) == []
