@@ -83,11 +83,11 @@ def test_runs_killed_at_any_moment_are_completed_by_the_next(folder: Folder, exp
 def test_a_writer_that_fails_fails_one_picture(
     terminal: Terminal, folder: Folder, expected: Results, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    def failing(pixels: Any, metadata: Any, file: BinaryIO, kind: Any, quality: int) -> None:
+    def failing(pixels: Any, metadata: Any, file: BinaryIO, kind: Any, quality: int, threads: int | None) -> None:
         if pixels.picture.height == 2 * 51:
             file.write(b"the first bytes")
             raise fault
-        encode(pixels, metadata, file, kind, quality)
+        encode(pixels, metadata, file, kind, quality, threads)
 
     with monkeypatch.context() as disturbed:
         disturbed.setattr("upscale_cli.images.write.encode", failing)

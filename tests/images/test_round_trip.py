@@ -261,7 +261,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "a.png"
     path.write_bytes(b"the old file")
 
-    def full(pixels: object, metadata: object, file: BinaryIO, known: object, quality: object) -> None:
+    def full(pixels: object, metadata: object, file: BinaryIO, known: object, quality: object, threads: object) -> None:
         file.write(b"the first bytes")
         raise OSError(28, "No space left on device")
 

@@ -27,7 +27,7 @@ from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.notices import Notice, Notify, ignore, note
 from upscale_cli.upscaling import job as jobs_room
 from upscale_cli.upscaling.engines.engine import Engine, Progress
-from upscale_cli.upscaling.engines.local import WAITING_WRITES, LocalEngine
+from upscale_cli.upscaling.engines.local import WAITING_WRITES, WRITERS, LocalEngine
 from upscale_cli.upscaling.engines.ray import RayEngine
 from upscale_cli.upscaling.job import Job, Outcome, UpscalerFor, do
 from upscale_cli.upscaling.naming import Naming
@@ -178,7 +178,9 @@ def test_a_mistake_of_ours_is_not_mistaken_for_a_bad_picture(name: str, tmp_path
 
 @each_local_engine
 def test_a_full_disk_is_that_pictures_failure(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, known: Format, quality: int) -> None:
+    def full(
+        pixels: StoredPixels, metadata: Metadata, file: BinaryIO, known: Format, quality: int, threads: int | None
+    ) -> None:
         if pixels.picture.width == 8:
             file.write(b"the first bytes")
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -263,7 +265,31 @@ def test_jobs_are_taken_only_a_few_ahead(name: str, tmp_path: Path) -> None:
 
     outcomes = make().run(counted(), options, lambda asked, notify: lambda first, on_share: Doubling(), Listening())
     for done, _ in enumerate(outcomes, 1):
-        assert taken <= done + 2 * (2 + WAITING_WRITES) + (3 if "together" in name else 0)
+        assert taken <= done + 2 * (2 + WRITERS) + (3 if "together" in name else 0)
+
+
+@pytest.mark.parametrize(("side", "at_once"), [(4, WRITERS), (1200, WAITING_WRITES + 1)])
+def test_small_pictures_are_written_several_at_once(
+    side: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, most, lock = 0, 0, threading.Lock()
+
+    def slow(*arguments: object) -> list[str]:
+        nonlocal writing, most
+        with lock:
+            writing += 1
+            most = max(most, writing)
+        time.sleep(0.1)
+        with lock:
+            writing -= 1
+        return []
+
+    work = jobs(tmp_path, *[4] * 8)
+    pixels = np.zeros((side, 2 * side, 3), np.uint8)
+    monkeypatch.setattr(jobs_room, "write_image", slow)
+    monkeypatch.setattr(jobs_room, "read_image", lambda path, most: Picture(pixels))
+    run("local", work, Doubling())
+    assert most == at_once
 
 
 @each_local_engine
@@ -285,7 +311,7 @@ def test_few_pictures_wait_in_memory_however_slow_the_disk(
 
     monkeypatch.setattr(jobs_room, "write_image", slow)
     run(name, jobs(tmp_path, *[4] * 8), Doubling(before=count))
-    assert 2 <= most <= WAITING_WRITES + (6 if "together" in name else 3)
+    assert 2 <= most <= WRITERS + (6 if "together" in name else 3)
 
 
 def test_the_next_picture_is_read_while_the_network_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

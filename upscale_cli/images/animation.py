@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from upscale_cli.images import chunks, pillow
+from upscale_cli.images import chunks, deflate, pillow
 from upscale_cli.images.convert import NotEncodable, StoredPixels, upright
-from upscale_cli.images.encode import COMPRESSION, GIF_PARAMETERS, encoded, png_metadata
+from upscale_cli.images.encode import GIF_PARAMETERS, encoded, png_metadata
 from upscale_cli.images.formats import Format
 from upscale_cli.images.header import Header
 from upscale_cli.images.metadata import for_size, orientation
@@ -80,7 +80,7 @@ def encode_animation(
         return
     own: dict[str, Any] = {"quality": quality, "xmp": metadata.xmp}
     if known.name == "png":
-        own = {"pnginfo": PngImagePlugin.PngInfo(), "dpi": metadata.resolution, "compress_level": COMPRESSION}
+        own = {"pnginfo": PngImagePlugin.PngInfo(), "dpi": metadata.resolution, "compress_level": deflate.LEVEL}
         for kind, content in png_metadata(metadata):
             own["pnginfo"].add(kind, content)
     if known.name == "avif":

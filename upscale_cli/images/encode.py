@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from upscale_cli.images import chunks, exr, jxl
+from upscale_cli.images import chunks, deflate, exr, jxl
 from upscale_cli.images import tiff_tags as tags
 from upscale_cli.images.convert import NotEncodable, StoredPixels
 from upscale_cli.images.formats import Format
@@ -22,7 +22,6 @@ from upscale_cli.images.opencv import cv2, to_opencv
 from upscale_cli.images.picture import Metadata, Pixels
 from upscale_cli.images.tiff_tags import ByteOrder, Entry, Layout
 
-COMPRESSION = 4  # of zlib
 STRIP = 1 << 20  # samples that are converted at a time
 # The palette made for the picture; OpenCV's other ways use a fixed one of 3-3-2 bits.
 GIF_PARAMETERS = (cv2.IMWRITE_GIF_QUALITY, 7, cv2.IMWRITE_GIF_DITHER, 3)
@@ -32,16 +31,26 @@ _MOST_BLOCKS = 65_535  # of 8 x 8 pixels between two restart markers
 _PROFILE_PART = 65_519  # bytes of an ICC profile that one segment takes
 
 
-def encode(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, known: Format, quality: int) -> None:
+def encode(
+    pixels: StoredPixels,
+    metadata: Metadata,
+    file: BinaryIO,
+    known: Format,
+    quality: int,
+    threads: int | None = None,
+) -> None:
     """Write a file of that format, which must hold the pixels' depth and channels and all of the metadata.
 
-    Raises NotEncodable, cv2.error or struct.error where it cannot hold so many pixels.
+    ``threads`` compress PNG and TIFF; None: one for each core. Raises NotEncodable, cv2.error or struct.error where it
+    cannot hold so many pixels.
     """
-    writer = {"png": _png, "ppm": _ppm, "exr": exr.encode}.get(known.name)
+    writer = {"ppm": _ppm, "exr": exr.encode}.get(known.name)
     if writer:
         writer(pixels, metadata, file)
+    elif known.name == "png":
+        _png(pixels, metadata, file, threads)
     elif known.name == "tiff":
-        encode_tiff([(pixels, metadata)], file)
+        encode_tiff([(pixels, metadata)], file, threads)
     elif known.name == "jpeg":
         _jpeg(pixels, metadata, file, quality)
     elif known.name == "jxl":
@@ -54,14 +63,19 @@ def _rows_per_strip(pixels: StoredPixels) -> int:
     return max(1, STRIP // (pixels.picture.width * pixels.channels))
 
 
-def _png(pixels: StoredPixels, metadata: Metadata, file: BinaryIO) -> None:
-    """Every row as the difference to the row above (filter 2)."""
+def _png(pixels: StoredPixels, metadata: Metadata, file: BinaryIO, threads: int | None) -> None:
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[pixels.channels]
     header = struct.pack(">IIBBBBB", pixels.picture.width, pixels.picture.height, pixels.depth, kind, 0, 0, 0)
     file.write(chunks.PNG_SIGNATURE + chunks.png_chunk(b"IHDR", header))
     for name, content in png_metadata(metadata):
         file.write(chunks.png_chunk(name, content))
-    compressor = zlib.compressobj(COMPRESSION)
+    for part in deflate.stream(_filtered(pixels), threads):
+        file.write(chunks.png_chunk(b"IDAT", part))
+    file.write(chunks.png_chunk(b"IEND", b""))
+
+
+def _filtered(pixels: StoredPixels) -> Iterator[memoryview]:
+    """Yield strips of rows as PNG compresses them: each as the difference to the row above (filter 2)."""
     above: Pixels = np.zeros(1, np.uint8)
     for strip in pixels.strips(_rows_per_strip(pixels)):
         rows = strip.astype(strip.dtype.newbyteorder(">")).view(np.uint8).reshape(len(strip), -1)
@@ -69,8 +83,7 @@ def _png(pixels: StoredPixels, metadata: Metadata, file: BinaryIO) -> None:
         np.subtract(rows[0], above, filtered[0, 1:])
         np.subtract(rows[1:], rows[:-1], filtered[1:, 1:])
         above = rows[-1]
-        file.write(chunks.png_chunk(b"IDAT", compressor.compress(filtered.data)))
-    file.write(chunks.png_chunk(b"IDAT", compressor.flush()) + chunks.png_chunk(b"IEND", b""))
+        yield filtered.data.cast("B", [filtered.size])
 
 
 def png_metadata(found: Metadata) -> Iterator[tuple[bytes, bytes]]:
@@ -88,7 +101,7 @@ def png_metadata(found: Metadata) -> Iterator[tuple[bytes, bytes]]:
     yield from found.text
 
 
-def encode_tiff(pages: Sequence[tuple[StoredPixels, Metadata]], file: BinaryIO) -> None:
+def encode_tiff(pages: Sequence[tuple[StoredPixels, Metadata]], file: BinaryIO, threads: int | None = None) -> None:
     """Write a TIFF file: the first page's EXIF block, left as and where it is for makers' notes, and behind it pages.
 
     Each is its pixels and a directory, which for the first takes the place of the block's. What takes more than 4 GiB
@@ -100,7 +113,7 @@ def encode_tiff(pages: Sequence[tuple[StoredPixels, Metadata]], file: BinaryIO) 
     pointers = _tiff_beginning(block, file, order, layout)
     link = layout.link
     for pixels, metadata in pages:
-        entries = [*_tiff_page(pixels, metadata, file, order, layout), *pointers]
+        entries = [*_tiff_page(pixels, metadata, file, order, layout, threads), *pointers]
         pointers = []
         file.write(bytes(file.tell() % 2))
         position = file.tell()
@@ -130,16 +143,20 @@ def _tiff_beginning(block: bytes, file: BinaryIO, order: ByteOrder, layout: Layo
 
 
 def _tiff_page(
-    pixels: StoredPixels, metadata: Metadata, file: BinaryIO, order: ByteOrder, layout: Layout
+    pixels: StoredPixels, metadata: Metadata, file: BinaryIO, order: ByteOrder, layout: Layout, threads: int | None
 ) -> list[Entry]:
     """Write the strips of a page, and return the entries of its directory but those that point to others."""
     offsets, sizes, height = [], [], _rows_per_strip(pixels)
-    for strip in pixels.strips(height):
+
+    def compressed(strip: Pixels) -> bytes:
         steps = strip.copy()
         if not pixels.floating:  # predictor 2: differences to the pixel on the left
             np.subtract(strip[:, 1:], strip[:, :-1], steps[:, 1:])
+        return deflate.strip(steps.astype(strip.dtype.newbyteorder(order)).data)
+
+    for part in deflate.in_order(compressed, pixels.strips(height), threads):
         offsets.append(file.tell())
-        sizes.append(file.write(zlib.compress(steps.astype(strip.dtype.newbyteorder(order)).data, COMPRESSION)))
+        sizes.append(file.write(part))
     entries = [
         *_described(metadata),
         tags.numbers(tags.IMAGE_WIDTH, tags.LONG, pixels.picture.width),

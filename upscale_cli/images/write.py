@@ -33,13 +33,15 @@ _SCREEN = {(72, 72), (96, 96)}  # pixels per inch that programs write where nobo
 class WriteOptions:
     """``quality``: 1 to 100, of lossy formats (None: the format's own). ``depth``: 8, 16 or 32 (None: the picture's).
 
-    ``max_bytes``: of the file; the quality is lowered as far as that needs.
+    ``max_bytes``: of the file; the quality is lowered as far as that needs. ``threads``: that compress it (None: one
+    for each core).
     """
 
     format: Format
     quality: int | None = None
     depth: int | None = None
     max_bytes: int | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         name = self.format.name
@@ -84,7 +86,7 @@ def write_image(image: Image, path: Path, options: WriteOptions, replaces: bool 
             if isinstance(image, Animation) and len(frames) > 1:
                 write = partial(encode_animation, pixels, image, metadata, file, kind)
             else:
-                write = partial(encode, pixels[0], metadata, file, kind)
+                write = partial(encode, pixels[0], metadata, file, kind, threads=options.threads)
             write(quality)
             if options.max_bytes is not None and file.tell() > options.max_bytes:
                 notices.append(_write_smaller(write, file, quality, options.max_bytes, path))
@@ -119,7 +121,7 @@ def _write_pages(image: Pages, path: Path, options: WriteOptions, replaces: bool
         notices += [*of_pixels, *of_metadata]
     with atomic.replacing(path, replaces=replaces) as temporary, temporary.open("wb") as file:
         try:
-            encode_tiff(pages, file)
+            encode_tiff(pages, file, options.threads)
         except struct.error as error:
             raise OutputError(f"{path}: tiff cannot hold {len(pages)} pages so large.", "Use a smaller -s.") from error
     return list(dict.fromkeys(notices))

@@ -231,7 +231,8 @@ def _advice(enlarged: Enlarged, options: UpscaleOptions) -> tuple[Notice, ...]:
 def write_options(path: Path, options: UpscaleOptions) -> WriteOptions:
     """Return how to write ``path``, whose extension names a format; of a run's formats the lossy ones take quality."""
     kind = formats.of_target(path)
-    return WriteOptions(kind, options.quality if kind.lossy else None, options.depth, options.max_bytes)
+    quality = options.quality if kind.lossy else None
+    return WriteOptions(kind, quality, options.depth, options.max_bytes, options.threads)
 
 
 def require_writable_formats(jobs: Sequence[Job], options: UpscaleOptions) -> None:

@@ -1,4 +1,4 @@
-"""This machine: while pictures are computed, the next is read and the last is written."""
+"""This machine: while pictures are computed, the next is read and the last ones are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from upscale_cli.upscaling.job import Enlarged, Job, Outcome, Reading, UpscalerF
 from upscale_cli.upscaling.options import UpscaleOptions
 from upscale_cli.upscaling.together import Grouping, enlarge_together, shape_of
 
-WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time
+WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time; small ones as many as WRITERS
+WRITERS = 4  # pictures that are encoded at once: a GPU computes several in the time that one takes
 TRANSFERS = 8  # pictures that come from a store, or go to it, at once: each waits for its answers most of the time
 
 
@@ -58,7 +59,12 @@ class LocalEngine:
         with ExitStack() as stack:
             reader, writer, fetcher, sender = (
                 stack.enter_context(ThreadPoolExecutor(count, name))
-                for count, name in ((1, "read"), (1, "write"), (TRANSFERS, "read remote"), (TRANSFERS, "write remote"))
+                for count, name in (
+                    (1, "read"),
+                    (WRITERS, "write"),
+                    (TRANSFERS, "read remote"),
+                    (TRANSFERS, "write remote"),
+                )
             )
             computer = stack.enter_context(_Inline() if at_once == 1 else ThreadPoolExecutor(at_once, "compute"))
             stack.callback(_abandon, stop, reader, fetcher, computer, writer, sender)
@@ -111,12 +117,12 @@ def _next_group(reads: ReadAhead, grouping: Grouping, at_once: int) -> Group:
 
 
 def _waiting_writes(group: Group) -> int:
-    """Return how many finished pictures like those of ``group`` may be kept in memory: more that go to a store."""
+    """Return how many finished pictures like those of ``group`` may be kept in memory: small ones more than large."""
     job, image = group[0]
-    if not job.remote or isinstance(image, Outcome):
+    if isinstance(image, Outcome):
         return WAITING_WRITES
     pixels = sum(frame.height * frame.width for frame in image.frames)
-    return max(WAITING_WRITES, min(TRANSFERS, MOST_PIXELS // pixels))
+    return max(WAITING_WRITES, min(TRANSFERS if job.remote else WRITERS, MOST_PIXELS // pixels))
 
 
 class _Inline(Executor):
