@@ -111,6 +111,23 @@ def test_one_picture_goes_from_a_store_and_into_one(
     assert "would be" not in terminal("memory://in", *model, "--dry-run").err
 
 
+def test_a_dry_run_looks_at_several_pictures_of_a_store_at_once(
+    terminal: Terminal, stored: Any, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, get_file = threading.Barrier(2, timeout=60), type(stored).get_file
+
+    def waiting(itself: Any, *arguments: Any, **options: Any) -> None:
+        together.wait()
+        get_file(itself, *arguments, **options)
+
+    monkeypatch.setattr(type(stored), "get_file", waiting)
+    said = terminal("memory://in", "-r", "-m", network, "-o", "out/", "--dry-run")
+    lines = said.out.splitlines()
+    assert lines == sorted(lines)
+    assert len(lines) % 2 == 0  # as many as the barrier lets through
+    assert "would fail" not in said.out
+
+
 def test_patterns_lists_and_stdout_take_addresses(terminal: Terminal, stored: Any, network: str) -> None:
     stored.pipe_file("/in/[2019] a/x.png", stored.cat_file("/in/0.png"))
     stored.pipe_file("/in/.hidden.png", stored.cat_file("/in/0.png"))

@@ -16,6 +16,7 @@ from upscale_cli.addresses import Address, explained, store_of
 from upscale_cli.atomic import HOST, is_running
 from upscale_cli.errors import OutputError, UpscaleError
 
+TRANSFERS = 8  # files that come from a store, or go to it, at once: each waits for its answers most of the time
 # Stores where an object appears with its last byte; elsewhere a file is uploaded under another name, and moved.
 WHOLE_AT_ONCE = frozenset(
     {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "oci", "ocilake", "oss", "r2", "memory"}

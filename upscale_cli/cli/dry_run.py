@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from upscale_cli.cli.console import Console, duration, ignored_in_words, in_pass
 from upscale_cli.cli.records import PictureRecord
 from upscale_cli.errors import UpscaleError
 from upscale_cli.images.read import picture_header, read_picture
-from upscale_cli.remote import fetched
+from upscale_cli.remote import TRANSFERS, fetched
 from upscale_cli.upscaling.forecast import Forecast, Forecaster
 from upscale_cli.weights.defaults import ZERO_SHOT
 
@@ -35,7 +36,9 @@ class _Row:
 def show(plan: Plan, options: UpscaleOptions, console: Console) -> None:
     """Print what would be done."""
     forecaster = Forecaster(options)
-    rows = [_row(job, options, forecaster) for job in plan.jobs]
+    at_once = TRANSFERS if any(job.remote for job in plan.jobs) else 1
+    with ThreadPoolExecutor(at_once, "header") as pool:
+        rows = list(pool.map(lambda job: _row(job, options, forecaster), plan.jobs))
     forecasts = [row.forecast for row in rows if row.forecast]
     alike = len({(forecast.network, forecast.passes) for forecast in forecasts}) == 1
     for row in rows:

@@ -10,6 +10,7 @@ from threading import Event
 
 from upscale_cli.images.picture import Image, Picture
 from upscale_cli.notices import Notify
+from upscale_cli.remote import TRANSFERS
 from upscale_cli.upscaling import job as steps
 from upscale_cli.upscaling.engines.engine import Listener, Progress
 from upscale_cli.upscaling.engines.read_ahead import MOST_PIXELS, Group, ReadAhead
@@ -19,7 +20,6 @@ from upscale_cli.upscaling.together import Grouping, enlarge_together, shape_of
 
 WAITING_WRITES = 2  # finished pictures kept in memory while a slow disk takes its time; small ones as many as WRITERS
 WRITERS = 4  # pictures that are encoded at once: a GPU computes several in the time that one takes
-TRANSFERS = 8  # pictures that come from a store, or go to it, at once: each waits for its answers most of the time
 
 
 class Stopped(BaseException):
