@@ -210,6 +210,14 @@ def measure(case: Case, page: Page, shapes: Sizes) -> None:
     page.row(case, f"one of {large.shape[1]}x{large.shape[0]}", run, [large], moved, None)
 
 
+def run_cuda_tests() -> None:
+    """Run the tests marked ``cuda``, of the files that have some: others may need packages that are not here."""
+    tests = Path(__file__).resolve().parents[1] / "tests"
+    files = [str(path) for path in sorted(tests.rglob("test_*.py")) if "pytest.mark.cuda" in path.read_text("utf-8")]
+    options = ["-q", "-m", "cuda", "-n", "0", "-p", "no:benchmark"]  # one GPU, one process
+    subprocess.run([sys.executable, "-m", "pytest", *options, *files], check=False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
@@ -219,9 +227,7 @@ def main() -> None:
     machine = benchmarking.measure_machine(options.device, None)
     print(f"{machine.describe()}\n", flush=True)
     if machine.device.type == "cuda":
-        tests = Path(__file__).resolve().parents[1] / "tests"
-        options_of_pytest = ["-q", "-m", "cuda", "-n", "0", "-p", "no:benchmark"]  # one GPU, one process
-        subprocess.run([sys.executable, "-m", "pytest", *options_of_pytest, str(tests)], check=False)
+        run_cuda_tests()
     with tempfile.TemporaryDirectory() as folder:
         page = Page(machine, Path(folder) if options.compile or machine.device.type == "cuda" else None)
         for case in cases(options.quick):
