@@ -482,8 +482,9 @@ def test_the_everyday_options_stand_in_the_first_help(terminal: Terminal) -> Non
 
 
 def test_help_comes_at_once() -> None:
+    torch = seconds_of(sys.executable, "-c", "import torch")
     fastest = min(seconds_of(*COMMAND, "--help") for _ in range(4))
-    assert fastest < 0.3
+    assert fastest < torch / 2
 
 
 def seconds_of(*command: str) -> float:

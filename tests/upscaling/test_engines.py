@@ -272,15 +272,17 @@ def test_jobs_are_taken_only_a_few_ahead(name: str, tmp_path: Path) -> None:
 def test_small_pictures_are_written_several_at_once(
     side: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing, most, lock = 0, 0, threading.Lock()
+    writing, most, changed = 0, 0, threading.Condition()
 
     def slow(*arguments: object) -> list[str]:
         nonlocal writing, most
-        with lock:
+        with changed:
             writing += 1
             most = max(most, writing)
-        time.sleep(0.1)
-        with lock:
+            changed.notify_all()
+            changed.wait_for(lambda: most >= at_once, timeout=60)
+        time.sleep(0.05)  # in which no more must begin
+        with changed:
             writing -= 1
         return []
 
