@@ -39,9 +39,8 @@ from upscale_cli.upscaling.runner import NetworkRunner
 
 TILE, PAD = 400, 10
 FEW = 4  # pictures at once where the device suits one
-WARM_UP = (
-    3  # compiled kernels run once as they are, are recorded as a graph in the second call, and replayed from then on
-)
+# Compiled kernels run once as they are, are recorded as a graph in the second call, and replayed from then on.
+WARM_UP = 3
 COLUMNS = ("network", "way", "MP/s", "GB moved", "of peak", "copies", "peak memory", "PSNR to fp32")
 Way = Callable[[Pixels], Pixels]
 
@@ -158,8 +157,11 @@ class Page:
         print("| " + " | ".join([case.name, name, *cells]) + " |", flush=True)
 
 
-def counted(runner: NetworkRunner, moved: list[int]) -> tuple[NetworkRunner, Counting, Way]:
-    """Return ``runner``, what counts the bytes it moves, and a way that adds them to ``moved``."""
+def counted(
+    case: Case, device: torch.device, moved: list[int], options: dict[str, Any]
+) -> tuple[NetworkRunner, Counting, Way]:
+    """Return a runner in half precision, what counts the bytes it moves, and a way that adds them to ``moved``."""
+    runner = NetworkRunner(case.module, case.spec, devices_used=[device], precision="half", **options)
     counting = Counting(runner.lanes[0].transfer)
     runner.lanes[0].transfer = counting
 
@@ -185,13 +187,9 @@ def measure(case: Case, page: Page, shapes: Sizes) -> None:
     if page.compiled:
         ways = {"--compile": {"compiled": page.compiled}} | ways
     for name, options in ways.items():
-        _, _, run = counted(
-            NetworkRunner(case.module, case.spec, devices_used=[device], precision="half", **options), moved
-        )
+        _, _, run = counted(case, device, moved, options)
         page.row(case, name, run, [picture], moved, exact)
-    runner, counting, run = counted(
-        NetworkRunner(case.module, case.spec, devices_used=[device], precision="half"), moved
-    )
+    runner, counting, run = counted(case, device, moved, {})
     page.row(
         case, f"{shapes.count} pictures of {small.shape[1]}x{small.shape[0]}", run, [small] * shapes.count, moved, None
     )

@@ -148,7 +148,8 @@ class NetworkRunner:
         where the result is not finite, DeviceError where memory does not suffice.
         """
         grid, dtype = replace(self._grid(*pixels.shape[:2]), wraps=self._wraps), dtype or pixels.dtype
-        kept, step = step, step or MEMORY.step("", self.shape_of(pixels), dtype)
+        output = None if step is None else step.pixels  # of no step: memory, that a whole result may replace
+        step = step or MEMORY.step("", self.shape_of(pixels), dtype)
         if step.complete:
             return step.pixels
         side = self.tile_side(*grid.padded) if step.side is None else step.side
@@ -166,7 +167,7 @@ class NetworkRunner:
             on_tile=on_tile,
             on_split=self._split,
             on_pasted=lambda group: step.record(tile.core for tile in group),
-            output=None if kept is None else step.pixels,
+            output=output,
             done=sum(tile.core.area for tile in tiles) - sum(tile.core.area for tile in missing),
         )
         step.end()
