@@ -52,3 +52,13 @@ def test_drawn_pictures_follow_from_their_seed_and_number() -> None:
     assert (first != second).any()
     assert (first != other_seed).any()
     assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) > 10 for picture in (first, second, other_seed))
+
+
+def test_the_figures_on_writing_have_a_row_for_every_format_that_is_installed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = runpy.run_path(str(BENCHMARKS / "writing.py"))
+    script["main"](["--size", "96x64", "--threads", "2", "--repeat", "1"])
+    table = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert {row[0] for row in table[2:]} >= {"jpeg", "png", "webp", "tiff", "avif", "bmp", "ppm", "gif"}
+    assert next(row for row in table if row[0] == "bmp")[4:] == ["0.0", "100%"]
