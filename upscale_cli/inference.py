@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from upscale_cli import levels
 from upscale_cli.errors import WeightsError
 from upscale_cli.networks.architecture import NetworkSpec
-from upscale_cli.orientation import ORIENTATIONS, orient, restore
+from upscale_cli.orientation import mean_of_orientations
 from upscale_cli.transfer import transfer_for
 
 
@@ -81,11 +82,8 @@ class DeviceNetwork:
     def _results(self, module: nn.Module, kind: torch.dtype, tiles: Tensor, dtype: DTypeLike) -> Levels:
         count, _, _, channels = tiles.shape
         planes = self._planes(tiles)
-        if self._tta:
-            turned = (restore(_run(module, kind, orient(planes, o)), o) for o in ORIENTATIONS)
-            result = sum(turned, torch.zeros(())) / len(ORIENTATIONS)
-        else:
-            result = _run(module, kind, planes)
+        run = partial(_run, module, kind)
+        result = mean_of_orientations(run, planes) if self._tta else run(planes)
         if channels == 1:
             result = result.mean(1, keepdim=True)
         finite = result.sum().isfinite()  # in one pass: a sum holds on to what is infinite or not a number

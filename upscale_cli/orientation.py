@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -28,3 +29,9 @@ def restore(image: Tensor, orientation: Orientation) -> Tensor:
     """Return ``image`` as it was before ``orient``."""
     image = torch.rot90(image, -orientation.turns, (-2, -1))
     return image.flip(-1) if orientation.mirrored else image
+
+
+def mean_of_orientations(network: Callable[[Tensor], Tensor], planes: Tensor) -> Tensor:
+    """Return the mean of what ``network`` makes of ``planes`` (N, C, H, W) in all eight orientations, turned back."""
+    turned = (restore(network(orient(planes, orientation)), orientation) for orientation in ORIENTATIONS)
+    return sum(turned, torch.zeros(())) / len(ORIENTATIONS)

@@ -263,6 +263,16 @@ def test_a_teacher_is_followed(photos: Path, tmp_path: Path, colors: str) -> Non
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
 
 
+def test_the_teachers_mean_over_eight_orientations_is_not_what_it_makes_of_one(photos: Path, tmp_path: Path) -> None:
+    settings = ["start=lite-x4", "network.features=64", "network.blocks=8", "teacher.weights=lite-x4"]
+    first = {}
+    for kind, tta in (("l1", "false"), ("l1", "true"), ("mse", "true")):
+        recipe = tiny_recipe("compact", photos, 1, *settings, f"teacher.kind={kind}", f"teacher.tta={tta}")
+        first[kind, tta] = trained(recipe, tmp_path / (kind + tta)).losses[0]["teacher"]
+    assert first["l1", "false"] < 1e-6  # the teacher itself
+    assert 1e-5 < first["mse", "true"] < first["l1", "true"] < 0.1
+
+
 def test_weights_that_do_not_fit_are_refused(photos: Path, tmp_path: Path, network: str) -> None:
     with pytest.raises(UsageError, match=r"The teacher lite-x2 enlarges 2 times\."):
         prepared(tiny_recipe("compact", photos, 2, "teacher.weights=lite-x2"), tmp_path)

@@ -98,15 +98,18 @@ class Pixel(Section, frozen=True):
 
 
 class Teacher(Section, frozen=True):
-    """A network whose result for the same LR is a second target, by L1 loss (distillation).
+    """A network whose result for the same LR is a second target (distillation).
 
+    ``tta``: its result is the mean over eight orientations, as ``upscale --tta``, better and eight times as dear.
     ``denoise``: its share in the mix with its weakly denoising partner, as ``upscale -dn``; 1 for itself alone.
     ``colors``: "own", or "hr" for the teacher's details with the low frequencies of HR, as GAN-trained teachers shift
     brightness.
     """
 
     weights: str
+    kind: Literal["l1", "mse"] = "l1"
     weight: Weight = 1
+    tta: bool = False
     denoise: Share = 1
     colors: Literal["own", "hr"] = "own"
 

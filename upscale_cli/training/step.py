@@ -12,11 +12,12 @@ from torch.optim import Adam
 
 from upscale_cli.degradation import chains
 from upscale_cli.errors import UpscaleError
+from upscale_cli.orientation import mean_of_orientations
 from upscale_cli.training import losses
 from upscale_cli.training.distributed import team_mean
 from upscale_cli.training.hardware import Hardware
 from upscale_cli.training.patches import Batch
-from upscale_cli.training.recipe import Recipe, Schedule
+from upscale_cli.training.recipe import Recipe, Schedule, Teacher
 from upscale_cli.training.state import Critic, TrainingState
 from upscale_cli.training.vgg import Features
 
@@ -63,8 +64,8 @@ def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> di
     if recipe.pixel is not None:
         terms["pixel"] = recipe.pixel.weight * losses.DISTANCES[recipe.pixel.kind](sr, target)
     if recipe.teacher is not None and tools.teacher is not None:
-        taught = _taught(tools.teacher, recipe.teacher.colors, batch, tools.hardware)
-        terms["teacher"] = recipe.teacher.weight * losses.l1(sr, taught)
+        taught = _taught(tools.teacher, recipe.teacher, batch, tools.hardware)
+        terms["teacher"] = recipe.teacher.weight * losses.DISTANCES[recipe.teacher.kind](sr, taught)
     if recipe.perceptual is not None:
         layers, distance = recipe.perceptual.layers, losses.DISTANCES[recipe.perceptual.kind]
         of_sr, of_hr = _features(tools, recipe.perceptual.weights, layers, sr, target)
@@ -77,11 +78,12 @@ def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> di
 
 
 @torch.no_grad()
-def _taught(teacher: nn.Module, colors: str, batch: Batch, hardware: Hardware) -> Tensor:
+def _taught(teacher: nn.Module, settings: Teacher, batch: Batch, hardware: Hardware) -> Tensor:
     """Return the teacher's result, as it is or with the low frequencies of HR."""
     with hardware.autocast():
-        taught = teacher(batch.lr).float().clamp(0, 1)
-    return chains.with_colors_of(taught, batch.hr) if colors == "hr" else taught
+        taught = mean_of_orientations(teacher, batch.lr) if settings.tta else teacher(batch.lr)
+    taught = taught.float().clamp(0, 1)
+    return chains.with_colors_of(taught, batch.hr) if settings.colors == "hr" else taught
 
 
 def _features(
