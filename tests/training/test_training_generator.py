@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from upscale_cli.errors import UsageError
+from upscale_cli.networks import build
 from upscale_cli.notices import Notice, ignore
 from upscale_cli.training.generator import fresh, started
 from upscale_cli.training.recipe_file import load_recipe
@@ -81,3 +82,26 @@ def test_a_conditioned_network_grows_from_a_compact_one() -> None:
     given = load("lite-x4").tensors
     assert spec == network.spec()
     assert all(torch.equal(module.state_dict()[key], tensor.float()) for key, tensor in given.items())
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_a_compact_network_grows_deeper_with_the_same_result(branches: bool) -> None:
+    notices: list[Notice] = []
+    network = load_recipe("lite-x4", ["network.blocks=10", f"network.branches={str(branches).lower()}"]).network
+    spec, module = started("lite-x4", network, 0, silent, notices.append)
+    given = load("lite-x4")
+    shallow = build(given.spec, given.tensors).float()
+    lr = torch.rand(1, 3, 12, 14, generator=torch.Generator().manual_seed(2))
+    assert spec.hyperparameters["convolutions"] == 10
+    assert "To the 8 convolutions of lite-x4 come 2 that pass on what they get." in notices[-1].text
+    with torch.no_grad():
+        difference = (module(lr) - shallow(lr)).abs().max()
+    assert float(difference) < 1e-5
+
+
+def test_a_compact_network_does_not_become_shallower() -> None:
+    notices: list[Notice] = []
+    network = load_recipe("lite-x4", ["network.blocks=7"]).network
+    spec, _ = started("lite-x4", network, 0, silent, notices.append)
+    assert spec.hyperparameters["convolutions"] == 8
+    assert "The network is that of lite-x4, not the recipe's" in notices[-1].text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from upscale_cli.networks import keys
@@ -49,13 +50,33 @@ def _detect(state: StateDict) -> bool:
     return first.ndim == 4 and activation.ndim == 1 and all(key.startswith("body.") for key in state)
 
 
-def _expanded(_: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+def _expanded(wanted: NetworkSpec, state: StateDict) -> dict[str, Tensor]:
+    if _detect(folded(state, _CONVOLUTIONS)):
+        state = _deepened(state, wanted.hyperparameters["convolutions"])
     numbers = sorted(
         int(match[1])
         for key, tensor in state.items()
         if (match := re.match(r"body\.(\d+)\.weight$", key)) and tensor.ndim == 4
     )
     return unfolded(state, [f"body.{number}" for number in numbers[:-1]], drawn())
+
+
+def _deepened(state: StateDict, convolutions: int) -> dict[str, Tensor]:
+    """Return a body of so many convolutions, where it had fewer.
+
+    New ones stand before the last of them, and pass on what they get (Net2DeeperNet, Chen et al. 2016).
+    """
+    number_of = {key: int(key.split(".")[1]) for key in state}
+    last = max(number_of.values())
+    place, new = last - 2, max(convolutions - (last // 2 - 1), 0)
+    moved = {key: number + 2 * new if number >= place else number for key, number in number_of.items()}
+    deeper = {key.replace(f".{number_of[key]}.", f".{moved[key]}.", 1): tensor for key, tensor in state.items()}
+    features = state["body.1.weight"].shape[0]
+    for number in range(place, place + 2 * new, 2):
+        deeper[f"body.{number}.weight"] = nn.init.dirac_(torch.empty(features, features, 3, 3))
+        deeper[f"body.{number}.bias"] = torch.zeros(features)
+        deeper[f"body.{number + 1}.weight"] = torch.ones(features)
+    return deeper
 
 
 def _spec(state: StateDict) -> NetworkSpec:

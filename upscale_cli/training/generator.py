@@ -45,10 +45,17 @@ def started(
     if weights.spec != (wanted := network.spec()):
         grown = networks.named(wanted.architecture).expanded(wanted, weights.tensors)
         if networks.recognise(grown)[0] == wanted:
+            _tell_of_depth(weights, wanted, notify)
             return wanted, networks.build_trainable(wanted, grown, network.branches)
         sizes = ", ".join(f"{key} {value}" for key, value in weights.spec.hyperparameters.items())
         notify(note(f"The network is that of {weights.name}, not the recipe's: {weights.spec.architecture}, {sizes}."))
     return weights.spec, networks.build_trainable(weights.spec, weights.tensors, network.branches)
+
+
+def _tell_of_depth(weights: LoadedWeights, wanted: NetworkSpec, notify: Notify) -> None:
+    had, has = (spec.hyperparameters.get("convolutions", 0) for spec in (weights.spec, wanted))
+    if has > had:
+        notify(note(f"To the {had} convolutions of {weights.name} come {has - had} that pass on what they get."))
 
 
 def _of_another_scale(
