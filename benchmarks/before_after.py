@@ -1,10 +1,10 @@
 """A sheet of what networks make of pictures: a row for each picture, bicubic first.
 
-    python benchmarks/before_after.py docs/pictures/sample.png@25,45 -m lite-x4 --crop 150x100 -o sheet.webp
+    python benchmarks/before_after.py docs/pictures/sample.png@64,36 -m lite-x4 --crop 100x75 --jpeg 50 -o sheet.webp
 
 ``PICTURE@X,Y`` names the top left pixel of the part that is shown, in pixels of the picture; without it the middle is
 shown. Parts are ``--crop`` pixels large, and ``--scale`` times that on the sheet. With ``--jpeg QUALITY`` each picture
-has a second row, in which it was compressed before. Transparency is left out.
+has a second row, in which it was compressed before, and networks are told so, as by a file. Transparency is left out.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from upscale_cli.images.read import read_picture
 from upscale_cli.images.sheet import contact_sheet
 from upscale_cli.images.write import WriteOptions, write_image
 from upscale_cli.resize import resize_pixels
+from upscale_cli.upscaling.size import Size
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,22 @@ def bicubic(pixels: Pixels, scale: int) -> Pixels:
     return resize_pixels(pixels, (height * scale, width * scale), "bicubic", pixels.dtype)
 
 
-def compressed(pixels: Pixels, quality: int) -> Pixels:
+def compressed(pixels: Pixels, quality: int) -> Picture:
+    """What reading the picture from a JPEG file gives, which tells its quality."""
     _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     assert decoded is not None, "what was just written can be read"
-    return decoded
+    return Picture(decoded, jpeg_quality=quality)
 
 
 def row(
-    pixels: Pixels, corner: tuple[int, int] | None, networks: Sequence[Upscaler], scale: int, crop: tuple[int, int]
+    picture: Picture, corner: tuple[int, int] | None, networks: Sequence[Upscaler], scale: int, crop: tuple[int, int]
 ) -> list[Picture]:
-    height, width = pixels.shape[:2]
+    height, width = picture.height, picture.width
     shown = min(crop[0], width), min(crop[1], height)
     x, y = corner or ((width - shown[0]) // 2, (height - shown[1]) // 2)
-    results = [bicubic(pixels, scale), *(network.upscale(pixels, scale) for network in networks)]
+    enlarged = (network.upscale_picture(picture, Size(scale=scale)).color for network in networks)
+    results = [bicubic(picture.color, scale), *enlarged]
     rows, columns = slice(y * scale, (y + shown[1]) * scale), slice(x * scale, (x + shown[0]) * scale)
     return [on_white(result[rows, columns], crop, scale) for result in results]
 
@@ -84,7 +87,7 @@ def sheet(
     labels: list[str] = []
     for part in parts:
         pixels = with_depth(read_picture(part.path).color, 8)
-        cells += row(pixels, part.corner, networks, scale, crop)
+        cells += row(Picture(pixels), part.corner, networks, scale, crop)
         labels += names
         if jpeg:
             cells += row(compressed(pixels, jpeg), part.corner, networks, scale, crop)
