@@ -68,7 +68,7 @@ def _deepened(state: StateDict, convolutions: int) -> dict[str, Tensor]:
     """
     number_of = {key: int(key.split(".")[1]) for key in state}
     last = max(number_of.values())
-    place, new = last - 2, max(convolutions - (last // 2 - 1), 0)
+    place, new = max(last - 2, 2), max(convolutions - (last // 2 - 1), 0)
     moved = {key: number + 2 * new if number >= place else number for key, number in number_of.items()}
     deeper = {key.replace(f".{number_of[key]}.", f".{moved[key]}.", 1): tensor for key, tensor in state.items()}
     features = state["body.1.weight"].shape[0]
