@@ -79,7 +79,7 @@ def test_info_tells_the_record_and_what_the_file_says_itself(terminal: Terminal,
 
 
 def test_info_shows_a_long_recipe_on_demand(terminal: Terminal) -> None:
-    short, full = terminal("models", "info", "lite-x2").out, terminal("models", "info", "lite-x2", "--full").out
+    short, full = terminal("models", "info", "lite-x4").out, terminal("models", "info", "lite-x4", "--full").out
     assert "lines, shown with --full" in short
     assert "[optimizer]" not in short
     assert "[optimizer]" in full
