@@ -3,8 +3,8 @@
     python benchmarks/writing.py
     python benchmarks/writing.py photo.jpg --size 7000x5000 --threads 16 --repeat 5
 
-The picture, the sample where none is named, is enlarged to the size by bicubic interpolation, with noise of one level:
-results of networks are about as hard to compress. Times are the fastest of the repeats, both ways in turn. Only PNG and
+The picture, the sample where none is named, is enlarged to the size by bicubic interpolation, with noise of one level,
+without which it would be too easy to compress. Times are the fastest of the repeats, both ways in turn. Only PNG and
 TIFF are compressed on several threads; lossy formats have the quality of their own.
 """
 

@@ -68,11 +68,12 @@ def _deepened(state: StateDict, convolutions: int) -> dict[str, Tensor]:
     """
     number_of = {key: int(key.split(".")[1]) for key in state}
     last = max(number_of.values())
-    place, new = max(last - 2, 2), max(convolutions - (last // 2 - 1), 0)
-    moved = {key: number + 2 * new if number >= place else number for key, number in number_of.items()}
+    room = 2 * max(convolutions - (last // 2 - 1), 0)  # each has an activation
+    first_new = max(last - 2, 2)  # behind the first one, where the body has none
+    moved = {key: number + room if number >= first_new else number for key, number in number_of.items()}
     deeper = {key.replace(f".{number_of[key]}.", f".{moved[key]}.", 1): tensor for key, tensor in state.items()}
     features = state["body.1.weight"].shape[0]
-    for number in range(place, place + 2 * new, 2):
+    for number in range(first_new, first_new + room, 2):
         deeper[f"body.{number}.weight"] = nn.init.dirac_(torch.empty(features, features, 3, 3))
         deeper[f"body.{number}.bias"] = torch.zeros(features)
         deeper[f"body.{number + 1}.weight"] = torch.ones(features)

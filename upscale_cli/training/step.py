@@ -79,7 +79,7 @@ def content_losses(sr: Tensor, batch: Batch, recipe: Recipe, tools: Tools) -> di
 
 @torch.no_grad()
 def _taught(teacher: nn.Module, settings: Teacher, batch: Batch, hardware: Hardware) -> Tensor:
-    """Return the teacher's result, as it is or with the low frequencies of HR."""
+    """Return the teacher's result, or its mean over orientations, as it is or with the low frequencies of HR."""
     with hardware.autocast():
         taught = mean_of_orientations(teacher, batch.lr) if settings.tta else teacher(batch.lr)
     taught = taught.float().clamp(0, 1)
