@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -140,6 +141,22 @@ def test_patterns_lists_and_stdout_take_addresses(terminal: Terminal, stored: An
     assert set(pictures(stored, "/listed")) == {"/listed/0.png", "/listed/1.png"}
     assert "memory://gone.txt: there is no such file." in terminal("--files-from", "memory://gone.txt").err
     assert terminal("memory://in/0.png", *model, "-o", "-").code == 0
+
+
+def test_a_store_that_takes_nothing_any_more_ends_the_run(
+    terminal: Terminal, store: Any, photos: Path, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        store.pipe_file(f"/in/{number}.png", next(photos.glob("*.png")).read_bytes())
+    monkeypatch.setattr("upscale_cli.cli.pictures.PATIENCE_REMOTE", 3)
+    store.pipe_file("/out/.upscale.json", b"{}")
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr(type(store), "put_file", Mock(side_effect=ConnectionError("no answer")))
+        said = terminal("memory://in", "-o", "memory://out", "-m", network)
+    assert said.code == 1
+    assert said.err.count("Cannot write memory://out/") == 3
+    assert "0 of 8 pictures are done. The same command goes on from there." in said.err
+    assert terminal("memory://in", "-o", "memory://out", "-m", network).code == 0
 
 
 def test_a_bad_picture_is_named_by_its_address(terminal: Terminal, store: Any, network: str) -> None:

@@ -162,8 +162,9 @@ def explained(what: str, kind: type[UpscaleError] = InputError) -> Iterator[None
     except UpscaleError:
         raise
     except Exception as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else _reason(error)
-        raise kind(f"{what}: {reason}.", CHECK) from error
+        absent = isinstance(error, FileNotFoundError)
+        reason = "there is no such file" if absent else _reason(error)
+        raise kind(f"{what}: {reason}.", CHECK, by_place=not absent) from error
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import platform
@@ -18,6 +19,10 @@ from upscale_cli.errors import OutputError
 HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 TEMPORARY = re.compile(rf"\.upscale-{HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\..*)?")
 ELSEWHERE = "Choose another place with -o."
+# Errors of a disk, from which its next file suffers too. Windows has not all of them.
+BY_PLACE = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "ENODEV") if hasattr(errno, name)
+)
 
 
 @contextmanager
@@ -43,11 +48,16 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
         else:
             _make_new(temporary, target)
     except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"Cannot write {target}: {reason}.", ELSEWHERE) from error
+        raise unwritten(target, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def unwritten(target: Path, error: OSError) -> OutputError:
+    """Return what is said where ``error`` kept ``target`` from being written."""
+    text = f"Cannot write {target}: {error.strerror or error}."
+    return OutputError(text, ELSEWHERE, by_place=error.errno in BY_PLACE)
 
 
 def temporary_of(target: Path) -> Path:

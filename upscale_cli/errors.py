@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class UpscaleError(Exception):
-    """``message``: one sentence on what went wrong with which file; ``hint``: what to do."""
+    """``message``: one sentence on what went wrong with which file; ``hint``: what to do.
+
+    ``by_place``: a disk is full, or a store out of reach, so that the next files there would fail too.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, by_place: bool = False) -> None:
         super().__init__(message, hint)
         self.message = message
         self.hint = hint
+        self.by_place = by_place
+
+    def saying(self, message: str) -> Self:
+        """Return an error of the same kind, in other words."""
+        return type(self)(message, self.hint, by_place=self.by_place)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()

@@ -119,7 +119,7 @@ def _named(copy: Path, address: Address) -> Iterator[None]:
     try:
         yield
     except UpscaleError as error:
-        raise type(error)(error.message.replace(str(copy), str(address)), error.hint) from error
+        raise error.saying(error.message.replace(str(copy), str(address))) from error
 
 
 def existing(outputs: Sequence[Path]) -> set[Path]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tiny_training import save
 
 from upscale_cli import inference
 from upscale_cli.atomic import TEMPORARY
+from upscale_cli.cli.pictures import PATIENCE
 from upscale_cli.images.encode import encode
 from upscale_cli.images.picture import Picture
 from upscale_cli.inference import DeviceNetwork
@@ -99,6 +101,30 @@ def test_a_writer_that_fails_fails_one_picture(
     run(terminal, folder, expected)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_nothing_ends_the_run_and_the_same_command_goes_on(
+    terminal: Terminal, folder: Folder, expected: Results, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr("upscale_cli.images.write.encode", Mock(side_effect=OSError(number, "Odd")))
+        said = terminal(*folder.arguments())
+    assert said.code == 1
+    assert said.err.count("Odd. Choose another place") == PATIENCE
+    assert "Stopped: the last 8 pictures failed" in said.err
+    assert f"0 of {PICTURES} pictures are done. The same command goes on from there." in said.err
+    run(terminal, folder, expected)
+
+
+def test_pictures_that_fail_by_themselves_never_end_a_run(
+    terminal: Terminal, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upscale_cli.images.write.encode", Mock(side_effect=RuntimeError("strange")))
+    said = terminal(*folder.arguments())
+    assert said.code == 1
+    assert said.err.count("Failed: ") == PICTURES
+    assert "Stopped" not in said.err
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 300 kB."""
@@ -142,6 +168,7 @@ def test_a_target_that_becomes_read_only_fails_what_comes_after(
         said = terminal(*folder.arguments())
     assert said.code == 1
     assert "Read-only file system" in said.err
+    assert "Stopped: " in said.err
     # a file that was whole, but not yet renamed, cannot be removed from here: the next run removes it
     named = {name: data for name, data in folder.results().items() if not TEMPORARY.fullmatch(name)}
     assert named.items() < expected.items()

@@ -166,7 +166,7 @@ def _report(job: Job, pages: dict[str, Job], inner: _Pages, seconds: float, cons
     errors = []
     for name, page in pages.items():
         if error := failed.get(page):
-            errors.append(type(error)(error.message.replace(str(page.source), f"{job.source}: {name}"), error.hint))
+            errors.append(error.saying(error.message.replace(str(page.source), f"{job.source}: {name}")))
     for error in errors:
         console.failures.append(error)
     model = next((outcome.model for outcome in inner.outcomes if outcome.model), None)

@@ -234,13 +234,15 @@ class Console:
         """How long the command has run."""
         return time.perf_counter() - self._began
 
-    def interrupted(self, replaces: bool) -> None:
+    def interrupted(self, replaces: bool, reason: str = "") -> None:
         """Report how far the jobs came, and how to go on; ``replaces``: existing results are written again."""
         self.close()
         if self._jobs == 1 and self.all_listed:
             return
         for error in self.failures:
             self.failure(error)
+        if reason:
+            self._line(f"Stopped: {reason}.", err=True)
         onward = "Without --overwrite the same command" if replaces else "The same command"
         known = f"{self._jobs} pictures" if self.all_listed else f"the {self._jobs} pictures listed so far"
         self._line(f"{self._done} of {known} are done. {onward} goes on from there.", err=True)

@@ -10,6 +10,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from upscale_cli.addresses import Address
 from upscale_cli.atomic import remove_leftovers
 from upscale_cli.cli.console import Console, Style
@@ -19,12 +21,16 @@ from upscale_cli.upscalers import upscalers, upscalers_of_none
 
 if TYPE_CHECKING:
     from upscale_cli.upscaling.engines.engine import Engine
-    from upscale_cli.upscaling.job import Job, Upscalers
+    from upscale_cli.upscaling.forecast import Speeds
+    from upscale_cli.upscaling.job import Job, Outcome, Upscalers
     from upscale_cli.upscaling.naming import Naming
     from upscale_cli.upscaling.options import UpscaleOptions
     from upscale_cli.upscaling.plan import Plan
     from upscale_cli.upscaling.ray_options import RayOptions
 
+# So many pictures in a row that fail by their place end a run. In stores and on clusters many are under way at once,
+# and one short outage fails them all.
+PATIENCE, PATIENCE_REMOTE = 8, 64
 PLAIN = (".jpg", ".jpeg", ".png")  # decoded billions of times a day
 
 
@@ -110,7 +116,8 @@ def enlarge_all(
 ) -> None:
     """Do all ``jobs``, and those that ``more`` brings, on this machine or a cluster, and report on each.
 
-    ``replaces``: existing results are written again.
+    ``replaces``: existing results are written again. Ends with exit code 1 where a full disk or a store out of reach
+    fails picture after picture.
     """
     coming = iter(more)
     known = [*jobs, *islice(coming, max(0, 2 - len(jobs)))]  # whether there are several decides how they are decoded
@@ -131,14 +138,29 @@ def enlarge_all(
             stack.enter_context(contextlib.closing(console))
             run = engine.run(chain(known, coming), options, making, console)
             speeds = Speeds(options)
-            for outcome in stack.enter_context(contextlib.closing(run)):
-                console.finished(outcome)
-                speeds.add(outcome)
+            patience = PATIENCE_REMOTE if cluster or known[0].remote else PATIENCE
+            lost = _reported(stack.enter_context(contextlib.closing(run)), console, speeds, patience)
             if cluster is None:
                 speeds.keep()
     except (KeyboardInterrupt, BrokenPipeError):
         console.interrupted(replaces)
         raise
+    if lost:
+        reason = f"the last {patience} pictures failed because a disk or store is full, read-only or out of reach"
+        console.interrupted(replaces, reason)
+        raise click.exceptions.Exit(1)
+
+
+def _reported(outcomes: Iterable[Outcome], console: Console, speeds: Speeds, patience: int) -> bool:
+    """Report on ``outcomes``; True: ``patience`` of them failed by their place in a row, and the others are left."""
+    in_a_row = 0
+    for outcome in outcomes:
+        console.finished(outcome)
+        speeds.add(outcome)
+        in_a_row = in_a_row + outcome.error.by_place if outcome.error else 0
+        if in_a_row == patience:
+            return True
+    return False
 
 
 def _local_engine(jobs: Sequence[Job], console: Console, stack: contextlib.ExitStack) -> Engine:

@@ -69,7 +69,7 @@ def piped(paths: Sequence[str], output: str | None, extension: str | None) -> It
             said = error.message
             for path, words in names.items():
                 said = said.replace(str(path), words)
-            raise type(error)(said, error.hint) from error
+            raise error.saying(said) from error
         if result.exists():
             with result.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)

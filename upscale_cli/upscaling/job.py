@@ -11,7 +11,7 @@ from typing import Protocol
 
 from upscale_cli import atomic, remote
 from upscale_cli.addresses import Address
-from upscale_cli.errors import OutputError, UpscaleError
+from upscale_cli.errors import UpscaleError
 from upscale_cli.images import formats
 from upscale_cli.images.picture import Image, Pages, Picture
 from upscale_cli.images.read import read_image
@@ -202,8 +202,7 @@ def write(enlarged: Enlarged, options: UpscaleOptions) -> Outcome:
             unbounded = write_options(job.comparison, replace(options, max_bytes=None))
             _written(beside, job.comparison, unbounded, job.replaces)
     except OSError as error:
-        reason = error.strerror or str(error)
-        return Outcome(job, error=OutputError(f"Cannot write {job.target}: {reason}.", atomic.ELSEWHERE))
+        return Outcome(job, error=atomic.unwritten(job.target, error))
     except ONE_PICTURES_FAULT as error:
         return _failure(job, error)
     enlarged.before.frames[0].storage.remove()
@@ -249,6 +248,6 @@ def _failure(job: Job, error: Exception, names_file: bool = True) -> Outcome:
     elif names_file:
         return Outcome(job, error=error)
     else:
-        known = type(error)(f"{job.source}: {error.message}", error.hint)
+        known = error.saying(f"{job.source}: {error.message}")
     known.__cause__ = error
     return Outcome(job, error=known)

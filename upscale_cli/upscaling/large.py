@@ -47,7 +47,7 @@ def read_in_files(job: Job, options: UpscaleOptions, notify: Notify) -> Picture 
         _require_readable_in_strips(job, header, free)
     except UpscaleError as error:
         if needed > free:
-            raise type(error)(f"{sizes}. {error.message}", error.hint) from error
+            raise error.saying(f"{sizes}. {error.message}") from error
         notify(note(f"{sizes}. {error}"))
         return None
     storage = FileStorage(job.target, _settings(job, options, target))
