@@ -54,10 +54,10 @@ def replacing(target: Path, former: Path | None = None, replaces: bool = True) -
             temporary.unlink(missing_ok=True)
 
 
-def unwritten(target: Path, error: OSError) -> OutputError:
+def unwritten(target: Path, error: OSError, hint: str = ELSEWHERE) -> OutputError:
     """Return what is said where ``error`` kept ``target`` from being written."""
     text = f"Cannot write {target}: {error.strerror or error}."
-    return OutputError(text, ELSEWHERE, by_place=error.errno in BY_PLACE)
+    return OutputError(text, hint, by_place=error.errno in BY_PLACE)
 
 
 def temporary_of(target: Path) -> Path:

@@ -227,12 +227,12 @@ def test_an_interrupted_folder_says_how_far_it_came(capfd: Captured) -> None:
     console, work = Console("bar", 3), jobs(3)
     console.finished(done(work[0]))
     console.finished(failed(work[1]))
-    console.interrupted(replaces=False)
+    console.ended_early(replaces=False)
     said = capfd.readouterr().err.split("\r")[-1]
     assert "Failed: d/1_a.png is no picture." in said
     assert "1 of 3 pictures are done. The same command goes on from there." in said
     console.all_listed = False
-    console.interrupted(replaces=False)
+    console.ended_early(replaces=False)
     assert "1 of the 3 pictures listed so far are done." in capfd.readouterr().err
 
 
@@ -271,7 +271,7 @@ def test_control_characters_never_reach_the_terminal_as_they_are(capfd: Captured
     console.tell(str(job.target))
     console.notify(note(str(job.source)))
     console.finished(failed(job))
-    console.interrupted(replaces=False)
+    console.ended_early(replaces=False)
     said = capfd.readouterr()
     assert set(re.findall(r"[\x00-\x1f]", said.out + said.err.replace("\x1b[A", ""))) <= {"\n", "\r"}
     assert said.out == "d_x4/a\\x1b[2J.png\n"

@@ -234,8 +234,11 @@ class Console:
         """How long the command has run."""
         return time.perf_counter() - self._began
 
-    def interrupted(self, replaces: bool, reason: str = "") -> None:
-        """Report how far the jobs came, and how to go on; ``replaces``: existing results are written again."""
+    def ended_early(self, replaces: bool, reason: str = "") -> None:
+        """Report why (but for Ctrl-C) and how far the jobs came, and how to go on.
+
+        ``replaces``: existing results are written again.
+        """
         self.close()
         if self._jobs == 1 and self.all_listed:
             return

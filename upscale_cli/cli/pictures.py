@@ -143,11 +143,11 @@ def enlarge_all(
             if cluster is None:
                 speeds.keep()
     except (KeyboardInterrupt, BrokenPipeError):
-        console.interrupted(replaces)
+        console.ended_early(replaces)
         raise
     if lost:
         reason = f"the last {patience} pictures failed because a disk or store is full, read-only or out of reach"
-        console.interrupted(replaces, reason)
+        console.ended_early(replaces, reason)
         raise click.exceptions.Exit(1)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from upscale_cli import __version__
+from upscale_cli import __version__, atomic
 from upscale_cli.errors import InputError, OutputError
 from upscale_cli.notices import Notify, note
 from upscale_cli.upscaling.clip_encoding import encoding_of
@@ -73,7 +73,7 @@ def reader_of(source: Path, clip: ClipOptions, isolated: bool = True) -> FrameRe
 
 def unwritten(target: Path, error: OSError) -> OutputError:
     """Return ``error`` as what a user reads of a clip that could not be written."""
-    return OutputError(f"Cannot write {target}: {error.strerror or error}.", "Make room, or use -o.")
+    return atomic.unwritten(target, error, "Make room, or use -o.")
 
 
 class ClipRun:
