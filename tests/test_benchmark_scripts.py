@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from upscale_cli.api import Upscaler
+from upscale_cli.evaluation import read_rgb8
+from upscale_cli.weights.resolve import resolve
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+SAMPLE = BENCHMARKS.parent / "docs" / "pictures" / "sample.png"
 
 
 def test_the_gpu_page_has_a_row_for_every_network_and_way() -> None:
@@ -62,3 +68,21 @@ def test_the_figures_on_writing_have_a_row_for_every_format_that_is_installed(
     table = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
     assert {row[0] for row in table[2:]} >= {"jpeg", "png", "webp", "tiff", "avif", "bmp", "ppm", "gif"}
     assert next(row for row in table if row[0] == "bmp")[4:] == ["0.0", "100%"]
+
+
+def test_targets_are_the_stated_share_of_what_the_teacher_makes(tmp_path: Path) -> None:
+    script = runpy.run_path(str(BENCHMARKS / "taught_targets.py"))
+    (tmp_path / "hr").mkdir()
+    shutil.copy(SAMPLE, tmp_path / "hr" / "a.png")
+    made = {}
+    for share in ("0", "0.5", "1"):
+        script["main"](
+            [str(tmp_path / "hr"), str(tmp_path / share), "-m", "lite-x2", "--share", share, "--crop", "33x30"]
+        )
+        made[share] = read_rgb8(tmp_path / share / "HR" / "a.png").astype(int)
+    lr, hr = read_rgb8(tmp_path / "0" / "LR" / "a.png"), read_rgb8(SAMPLE)
+    top, left = (hr.shape[0] - 30) // 2, (hr.shape[1] - 32) // 2
+    assert (made["0"] == hr[top : top + 30, left : left + 32]).all()
+    taught = Upscaler(network=resolve("lite-x2"), scale=2, tta=True, precision="fp32").upscale(lr)
+    assert abs(made["1"] - taught).max() <= 1
+    assert abs(made["0.5"] - (made["0"] + made["1"]) / 2).max() <= 1
