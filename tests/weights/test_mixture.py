@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from upscale_cli.errors import UsageError, WeightsError
-from upscale_cli.networks import build
-from upscale_cli.networks.compact import CompactSizes, with_narrow_end
-from upscale_cli.weights.load import LoadedWeights, load
+from upscale_cli.weights.load import load
 from upscale_cli.weights.mixture import mix, mixed
 
 
@@ -66,25 +62,3 @@ def test_shares_that_do_not_sum_to_one_are_refused(network: str, shares: list[fl
     weights = load(network)
     with pytest.raises(UsageError, match="The shares sum to"):
         mixed([weights, weights], shares)
-
-
-def test_a_network_that_lacks_only_the_narrow_end_of_another_gets_one() -> None:
-    plain, narrow = (load_drawn(CompactSizes(features=16, blocks=n, last_features=k)) for n, k in ((2, None), (3, 12)))
-    start = with_narrow_end(plain.tensors, 12)
-    mixture = mixed([plain, narrow], [0.75, 0.25])
-    assert mixture.spec == narrow.spec
-    for key, tensor in mixture.tensors.items():
-        assert torch.allclose(tensor, 0.75 * start[key] + 0.25 * narrow.tensors[key])
-
-
-@pytest.mark.parametrize(("blocks", "last"), [(1, 12), (3, 12), (3, 13)])
-def test_networks_of_other_depths_are_still_refused(blocks: int, last: int) -> None:
-    other = load_drawn(CompactSizes(features=16, blocks=blocks, last_features=None if last == 12 else last))
-    with pytest.raises(WeightsError, match="cannot be mixed"):
-        mixed([other, load_drawn(CompactSizes(features=16, blocks=3, last_features=12))], [0.5, 0.5])
-
-
-def load_drawn(sizes: CompactSizes) -> LoadedWeights:
-    spec = sizes.spec(2)
-    torch.manual_seed(0)
-    return LoadedWeights("net", spec, build(spec).state_dict(), {}, Path(__file__))  # facts hold a file's sha256

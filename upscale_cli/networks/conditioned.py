@@ -54,16 +54,9 @@ class Conditioned(Compact):
     """``Compact``, each convolution's channels scaled and shifted by what the first ``given`` conditions say."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        features: int,
-        convolutions: int,
-        scale: int,
-        given: int,
-        last_features: int | None = None,
+        self, in_channels: int, out_channels: int, features: int, convolutions: int, scale: int, given: int
     ) -> None:
-        super().__init__(in_channels, out_channels, features, convolutions, scale, last_features)
+        super().__init__(in_channels, out_channels, features, convolutions, scale)
         channels = [layer.out_channels for layer in self.body if isinstance(layer, nn.Conv2d)]
         self.given = given
         self.condition = nn.Sequential(

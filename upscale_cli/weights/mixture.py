@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from string import ascii_lowercase
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from upscale_cli.errors import DownloadError, UsageError, WeightsError
 from upscale_cli.networks import NetworkSpec
 from upscale_cli.networks.architecture import StateDict
-from upscale_cli.networks.compact import lacks_narrow_end, with_narrow_end
 from upscale_cli.notices import Notice, Notify, note, warning
 from upscale_cli.weights.cache import sha256_of
 from upscale_cli.weights.defaults import DEFAULT_PAIR
@@ -37,9 +36,9 @@ class Mixture:
 def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str = "*") -> Mixture:
     """Return Σ shareᵢ·networkᵢ; tensors whose names do not match ``layers`` are the first network's.
 
-    A conditioned network is mixed with another as it is for pictures without degradation, and one that lacks only the
-    narrow end of another gets one. Raises WeightsError where the networks differ in architecture, scale or shape,
-    UsageError where the shares do not sum to one.
+    A conditioned network is mixed with another as it is for pictures without degradation. Raises WeightsError where the
+    networks differ in architecture, scale or shape, UsageError where the shares do not
+    sum to one.
     """
     if not loaded:
         raise UsageError("There is nothing to mix.", "Name the networks as NAME=SHARE.")
@@ -47,7 +46,6 @@ def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str 
         raise UsageError(f"The shares sum to {sum(shares):g}, not to 1.", "Divide each by their sum.")
     if len({weights.spec.conditions for weights in loaded}) > 1:
         loaded = [for_clean(weights) for weights in loaded]
-    loaded = _alike(loaded)
     first = loaded[0]
     for other in loaded[1:]:
         if (first.spec.architecture, first.spec.scale) != (other.spec.architecture, other.spec.scale):
@@ -61,20 +59,6 @@ def mixed(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str 
         stated = ", ".join(f"{share:g}" for share in shares)
         notices.append(note(f"The shares {stated} leave 0 to 1: extrapolation may look strange."))
     return Mixture(name, first.spec, tensors, _facts(loaded, shares, layers), tuple(notices))
-
-
-def _alike(loaded: Sequence[LoadedWeights]) -> list[LoadedWeights]:
-    """Return the networks; those that lack nothing but the narrow end of another get one that changes nothing."""
-    narrow = next((weights.spec for weights in loaded if "last_features" in weights.spec.hyperparameters), None)
-    if narrow is None:
-        return list(loaded)
-    last: int = narrow.hyperparameters["last_features"]
-    return [
-        replace(weights, spec=narrow, tensors=with_narrow_end(weights.tensors, last))
-        if lacks_narrow_end(weights.spec, narrow)
-        else weights
-        for weights in loaded
-    ]
 
 
 def _facts(loaded: Sequence[LoadedWeights], shares: Sequence[float], layers: str) -> dict[str, str]:
