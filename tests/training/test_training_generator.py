@@ -93,7 +93,7 @@ def test_a_compact_network_grows_deeper_with_the_same_result(branches: bool) -> 
     shallow = build(given.spec, given.tensors).float()
     lr = torch.rand(1, 3, 12, 14, generator=torch.Generator().manual_seed(2))
     assert spec.hyperparameters["convolutions"] == 10
-    assert "To the 8 convolutions of lite-x4 come 2 that pass on what they get." in notices[-1].text
+    assert "lite-x4 has 8 convolutions and gets 2 more, which change nothing at first." in notices[-1].text
     with torch.no_grad():
         difference = (module(lr) - shallow(lr)).abs().max()
     assert float(difference) < 1e-5

@@ -55,7 +55,7 @@ def started(
 def _tell_of_depth(weights: LoadedWeights, wanted: NetworkSpec, notify: Notify) -> None:
     had, has = (spec.hyperparameters.get("convolutions", 0) for spec in (weights.spec, wanted))
     if has > had:
-        notify(note(f"To the {had} convolutions of {weights.name} come {has - had} that pass on what they get."))
+        notify(note(f"{weights.name} has {had} convolutions and gets {has - had} more, which change nothing at first."))
 
 
 def _of_another_scale(
