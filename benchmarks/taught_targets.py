@@ -25,6 +25,28 @@ from upscale_cli.upscaling.options import OptionFields
 from upscale_cli.weights.resolve import resolve
 
 
+def teachers_of(models: Sequence[str], threads: int | None) -> list[Upscaler]:
+    """Return the networks themselves, without those that lite-x4 and lite-x2 leave noisy pictures to."""
+    networks = [resolve(name) for name in models]
+    settings: OptionFields = {"scale": networks[0].spec.scale, "tta": True, "precision": "fp32", "threads": threads}
+    return [Upscaler(network=network, **settings) for network in networks]
+
+
+def make(folder: Path, out: Path, teachers: Sequence[Upscaler], share: float, crop: tuple[int, int]) -> None:
+    """Write LR and target of every picture of ``folder`` that has none yet."""
+    scale = teachers[0].spec.scale
+    for kind in ("LR", "HR"):
+        (out / kind).mkdir(parents=True, exist_ok=True)
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        lr_path, target_path = (out / kind / f"{path.stem}.png" for kind in ("LR", "HR"))
+        if target_path.exists():
+            continue
+        lr, target = pair(middle(read_hr(path, scale), crop, scale), teachers, share)
+        write(lr_path, lr)
+        write(target_path, target)
+        print(target_path, flush=True)
+
+
 def middle(picture: Pixels, crop: tuple[int, int], scale: int) -> Pixels:
     """Return at most ``crop`` (width, height) of the picture's middle, in multiples of ``scale``."""
     height, width = (min(*lengths) // scale * scale for lengths in zip(picture.shape[:2], crop[::-1], strict=True))
@@ -32,11 +54,11 @@ def middle(picture: Pixels, crop: tuple[int, int], scale: int) -> Pixels:
     return np.ascontiguousarray(picture[top : top + height, left : left + width])
 
 
-def pair(hr: Pixels, teachers: Sequence[Upscaler], share: float, scale: int) -> tuple[Pixels, Pixels]:
+def pair(hr: Pixels, teachers: Sequence[Upscaler], share: float) -> tuple[Pixels, Pixels]:
     """Return LR, and the target: ``share`` of the teachers' mean result, the rest HR. All uint8 (H, W, 3)."""
-    lr = to_pixels(matlab_bicubic(to_planes(hr), 1 / scale), np.uint8)
-    finely = lr.astype(np.uint16) * 257  # so that results are not rounded to 8 bits before they are mixed
-    results = [to_planes(teacher.upscale(finely)) for teacher in teachers]
+    lr = to_pixels(matlab_bicubic(to_planes(hr), 1 / teachers[0].spec.scale), np.uint8)
+    in_16_bits = lr.astype(np.uint16) * 257  # so that results are not rounded to 8 bits before they are mixed
+    results = [to_planes(teacher.upscale(in_16_bits)) for teacher in teachers]
     target = to_planes(hr) * (1 - share) + sum(results) * (share / len(results))
     return lr, to_pixels(target, np.uint8)
 
@@ -48,7 +70,8 @@ def write(path: Path, picture: Pixels) -> None:
     unfinished.rename(path)
 
 
-def size(text: str) -> tuple[int, int]:
+def width_and_height(text: str) -> tuple[int, int]:
+    """Return the two numbers of WIDTHxHEIGHT."""
     width, height = text.split("x")
     return int(width), int(height)
 
@@ -59,26 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("-m", "--model", action="append", required=True, help="a teacher, name or file; repeatable")
     parser.add_argument("--share", type=float, default=0.8, help="of the teachers in the target")
-    parser.add_argument("--crop", type=size, default=(65536, 65536), metavar="WxH")
+    parser.add_argument("--crop", type=width_and_height, default=(65536, 65536), metavar="WxH")
     parser.add_argument("--threads", type=int, help="of PyTorch; all cores without it")
     options = parser.parse_args(arguments)
-    networks = [resolve(name) for name in options.model]
-    scale = networks[0].spec.scale
-    if any(network.spec.scale != scale for network in networks):
+    teachers = teachers_of(options.model, options.threads)
+    if len({teacher.spec.scale for teacher in teachers}) > 1:
         parser.error("the teachers enlarge by different scales")
-    # Networks themselves, without those that lite-x4 and lite-x2 leave noisy pictures to.
-    settings: OptionFields = {"scale": scale, "tta": True, "precision": "fp32", "threads": options.threads}
-    teachers = [Upscaler(network=network, **settings) for network in networks]
-    for kind in ("LR", "HR"):
-        (options.out / kind).mkdir(parents=True, exist_ok=True)
-    for path in sorted(path for path in options.folder.iterdir() if not path.name.startswith(".")):
-        files = [options.out / kind / f"{path.stem}.png" for kind in ("LR", "HR")]
-        if files[1].exists():  # written last
-            continue
-        pictures = pair(middle(read_hr(path, scale), options.crop, scale), teachers, options.share, scale)
-        for file, picture in zip(files, pictures, strict=True):
-            write(file, picture)
-        print(files[1], flush=True)
+    make(options.folder, options.out, teachers, options.share, options.crop)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scripts under benchmarks/ that wait for machines these tests do not have."""
+"""Scripts under benchmarks/ that no other test runs."""
 
 from __future__ import annotations
 
@@ -76,9 +76,8 @@ def test_targets_are_the_stated_share_of_what_the_teacher_makes(tmp_path: Path) 
     shutil.copy(SAMPLE, tmp_path / "hr" / "a.png")
     made = {}
     for share in ("0", "0.5", "1"):
-        script["main"](
-            [str(tmp_path / "hr"), str(tmp_path / share), "-m", "lite-x2", "--share", share, "--crop", "33x30"]
-        )
+        folders = [str(tmp_path / "hr"), str(tmp_path / share)]
+        script["main"]([*folders, "-m", "lite-x2", "--share", share, "--crop", "33x30"])
         made[share] = read_rgb8(tmp_path / share / "HR" / "a.png").astype(int)
     lr, hr = read_rgb8(tmp_path / "0" / "LR" / "a.png"), read_rgb8(SAMPLE)
     top, left = (hr.shape[0] - 30) // 2, (hr.shape[1] - 32) // 2
